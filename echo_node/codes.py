@@ -1,0 +1,150 @@
+"""Coded concepts: views, structures, image modes, quantities, methods, units and reasons.
+
+Each member's ``code`` is what stands in the DICOM objects. Schemes: SCT (SNOMED CT), LN (LOINC),
+DCM (PS3.16 Annex D), UCUM (units) and 99ECHONODE (this project's own, where no standard code is).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+LOCAL_SCHEME = "99ECHONODE"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A coded concept (PS3.3 8.8): CodeValue, CodingSchemeDesignator, CodeMeaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+class _Coded(enum.Enum):
+    """An enum whose value is its code."""
+
+    @property
+    def code(self) -> Code:
+        code = self.value
+        assert isinstance(code, Code)
+        return code
+
+
+class View(_Coded):
+    """Echocardiography image views (PS3.16 CID 12226); OTHER is everything else."""
+
+    PLAX = Code("399139001", "SCT", "Parasternal long axis")
+    RV_INFLOW = Code("443082005", "SCT", "Parasternal long axis view of right ventricular inflow tract")
+    RV_OUTFLOW = Code("443083000", "SCT", "Parasternal long axis view of right ventricular outflow tract")
+    PSAX_AV = Code("399239005", "SCT", "Parasternal short axis at the aortic valve level")
+    PSAX_MV = Code("399036006", "SCT", "Parasternal short axis at the mitral valve level")
+    PSAX_PM = Code("399271003", "SCT", "Parasternal short axis at the papillary muscle level")
+    PSAX_CHORDAE = Code("399371001", "SCT", "Parasternal short axis at the level of the mitral chords")
+    PSAX_APEX = Code("399306005", "SCT", "Parasternal short axis")
+    A4C = Code("399214001", "SCT", "Apical four chamber")
+    A4C_RV = Code("130681", "DCM", "Apical four chamber view, focused on right ventricle")
+    A2C = Code("399232001", "SCT", "Apical two chamber")
+    A3C = Code("399339008", "SCT", "Apical long axis")
+    A5C = Code("398994001", "SCT", "Apical five chamber")
+    SUBCOSTAL_4C = Code("399310008", "SCT", "Subcostal four chamber")
+    SUBCOSTAL_SAX = Code("399200001", "SCT", "Subcostal short axis")
+    IVC = Code("IVC", LOCAL_SCHEME, "Subcostal inferior vena cava")
+    SUPRASTERNAL = Code("443562002", "SCT", "Suprasternal long axis")
+    TEE_SAX = Code("443698002", "SCT", "Transesophageal short axis")
+    OTHER = Code("OTHER", LOCAL_SCHEME, "No standard echocardiographic view")
+
+    @property
+    def modifier(self) -> Code | None:
+        """The view modifier (111032, DCM) that completes the code, or None."""
+        return APEX_OF_LV if self is View.PSAX_APEX else None
+
+
+APEX_OF_LV = Code("128564006", "SCT", "Apex of left ventricle")
+
+
+class Structure(_Coded):
+    """Anatomic structures that the segmentation head knows as prompts."""
+
+    LV_CAVITY = Code("87878005", "SCT", "Left ventricle")
+    LV_MYOCARDIUM = Code("49848007", "SCT", "Myocardium of left ventricle")
+    LA = Code("82471001", "SCT", "Left atrium")
+    RV = Code("53085002", "SCT", "Right ventricle")
+    RA = Code("73829009", "SCT", "Right atrium")
+    AORTIC_ROOT = Code("8128003", "SCT", "Aortic root")
+
+
+class ImageMode(_Coded):
+    """Image modes (PS3.16 CID 12224)."""
+
+    TWO_D = Code("399064001", "SCT", "2D mode ultrasound")
+    M_MODE = Code("399155008", "SCT", "M-mode ultrasound")
+    PW_DOPPLER = Code("261199008", "SCT", "Pulsed wave Doppler")
+    CW_DOPPLER = Code("261198000", "SCT", "Continuous wave Doppler")
+    COLOUR_FLOW = Code("261197005", "SCT", "Colour flow Doppler")
+    TISSUE_DOPPLER = Code("439858009", "SCT", "Tissue Doppler")
+
+
+class Quantity(_Coded):
+    """What is measured (LOINC, post-coordinated for TID 1500 and TID 5200)."""
+
+    LVEF = Code("18043-0", "LN", "Left Ventricular Ejection Fraction")
+    LV_EDV = Code("18026-5", "LN", "Left Ventricular End Diastolic Volume")
+    LV_ESV = Code("18148-7", "LN", "Left Ventricular End Systolic Volume")
+
+
+class Method(_Coded):
+    """Measurement methods (DCM, PS3.16 CID 12227)."""
+
+    DISKS_BIPLANE = Code("125207", "DCM", "Method of Disks, Biplane")
+    DISKS_SINGLE_PLANE = Code("125208", "DCM", "Method of Disks, Single Plane")
+
+
+class Unit(_Coded):
+    """Units (UCUM)."""
+
+    PERCENT = Code("%", "UCUM", "Percent")
+    MILLILITRE = Code("ml", "UCUM", "ml")
+    MILLIMETRE = Code("mm", "UCUM", "mm")
+    NO_UNITS = Code("1", "UCUM", "no units")
+
+
+class CardiacPhase(_Coded):
+    """Cardiac cycle points (PS3.16 CID 12233)."""
+
+    END_DIASTOLE = Code("416190007", "SCT", "End diastole")
+    END_SYSTOLE = Code("416430001", "SCT", "End systole")
+
+
+class Reason(_Coded):
+    """Why something was not read, not routed or not measured."""
+
+    # about the object
+    NOT_DICOM = Code("NOT_DICOM", LOCAL_SCHEME, "Not a DICOM object")
+    TRUNCATED = Code("TRUNCATED", LOCAL_SCHEME, "Object ends before its data does")
+    MISSING_UID = Code("MISSING_UID", LOCAL_SCHEME, "A required UID is missing")
+    NOT_AN_IMAGE = Code("NOT_AN_IMAGE", LOCAL_SCHEME, "Object holds no ultrasound image")
+    UNKNOWN_CODING = Code("UNKNOWN_CODING", LOCAL_SCHEME, "Pixel coding is not supported")
+    UNREADABLE = Code("UNREADABLE", LOCAL_SCHEME, "Pixel data cannot be decoded")
+    IMPOSSIBLE_SIZE = Code("IMPOSSIBLE_SIZE", LOCAL_SCHEME, "Image size is impossible or over the limit")
+    MIXED_PATIENTS = Code("MIXED_PATIENTS", LOCAL_SCHEME, "Study holds more than one patient")
+    SAME_UID_OTHER_CONTENT = Code(
+        "SAME_UID_OTHER_CONTENT", LOCAL_SCHEME, "SOP Instance UID is known with other content"
+    )
+    # about the clip
+    SINGLE_FRAME = Code("SINGLE_FRAME", LOCAL_SCHEME, "Still image")
+    NO_SECTOR = Code("NO_SECTOR", LOCAL_SCHEME, "No ultrasound sector found")
+    NOT_TWO_D = Code("NOT_TWO_D", LOCAL_SCHEME, "Not a 2D grey-scale image")
+    LOW_CONFIDENCE = Code("LOW_CONFIDENCE", LOCAL_SCHEME, "View is not certain enough")
+    NOT_A_STANDARD_VIEW = Code("NOT_A_STANDARD_VIEW", LOCAL_SCHEME, "No standard echocardiographic view")
+    NO_HEAD_FOR_VIEW = Code("NO_HEAD_FOR_VIEW", LOCAL_SCHEME, "No measurement is made on this view")
+    # about the measurement
+    VIEW_MISSING = Code("VIEW_MISSING", LOCAL_SCHEME, "A required view is missing")
+    NO_CALIBRATION = Code("NO_CALIBRATION", LOCAL_SCHEME, "Image has no usable calibration")
+    NO_TIMING = Code("NO_TIMING", LOCAL_SCHEME, "Clip has no usable frame times")
+    NO_FULL_CYCLE = Code("NO_FULL_CYCLE", LOCAL_SCHEME, "Clip holds no full cardiac cycle")
+    FORESHORTENED = Code("FORESHORTENED", LOCAL_SCHEME, "View is foreshortened")
+    LOW_QUALITY = Code("LOW_QUALITY", LOCAL_SCHEME, "Image quality is too low")
+    IMPLAUSIBLE = Code("IMPLAUSIBLE", LOCAL_SCHEME, "Result is outside the plausible range")
+    DISAGREEMENT = Code("DISAGREEMENT", LOCAL_SCHEME, "Results of two views disagree")
+    ANALYSIS_FAILED = Code("ANALYSIS_FAILED", LOCAL_SCHEME, "Analysis ended with an error")

@@ -1,0 +1,307 @@
+"""config.yaml as frozen settings.
+
+``load`` reads the file once; an unknown key or a bad value is a :class:`ConfigError` that names the
+file, the line, the key and what is allowed. Each key's unit and the reason for its default stand in
+the config.yaml that ships with the node.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from echo_node.codes import View
+from echo_node.errors import ConfigError
+
+
+class Backend(enum.Enum):
+    """Inference runtimes."""
+
+    ONNXRUNTIME_CPU = "onnxruntime-cpu"
+    ONNXRUNTIME_CUDA = "onnxruntime-cuda"
+    TENSORRT = "tensorrt"
+
+
+class LogLevel(enum.Enum):
+    """Log levels."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Head(enum.Enum):
+    """What routing can send a clip to."""
+
+    SEGMENTATION = "segmentation"
+    EJECTION_FRACTION = "ejection_fraction"
+
+
+class ObjectKind(enum.Enum):
+    """What a destination can be sent."""
+
+    SR = "sr"
+    SEG = "seg"
+
+
+def _ae_title(value: str) -> str:
+    """An AE title has 1 to 16 printable characters, no backslash (PS3.5 6.2)."""
+    if not 1 <= len(value.strip()) <= 16 or not value.isascii() or not value.isprintable() or "\\" in value:
+        raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
+    return value.strip()
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("an address (192.0.2.7) or network (192.0.2.0/24) is needed") from None
+    return value
+
+
+def _view(name: Any) -> Any:
+    """config.yaml names views as ``A4C``; the enum's values are codes."""
+    if isinstance(name, View):
+        return name
+    known = {view.name: view for view in View}
+    if name not in known:
+        raise ValueError(f"{name!r} is no view; allowed: {', '.join(known)}")
+    return known[name]
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Network = Annotated[str, AfterValidator(_network)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400 * 7)]
+ViewName = Annotated[View, BeforeValidator(_view)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Node(_Section):
+    """The node itself."""
+
+    storage: Path = Path("storage")
+    database: str = ""  # empty: SQLite in the storage folder
+    log_level: LogLevel = LogLevel.INFO
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL of the database."""
+        return self.database or f"sqlite:///{self.storage / 'node.db'}"
+
+
+class Cart(_Section):
+    """A sender that may store: its AE title (None: any) and the addresses it may come from."""
+
+    ae_title: AETitle | None = None
+    hosts: tuple[Network, ...] = Field(min_length=1)
+    quiet_seconds: Seconds | None = None
+
+
+class Receive(_Section):
+    """The storage SCP."""
+
+    ae_title: AETitle = "ECHONODE"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    carts: tuple[Cart, ...] = (Cart(hosts=("127.0.0.0/8",)),)
+    max_associations: int = Field(default=32, ge=1, le=1000)
+    max_associations_per_host: int = Field(default=8, ge=1, le=1000)
+    max_object_mib: int = Field(default=4096, ge=1)
+    pdu_kib: int = Field(default=256, ge=16, le=4096)
+    first_pdu_seconds: Seconds = 10
+    pdu_seconds: Seconds = 60
+    idle_seconds: Seconds = 300
+    drain_seconds: Seconds = 60
+    min_free_disk_mib: int = Field(default=2048, ge=0)
+
+
+class Study(_Section):
+    """When a study is complete."""
+
+    quiet_seconds: Seconds = 120
+    close_on_association_end: bool = False
+    hard_cap_seconds: Seconds = 4 * 3600
+
+
+class Analyse(_Section):
+    """The engine and its workers."""
+
+    engine: Path = Path("engines/echoapex-tiny-phantom")
+    backend: Backend = Backend.ONNXRUNTIME_CPU
+    threads: int = Field(default=0, ge=0, le=256)  # 0: all cores
+    lease_seconds: Seconds = 600
+    max_attempts: int = Field(default=3, ge=1, le=20)
+    max_frames: int = Field(default=600, ge=2)
+
+
+class Routing(_Section):
+    """Which clips are measured."""
+
+    view_threshold: Probability | None = None  # None: the engine's own, from its manifest
+    disabled: dict[ViewName, tuple[Head, ...]] = {}
+
+
+class Destination(_Section):
+    """An archive that results are sent to."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    ae_title: AETitle
+    host: str = Field(min_length=1)
+    port: Port
+    objects: tuple[ObjectKind, ...] = (ObjectKind.SR, ObjectKind.SEG)
+
+
+class Deliver(_Section):
+    """The outbox."""
+
+    calling_ae_title: AETitle = "ECHONODE"
+    destinations: tuple[Destination, ...] = ()
+    first_retry_seconds: Seconds = 10
+    max_retry_seconds: Seconds = 3600
+    max_attempts: int = Field(default=200, ge=1)
+    connect_seconds: Seconds = 10
+    response_seconds: Seconds = 60
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Deliver:
+        names = [d.name for d in self.destinations]
+        if len(set(names)) != len(names):
+            raise ValueError("destinations: each name may stand once")
+        return self
+
+
+class Config(_Section):
+    """Everything in config.yaml."""
+
+    node: Node = Node()
+    receive: Receive = Receive()
+    study: Study = Study()
+    analyse: Analyse = Analyse()
+    routing: Routing = Routing()
+    deliver: Deliver = Deliver()
+
+
+def load(path: Path) -> Config:
+    """Read and check config.yaml.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Relative paths inside it count from its folder.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, is not YAML, or a key or value is wrong. One line per fault:
+        ``file:line: key: what is wrong``.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: is not YAML: {error.problem}") from error
+    if root is not None:
+        _refuse_repeated_keys(path, root)
+    try:
+        config = Config.model_validate({} if data is None else data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_faults(path, root, error))) from error
+    return _anchored(config, path.parent)
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """The same settings with relative paths made absolute from the file's folder."""
+    folder = folder.resolve()
+    node = config.node.model_copy(update={"storage": folder / config.node.storage})
+    analyse = config.analyse.model_copy(update={"engine": folder / config.analyse.engine})
+    return config.model_copy(update={"node": node, "analyse": analyse})
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
+    """YAML lets a repeated key win silently; here it is an error."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(path, item)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if key.value in seen:
+            raise ConfigError(f"{path}:{key.start_mark.line + 1}: {key.value}: this key stands twice")
+        seen.add(key.value)
+        _refuse_repeated_keys(path, value)
+
+
+def _faults(path: Path, root: yaml.Node | None, error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors():
+        location = tuple(part for part in fault["loc"] if part != "[key]")
+        line = _line_of(root, location)
+        key = ".".join(str(part) for part in location) or "config.yaml"
+        lines.append(f"{path}:{line}: {key}: {_explain(location, fault)}")
+    return lines
+
+
+def _explain(location: tuple[Any, ...], fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key; allowed here: {', '.join(_allowed(location[:-1]))}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return (
+        message
+        if "input" not in fault or isinstance(fault["input"], dict)
+        else (f"{message} (found {fault['input']!r})")
+    )
+
+
+def _allowed(location: tuple[Any, ...]) -> list[str]:
+    """The keys that the section at this location knows."""
+    model: Any = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        model = next(
+            (a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation
+        )
+    return sorted(model.model_fields)
+
+
+def _line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int:
+    """The line of the deepest part of a location that the file holds."""
+    line = 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

@@ -1,0 +1,89 @@
+"""Every exception that the node raises on purpose.
+
+::
+
+    EchoNodeError
+    ├── ConfigError            config.yaml cannot be used: file, line, key and what is allowed
+    ├── ClipError              an object cannot be read as a clip; carries a coded reason
+    ├── EngineError            an engine package or its backend cannot be used
+    │   └── ManifestError      the manifest does not fit its files or graphs
+    ├── StoreError             the spool or the database refuses
+    │   ├── SameUIDOtherContent  a known SOP Instance UID arrived with other bytes
+    │   ├── LeaseLost          the job's lease ran out and another worker has it
+    │   └── DiskFull           the disk is under its watermark or full
+    ├── ReportError            a DICOM object cannot be written from the records
+    └── DeliveryError          a destination did not take an object
+        ├── DeliveryRefused    it answered with a failure that a retry cannot mend
+        └── DeliveryUnreachable  no association, time-out, or a failure worth a retry
+
+Messages carry no patient data: UIDs, tags, numbers and paths only.
+"""
+
+from __future__ import annotations
+
+from echo_node.codes import Reason
+
+
+class EchoNodeError(Exception):
+    """Root of the node's own exceptions."""
+
+
+class ConfigError(EchoNodeError):
+    """config.yaml cannot be used."""
+
+
+class ClipError(EchoNodeError):
+    """An object cannot be read as a clip.
+
+    Parameters
+    ----------
+    reason : Reason
+        The coded reason that stands in the instance's row.
+    detail : str
+        What was wrong and where, without patient data.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason.code.meaning}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class EngineError(EchoNodeError):
+    """An engine package or its backend cannot be used."""
+
+
+class ManifestError(EngineError):
+    """The manifest does not fit its files or graphs."""
+
+
+class StoreError(EchoNodeError):
+    """The spool or the database refuses."""
+
+
+class SameUIDOtherContent(StoreError):
+    """A known SOP Instance UID arrived with other bytes."""
+
+
+class LeaseLost(StoreError):
+    """The job's lease ran out and another worker has it."""
+
+
+class DiskFull(StoreError):
+    """The disk is under its watermark or full."""
+
+
+class ReportError(EchoNodeError):
+    """A DICOM object cannot be written from the records."""
+
+
+class DeliveryError(EchoNodeError):
+    """A destination did not take an object."""
+
+
+class DeliveryRefused(DeliveryError):
+    """The destination answered with a failure that a retry cannot mend."""
+
+
+class DeliveryUnreachable(DeliveryError):
+    """No association, a time-out, or a failure worth a retry."""

@@ -1,0 +1,99 @@
+"""Ejection fraction and volumes of a study from two apical views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from echo_node.codes import Method, Quantity, Reason, Structure, View
+from echo_node.measure.plausibility import Fault, check_biplane
+from echo_node.measure.results import PIXELS, EjectionResult, Recipe, nothing, uncalibrated
+from echo_node.measure.volumes import Disks, biplane_volume_ml, disks
+from echo_node.records import ClipAnalysis, Source
+
+
+def measure_biplane(clips: Sequence[ClipAnalysis]) -> EjectionResult:
+    """EF, EDV and ESV of a study by the biplane method of disks.
+
+    Of several clips of a view the one whose view is most certain is taken.
+
+    Parameters
+    ----------
+    clips : sequence of ClipAnalysis
+        All clips of the study.
+    """
+    four, two = _best(clips, View.A4C), _best(clips, View.A2C)
+    if four is None or two is None:
+        missing = " and ".join(name for name, clip in (("A4C", four), ("A2C", two)) if clip is None)
+        return nothing(Fault(Reason.VIEW_MISSING, f"no measured {missing} clip"), None)
+    ed = _disks_at_ed(four), _disks_at_ed(two)
+    es = _disks_at_es(four), _disks_at_es(two)
+    if ed[0] is None or ed[1] is None or es[0] is None or es[1] is None:
+        return nothing(Fault(Reason.LOW_QUALITY, "no cavity at end diastole or end systole"), None)
+    edv, esv = biplane_volume_ml(ed[0], ed[1]), biplane_volume_ml(es[0], es[1])
+    ef = 100 * (edv - esv) / edv
+    calibrated = four.spacing_mm is not None and two.spacing_mm is not None
+    fault = check_biplane(
+        edv,
+        ef,
+        lengths=(ed[0].length, ed[1].length),
+        single_ef=[_value(clip) for clip in (four, two)],
+        calibrated=calibrated,
+    )
+    if fault is not None:
+        return nothing(fault, None)
+    recipe = Recipe(method=Method.DISKS_BIPLANE, view=None, sources=(_source(four), _source(two)))
+    values = {Quantity.LVEF: ef}
+    if calibrated:
+        values |= {Quantity.LV_EDV: edv, Quantity.LV_ESV: esv}
+    measured = tuple(
+        recipe.measurement(quantity, value, uncertainty=_uncertainty((four, two), quantity))
+        for quantity, value in values.items()
+    )
+    return EjectionResult(measurements=measured, not_measured=() if calibrated else uncalibrated(None))
+
+
+def _best(clips: Sequence[ClipAnalysis], view: View) -> ClipAnalysis | None:
+    """The measured clip of a view with the most certain view; ties go to the lower UID."""
+    measured = [
+        (-clip.prediction.probability, clip.SOPInstanceUID, clip)
+        for clip in clips
+        if clip.prediction is not None and clip.prediction.view is view and clip.measurements
+    ]
+    return min(measured)[2] if measured else None
+
+
+def _disks_at_ed(clip: ClipAnalysis) -> Disks | None:
+    assert clip.curve is not None
+    return _disks_on(clip, clip.curve.ed_frame)
+
+
+def _disks_at_es(clip: ClipAnalysis) -> Disks | None:
+    assert clip.curve is not None
+    return _disks_on(clip, clip.curve.es_frame)
+
+
+def _disks_on(clip: ClipAnalysis, frame: int) -> Disks | None:
+    cavity = next(s for s in clip.segmentations if s.structure is Structure.LV_CAVITY)
+    return disks(cavity.masks[cavity.frame_numbers.index(frame)], clip.spacing_mm or PIXELS)
+
+
+def _source(clip: ClipAnalysis) -> Source:
+    assert clip.curve is not None
+    return Source(
+        SOPInstanceUID=clip.SOPInstanceUID, frame_numbers=(clip.curve.ed_frame, clip.curve.es_frame)
+    )
+
+
+def _value(clip: ClipAnalysis) -> float:
+    return next(m.value for m in clip.measurements if m.quantity is Quantity.LVEF)
+
+
+def _uncertainty(clips: Sequence[ClipAnalysis], quantity: Quantity) -> float | None:
+    """Root of the mean square of the planes' spreads, over the root of their number."""
+    spreads = [m.uncertainty for clip in clips for m in clip.measurements if m.quantity is quantity]
+    known = [s for s in spreads if s is not None]
+    if len(known) < len(clips):
+        return None
+    return float(np.sqrt(np.mean(np.square(known)) / len(known)))

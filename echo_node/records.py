@@ -1,0 +1,242 @@
+"""The nouns of the node: frozen, slotted, keyword-only records.
+
+Only :class:`Clip` and :class:`Segmentation` carry pixels; everything else refers by UID. DICOM
+attributes keep their keyword as name. Frame numbers count from 1, as ReferencedFrameNumber does
+(PS3.3 10.3); array indices count from 0.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View
+
+
+class StudyState(enum.Enum):
+    """Where a study stands."""
+
+    RECEIVING = "receiving"
+    CLOSED = "closed"  # a report job is queued
+    REPORTED = "reported"
+    QUARANTINED = "quarantined"  # a person must look: two patients, say
+
+
+class CloseReason(enum.Enum):
+    """Why a study was closed."""
+
+    QUIET = "quiet time over"
+    ASSOCIATION_END = "association ended"
+    HARD_CAP = "hard cap reached"
+
+
+class DeliveryState(enum.Enum):
+    """Where an outbox row stands."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DEAD = "dead"  # refused, or out of attempts; a person must look
+
+
+class JobKind(enum.Enum):
+    """What an analyser does."""
+
+    CLIP = "clip"  # target: SOPInstanceUID
+    STUDY = "study"  # target: StudyInstanceUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """An object as it was received, byte for byte on disk."""
+
+    SOPClassUID: str
+    SOPInstanceUID: str
+    SeriesInstanceUID: str
+    StudyInstanceUID: str
+    PatientID: str
+    TransferSyntaxUID: str
+    path: Path
+    sha256: str
+    size: int  # bytes, the whole file
+    source_ae: str
+    received_at: datetime  # UTC
+    reason: Reason | None = None  # why it is kept but not analysed, or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study and what has arrived of it."""
+
+    StudyInstanceUID: str
+    PatientID: str
+    source_ae: str
+    state: StudyState
+    closed_because: CloseReason | None
+    revision: int  # 0 until first closed; counts up with every close
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """Grey frames of one object, or those of its frames that were asked for."""
+
+    SOPInstanceUID: str
+    frames: npt.NDArray[np.uint8]  # [T,H,W], outside the sector 0
+    frame_numbers: tuple[int, ...]  # [T], of the source object
+    times_ms: npt.NDArray[np.float64] | None  # [T], from the clip's first frame; None without timing
+    spacing_mm: tuple[float, float] | None  # (row, column) of a pixel; None without calibration
+    sector: npt.NDArray[np.bool_]  # [H,W], True where there is ultrasound
+    mode: ImageMode
+    NumberOfFrames: int  # of the source object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineIdentity:
+    """Which engine made a result (PS3.16 TID 4019)."""
+
+    name: str
+    version: str
+    digest: str  # sha256 of the manifest, which holds the sha256 of every file
+    backend: str  # "onnxruntime-cpu 1.32.0", "tensorrt 11.0 plan <digest>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewPrediction:
+    """The view of a clip."""
+
+    SOPInstanceUID: str
+    view: View
+    probability: float
+    runner_up: View
+    runner_up_probability: float
+    mode: ImageMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """Masks of one structure on frames of one clip."""
+
+    SOPInstanceUID: str
+    structure: Structure
+    masks: npt.NDArray[np.bool_]  # [T,H,W], H and W of the source image
+    frame_numbers: tuple[int, ...]  # [T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landmarks:
+    """Named points on one frame, as (row, column) in pixels of the source image."""
+
+    SOPInstanceUID: str
+    frame_number: int
+    points: tuple[tuple[str, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a result was read off: an object and its frames."""
+
+    SOPInstanceUID: str
+    frame_numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A number with its meaning."""
+
+    quantity: Quantity
+    value: float
+    unit: Unit
+    method: Method
+    view: View | None  # None for a biplane result
+    sources: tuple[Source, ...]
+    uncertainty: float | None  # one standard deviation, in the unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotMeasured:
+    """Why a number is not there: a value, never None."""
+
+    quantity: Quantity
+    reason: Reason
+    detail: str  # for people; no patient data
+    view: View | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeCurve:
+    """LV volume over a clip by the single-plane method of disks."""
+
+    volumes_ml: npt.NDArray[np.float64]  # [T]; arbitrary scale where the clip has no calibration
+    times_ms: npt.NDArray[np.float64]  # [T]
+    ed_frame: int  # frame number
+    es_frame: int  # frame number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipAnalysis:
+    """All that is known of one clip once it has been through the pipeline."""
+
+    SOPInstanceUID: str
+    StudyInstanceUID: str
+    prediction: ViewPrediction | None  # None where the object could not be read as a clip
+    outcome: Reason | None  # why no head measured it, or None where one did
+    detail: str  # for people; no patient data
+    spacing_mm: tuple[float, float] | None
+    segmentations: tuple[Segmentation, ...]
+    curve: VolumeCurve | None
+    measurements: tuple[Measurement, ...]
+    not_measured: tuple[NotMeasured, ...]
+    engine: EngineIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """All results of a study, and the engines that made them."""
+
+    StudyInstanceUID: str
+    revision: int
+    clips: tuple[ClipAnalysis, ...]
+    measurements: tuple[Measurement, ...]
+    not_measured: tuple[NotMeasured, ...]
+    engine: EngineIdentity
+    made_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A DICOM object ready to be sent."""
+
+    SOPClassUID: str
+    SOPInstanceUID: str
+    content: bytes  # the whole Part 10 file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A leased piece of work."""
+
+    id: int
+    kind: JobKind
+    target: str  # SOPInstanceUID or StudyInstanceUID
+    attempts: int
+    lease: str  # token; a worker that lost it cannot complete the job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An outbox row: one object for one destination."""
+
+    id: int
+    destination: str
+    SOPClassUID: str
+    SOPInstanceUID: str
+    path: Path
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: datetime  # UTC
+    last_error: str

@@ -1,0 +1,42 @@
+"""Marks: a test that needs a real peer says so, and fails where CI is set and the peer is missing."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data" / "ultrasound"
+
+# DCMTK's tools by full path: pynetdicom installs namesakes into the environment.
+PEERS = {
+    "storescu": Path("/usr/bin/storescu"),
+    "echoscu": Path("/usr/bin/echoscu"),
+    "dcmsend": Path("/usr/bin/dcmsend"),
+    "storescp": Path("/usr/bin/storescp"),
+    "dsrdump": Path("/usr/bin/dsrdump"),
+    "dcmdjpeg": Path("/usr/bin/dcmdjpeg"),
+    "pixelmed": Path("/usr/share/java/pixelmed.jar"),
+    "postgresql": Path("/usr/lib/postgresql"),
+}
+
+
+def _is_there(name: str) -> bool:
+    return PEERS[name].exists() if name in PEERS else shutil.which(name) is not None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("peer"):
+        for name in mark.args:
+            if _is_there(name):
+                continue
+            message = f"PEER MISSING: {name} (tests/install-peers.sh installs it)"
+            if os.environ.get("CI"):
+                pytest.fail(message)
+            pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real ultrasound files."""
+    return DATA

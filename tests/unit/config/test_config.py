@@ -1,0 +1,83 @@
+"""config.yaml: what is good, and how what is bad is named."""
+
+from pathlib import Path
+
+import pytest
+
+from echo_node.codes import View
+from echo_node.config import Backend, Config, Head, load
+from echo_node.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[3] / "config.yaml"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_file_states_every_key_with_its_default():
+    shipped, default = load(SHIPPED), Config()
+    for section in Config.model_fields:
+        assert getattr(shipped, section).model_fields_set == set(type(getattr(default, section)).model_fields)
+    assert shipped.receive == default.receive
+    assert shipped.deliver == default.deliver
+    assert shipped.study == default.study
+
+
+def test_relative_paths_count_from_the_file(tmp_path):
+    config = load(written(tmp_path, "node: {storage: here}"))
+    assert config.node.storage == tmp_path / "here"
+    assert config.node.database_url == f"sqlite:///{tmp_path}/here/node.db"
+
+
+def test_an_empty_file_is_all_defaults(tmp_path):
+    assert load(written(tmp_path, "")).receive == Config().receive
+
+
+def test_views_and_heads_are_named(tmp_path):
+    config = load(written(tmp_path, "routing: {disabled: {A2C: [ejection_fraction]}}"))
+    assert config.routing.disabled == {View.A2C: (Head.EJECTION_FRACTION,)}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "words"),
+    [
+        ("receive:\n  prot: 1\n", 2, "receive.prot", ("unknown key", "ae_title", "port")),
+        ("receive:\n  host: a\n  port: 99999\n", 3, "receive.port", ("65535", "99999")),
+        ("receive:\n  carts:\n    - hosts: [here]\n", 3, "receive.carts.0.hosts.0", ("192.0.2.7",)),
+        ("receive: {ae_title: 'A\\B'}\n", 1, "receive.ae_title", ("backslash",)),
+        ("analyse:\n\n  backend: cuda\n", 3, "analyse.backend", tuple(b.value for b in Backend)),
+        ("routing:\n  disabled:\n    A4Z: []\n", 3, "routing.disabled.A4Z", ("A4C", "PLAX")),
+        ("deliver:\n  destinations:\n    - name: a b\n", 3, "deliver.destinations.0.name", ("pattern",)),
+        ("study: 3\n", 1, "study", ("dictionary",)),
+        ("node: [\n", 2, "", ("not YAML",)),
+        ("node: {}\nnode: {}\n", 2, "node", ("twice",)),
+    ],
+)
+def test_a_fault_names_file_line_key_and_what_is_allowed(tmp_path, text, line, key, words):
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    first = next(row for row in str(caught.value).splitlines() if key in row)
+    assert first.startswith(f"{path}:{line}: {key}")
+    for word in words:
+        assert word in first
+
+
+def test_every_fault_is_named_at_once(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, "receive: {port: 0}\nstudy: {quiet_seconds: -1}\n"))
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+        load(tmp_path / "none.yaml")
+
+
+def test_two_destinations_may_not_share_a_name(tmp_path):
+    entry = "{name: pacs, ae_title: P, host: h, port: 104}"
+    with pytest.raises(ConfigError, match="each name may stand once"):
+        load(written(tmp_path, f"deliver: {{destinations: [{entry}, {entry}]}}\n"))
