@@ -13,6 +13,7 @@ SMOOTHING_MS = 50.0  # full width of the smoothing kernel's central half
 SHORTEST_BEAT_MS = 300.0  # 200 beats a minute
 _DEPTH = 0.25  # a trough falls by this share of the curve's whole range, and recovers by it
 _FULL_DEPTH = 0.5  # and does one of both by this: else no end diastole beside it was seen
+_LEAST_SPAN = 0.03  # of the largest volume: less is no heartbeat but noise
 _HALF_BEAT_MS = 1000.0  # end diastole lies within this of end systole: one beat at 60 a minute
 
 
@@ -66,7 +67,7 @@ def find_beats(volumes: Curve, times_ms: Curve) -> tuple[Beat, ...]:
         In time order; empty where the clip holds no full cycle.
     """
     span = float(np.ptp(volumes))
-    if volumes.size < 3 or span <= 0:
+    if volumes.size < 3 or span <= _LEAST_SPAN * float(volumes.max()):
         return ()
     troughs = _troughs(volumes, times_ms, depth=_DEPTH * span)
     beats = []

@@ -1,0 +1,1 @@
+"""Engine packages and their backends: manifest, preprocessing, runtimes, typed heads. No torch."""

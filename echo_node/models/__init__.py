@@ -1,0 +1,1 @@
+"""The paper's model in torch: one encoder, one file per head, one assembler."""

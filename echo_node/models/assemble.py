@@ -1,0 +1,45 @@
+"""The assembler: which numbers make which model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from echo_node.models.prompt_decoder import PromptDecoder
+from echo_node.models.view_head import ViewHead
+from echo_node.models.vit import VisionTransformer, ViTShape
+
+SHAPES: Mapping[str, ViTShape] = {
+    # Half the usual depth: what is lost in accuracy on phantoms is small, what is won is a CPU's time.
+    "tiny": ViTShape(width=192, depth=6, heads=3, image_size=112, patch_size=14),
+    "small": ViTShape(width=384, depth=12, heads=6, image_size=224, patch_size=14),
+    "base": ViTShape(width=768, depth=12, heads=12, image_size=224, patch_size=14),
+    "large": ViTShape(width=1024, depth=24, heads=16, image_size=224, patch_size=14),
+}
+
+
+class EchoModel(nn.Module):
+    """One encoder and the heads that read its tokens."""
+
+    def __init__(self, shape: ViTShape, *, views: int, structures: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.encoder = VisionTransformer(shape)
+        self.view = ViewHead(shape.width, views)
+        self.segment = PromptDecoder(
+            image_width=shape.width, grid=shape.grid, image_size=shape.image_size, structures=structures
+        )
+
+
+def build(name: str, *, views: int, structures: int) -> EchoModel:
+    """A model by the name of its size.
+
+    Parameters
+    ----------
+    name : str
+        ``tiny``, ``small``, ``base`` or ``large``.
+    views, structures : int
+        How many labels and prompts the heads know.
+    """
+    return EchoModel(SHAPES[name], views=views, structures=structures)

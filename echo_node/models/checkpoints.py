@@ -1,0 +1,33 @@
+"""Weights in and out: safetensors only, for what is shared; ``weights_only`` for a run's own state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's weights as safetensors, in half precision: to train on from."""
+    save_file({name: value.half().contiguous() for name, value in model.state_dict().items()}, path)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Read weights that :func:`save_weights` wrote; every name and shape must fit."""
+    model.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """Write a run's state, whole or not at all."""
+    half = path.with_suffix(".half")
+    torch.save(state, half)
+    half.replace(path)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a run's state; nothing but tensors and plain values is accepted."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

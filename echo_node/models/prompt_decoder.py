@@ -1,0 +1,178 @@
+"""The interactive segmentation head: prompts and image tokens to the mask of one structure.
+
+Shaped after Segment Anything (Kirillov A et al., ICCV 2023): sparse prompts become tokens, the
+previous mask is added to the image, both attend to each other, and the mask is a product of the
+structure's token with the upscaled image. A structure is itself a learned prompt, so that the same
+decoder works by itself, follows a person's clicks, and carries a mask from frame to frame.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MAX_POINTS = 8  # of all kinds together; a box takes two
+LOW_RESOLUTION = 32  # of masks inside the decoder, pixels
+
+
+class PointKind(enum.IntEnum):
+    """What a point means; NONE fills the list up."""
+
+    NONE = 0
+    BACKGROUND = 1
+    FOREGROUND = 2
+    BOX_TOP_LEFT = 3
+    BOX_BOTTOM_RIGHT = 4
+
+
+class PromptDecoder(nn.Module):
+    """Image tokens and prompts to mask logits."""
+
+    def __init__(
+        self,
+        *,
+        image_width: int,
+        grid: int,
+        image_size: int,
+        structures: int,
+        width: int = 128,
+        heads: int = 4,
+    ) -> None:
+        super().__init__()
+        self.grid, self.image_size = grid, image_size
+        self.project = nn.Linear(image_width, width)
+        self.prompts = PromptEncoder(structures, width=width, grid=grid)
+        self.layers = nn.ModuleList(TwoWayLayer(width, heads) for _ in range(2))
+        self.upscale = nn.Sequential(
+            nn.ConvTranspose2d(width, width // 2, 2, stride=2),
+            nn.GroupNorm(1, width // 2),
+            nn.GELU(),
+            nn.ConvTranspose2d(width // 2, width // 4, 2, stride=2),
+            nn.GELU(),
+            nn.Conv2d(width // 4, width // 4, 3, padding=1),
+            nn.GELU(),
+        )
+        self.to_kernel = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width // 4))
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(
+        self, tokens: Tensor, structure: Tensor, points: Tensor, kinds: Tensor, previous: Tensor
+    ) -> Tensor:
+        """Decode one mask per row.
+
+        Parameters
+        ----------
+        tokens : [B,1+P,D]
+            The encoder's tokens of the frame.
+        structure : int64 [B]
+            Which structure is meant.
+        points : [B,8,2]
+            x and y in 0 to 1 of the square.
+        kinds : int64 [B,8]
+            A :class:`PointKind` each.
+        previous : [B,1,32,32]
+            Logits of an earlier mask; zeros where there is none.
+
+        Returns
+        -------
+        [B,1,S,S]
+            Logits; positive inside.
+        """
+        image = self.project(tokens[:, 1:]) + self.prompts.dense(previous)  # [B,P,W]
+        queries = self.prompts.sparse(structure, points, kinds)  # [B,1+8,W]
+        place = self.prompts.places.to(image.dtype)  # [1,P,W]
+        asked = queries
+        for layer in self.layers:
+            queries, image = layer(queries, image, asked=asked, place=place)
+        n, _, width = image.shape
+        picture = image.transpose(1, 2).reshape(n, width, self.grid, self.grid)  # [B,W,G,G]
+        picture = self.upscale(picture)  # [B,W/4,4G,4G]
+        kernel = self.to_kernel(queries[:, 0])  # [B,W/4]
+        logits = torch.einsum("bchw,bc->bhw", picture, kernel)[:, None] + self.bias  # [B,1,4G,4G]
+        return F.interpolate(logits, size=(self.image_size, self.image_size), mode="bilinear")
+
+
+class PromptEncoder(nn.Module):
+    """Structure, points and box to tokens; the previous mask to a map over the image's tokens."""
+
+    frequencies: Tensor
+    places: Tensor
+
+    def __init__(self, structures: int, *, width: int, grid: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.structures = nn.Embedding(structures, width)
+        self.kinds = nn.Embedding(len(PointKind), width)
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer("frequencies", torch.randn(2, width // 2, generator=generator))
+        steps = (torch.arange(grid) + 0.5) / grid
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        places = self._fourier(torch.stack([x, y], dim=-1).reshape(1, grid * grid, 2))
+        self.register_buffer("places", places)
+        self.mask = nn.Sequential(
+            nn.Conv2d(1, width // 4, 3, padding=1), nn.GELU(), nn.Conv2d(width // 4, width, 1)
+        )
+
+    def sparse(self, structure: Tensor, points: Tensor, kinds: Tensor) -> Tensor:
+        """Prompt tokens [B,1+8,W]; the structure comes first."""
+        is_point = (kinds != PointKind.NONE).to(points.dtype)[..., None]  # [B,8,1]
+        dots = self._fourier(points) * is_point + self.kinds(kinds)  # [B,8,W]
+        return torch.cat([self.structures(structure)[:, None], dots], dim=1)
+
+    def dense(self, previous: Tensor) -> Tensor:
+        """Map [B,P,W] of a previous mask's logits [B,1,32,32]; nothing where they are all zero."""
+        is_there = (previous.abs().amax(dim=(1, 2, 3), keepdim=True) > 0).to(previous.dtype)
+        pooled = F.interpolate(previous, size=(self.grid, self.grid), mode="area")  # [B,1,G,G]
+        embedded: Tensor = self.mask(torch.tanh(pooled)) * is_there  # [B,W,G,G]
+        return embedded.flatten(2).transpose(1, 2)  # [B,P,W]
+
+    def _fourier(self, points: Tensor) -> Tensor:
+        """Random Fourier features [...,W] of places [...,2] in 0 to 1 (Tancik M et al., 2020)."""
+        angles = (2 * points - 1) @ self.frequencies * (2 * math.pi)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class TwoWayLayer(nn.Module):
+    """Queries look at each other and at the image; the image looks at the queries."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.among = CrossAttention(width, heads)
+        self.to_image = CrossAttention(width, heads)
+        self.from_image = CrossAttention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(4))
+
+    def forward(
+        self, queries: Tensor, image: Tensor, *, asked: Tensor, place: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Queries [B,Q,W] and image [B,P,W], each told again what was asked and where it lies."""
+        q = queries + asked
+        queries = self.norms[0](queries + self.among(q, q, queries))
+        queries = self.norms[1](queries + self.to_image(queries + asked, image + place, image))
+        queries = self.norms[2](queries + self.mlp(queries))
+        image = self.norms[3](image + self.from_image(image + place, queries + asked, queries))
+        return queries, image
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of one set of tokens to another."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """[B,Q,W] from keys and values [B,K,W]."""
+        heads = [
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B,h,L,d]
+            for layer, x in ((self.q, q), (self.k, k), (self.v, v))
+        ]
+        x = F.scaled_dot_product_attention(heads[0], heads[1], heads[2])  # [B,h,Q,d]
+        mixed: Tensor = self.out(x.transpose(1, 2).flatten(2))
+        return mixed

@@ -1,0 +1,1 @@
+"""Training: phantoms as data, losses, the fit loop and the evaluation. All that needs torch."""

@@ -1,0 +1,197 @@
+"""``echo-node train``: phantoms to weights. Seeded, resumable, its metrics in a file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import trange
+
+from echo_node.codes import Structure
+from echo_node.inference.preprocess import normalise
+from echo_node.models.assemble import EchoModel, build
+from echo_node.models.checkpoints import load_state, save_state
+from echo_node.training import data
+from echo_node.training.augment import augment
+from echo_node.training.data import MEAN, STD
+from echo_node.training.losses import mask_loss
+from echo_node.training.prompts import sample_prompt
+from echo_node.training.validate import validate
+
+_LV = data.STRUCTURES.index(Structure.LV_CAVITY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides a run's result."""
+
+    size: str = "tiny"
+    seed: int = 1
+    train_clips: int = 4900
+    validation_clips: int = 140
+    frames: int = 6  # per clip, as rendered
+    steps: int = 3200
+    clips_per_step: int = 16
+    frames_per_clip: int = 2
+    learning_rate: float = 8e-4
+    weight_decay: float = 0.05
+    warm_up: int = 100
+    averaging: float = 0.998  # of the weights that are kept
+    validate_every: int = 400
+
+
+@dataclass(slots=True)
+class Run:
+    """A run's state: all that a checkpoint holds."""
+
+    model: EchoModel
+    average: EchoModel
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+
+    @classmethod
+    def start(cls, recipe: Recipe) -> Run:
+        """A fresh run."""
+        torch.manual_seed(recipe.seed)
+        model = build(recipe.size, views=len(data.LABELS), structures=len(data.STRUCTURES))
+        optimiser = torch.optim.AdamW(
+            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        )
+        return cls(model, copy.deepcopy(model), optimiser)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+        save_state(state, path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = load_state(path)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+
+def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
+    """Train, or go on where the folder's checkpoint stands.
+
+    Every step draws from a random stream of its own (seed and step), so that a run that was broken off
+    and resumed ends with the weights of one that was not.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the run: ``phantoms/``, ``checkpoint.pt``, ``metrics.jsonl``.
+    recipe : Recipe, optional
+        The default engine's, where left out.
+
+    Returns
+    -------
+    EchoModel
+        The averaged weights.
+    """
+    recipe = recipe or Recipe()
+    out.mkdir(parents=True, exist_ok=True)
+    shards = out / "phantoms"
+    known = data.load(shards, seed=1, clips=recipe.train_clips, frames=recipe.frames)
+    unseen = data.load(shards, seed=2, clips=recipe.validation_clips, frames=recipe.frames)
+    run, checkpoint = Run.start(recipe), out / "checkpoint.pt"
+    if checkpoint.exists():
+        run.resume(checkpoint)
+    bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc="train", unit="step")
+    for step in bar:
+        losses = _step(run, recipe, known, step)
+        run.step = step + 1
+        bar.set_postfix(losses)
+        if run.step % recipe.validate_every == 0 or run.step == recipe.steps:
+            run.save(checkpoint)
+            row = {"step": run.step, **losses, **validate(run.average, unseen)}
+            with (out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+                metrics.write(json.dumps(row) + "\n")
+    return run.average
+
+
+@dataclass(slots=True)
+class Batch:
+    """One step's input: sequences for the view head, pairs of frame and structure for the decoder."""
+
+    frames: Tensor  # [B*T,1,S,S]
+    views: Tensor  # [B]
+    structures: Tensor  # [B*T]
+    points: Tensor  # [B*T,8,2]
+    kinds: Tensor  # [B*T,8]
+    previous: Tensor  # [B*T,1,32,32]
+    targets: Tensor  # [B*T,1,S,S]
+
+
+def draw_batch(clips: data.Clips, recipe: Recipe, *, size: int, rng: np.random.Generator) -> Batch:
+    """Random clips, random frames of each, one structure and prompt per frame."""
+    chosen = rng.integers(0, len(clips), recipe.clips_per_step)
+    images, prompts, structures, targets = [], [], [], []
+    for index in chosen:
+        picked = np.sort(rng.permutation(recipe.frames)[: recipe.frames_per_clip])
+        masks = np.unpackbits(clips.masks[index][picked], axis=-1)
+        frames, labels = augment(clips.images[index][picked], masks, size=size, rng=rng)
+        images.append(frames)
+        for t in range(len(picked)):
+            structure = _LV if rng.uniform() < 0.4 else int(rng.integers(len(data.STRUCTURES)))
+            neighbour = labels[(t + 1) % len(picked), structure]
+            structures.append(structure)
+            targets.append(labels[t, structure])
+            prompts.append(sample_prompt(labels[t, structure], neighbour, rng))
+    return Batch(
+        frames=torch.from_numpy(normalise(np.concatenate(images), mean=MEAN, std=STD)),
+        views=torch.from_numpy(clips.views[chosen]),
+        structures=torch.tensor(structures),
+        points=torch.from_numpy(np.stack([p.points for p in prompts])),
+        kinds=torch.from_numpy(np.stack([p.kinds for p in prompts])),
+        previous=torch.from_numpy(np.stack([p.previous for p in prompts])),
+        targets=torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)),
+    )
+
+
+def _step(run: Run, recipe: Recipe, clips: data.Clips, step: int) -> dict[str, float]:
+    for group in run.optimiser.param_groups:
+        group["lr"] = learning_rate(recipe, step)
+    size = run.model.shape.image_size
+    batch = draw_batch(clips, recipe, size=size, rng=np.random.default_rng([recipe.seed, step]))
+    tokens = run.model.encoder(batch.frames)  # [B*T,1+P,D]
+    logits = run.model.view(tokens.unflatten(0, (-1, recipe.frames_per_clip)))
+    views = F.cross_entropy(logits, batch.views, label_smoothing=0.02)
+    masks = run.model.segment(tokens, batch.structures, batch.points, batch.kinds, batch.previous)
+    shapes = mask_loss(masks, batch.targets)
+    run.optimiser.zero_grad(set_to_none=True)
+    (views + shapes).backward()
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    run.optimiser.step()
+    _average(run, recipe, step)
+    return {"view_loss": round(views.item(), 4), "mask_loss": round(shapes.item(), 4)}
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then a cosine down to a hundredth."""
+    if step < recipe.warm_up:
+        return recipe.learning_rate * (step + 1) / recipe.warm_up
+    share = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+@torch.no_grad()
+def _average(run: Run, recipe: Recipe, step: int) -> None:
+    """Exponential average of the weights; short at first, so that it does not hold on to the start."""
+    keep = min(recipe.averaging, (1 + step) / (10 + step))
+    for kept, new in zip(run.average.parameters(), run.model.parameters(), strict=True):
+        kept.lerp_(new, 1 - keep)

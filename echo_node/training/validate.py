@@ -1,0 +1,56 @@
+"""Quick figures during training: balanced accuracy of views, Dice of each structure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from echo_node.inference.preprocess import normalise
+from echo_node.models.assemble import EchoModel
+from echo_node.models.prompt_decoder import LOW_RESOLUTION, MAX_POINTS
+from echo_node.training import data
+from echo_node.training.metrics import balanced_accuracy, dice
+
+_FRAMES_MASKED = 2  # per clip: neighbouring frames say little more
+
+
+@torch.no_grad()
+def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
+    """Figures on clips as a node sees them: whole, without prompts."""
+    model.eval()
+    size = model.shape.image_size
+    views, scores = [], defaultdict(list)
+    for images, packed in zip(clips.images, clips.masks, strict=True):
+        squares = np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in images])
+        tokens = model.encoder(torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD)))
+        views.append(int(model.view(tokens[None]).argmax()))
+        masks = np.unpackbits(packed[:_FRAMES_MASKED], axis=-1)  # [t,C,s,s]
+        for index, structure in enumerate(data.STRUCTURES):
+            if masks[:, index].sum() > 200 * _FRAMES_MASKED:
+                found = _segment(model, tokens[:_FRAMES_MASKED], index)
+                scores[structure.name].append(dice(found, _resized(masks[:, index], size)))
+    model.train()
+    figures = {"view_balanced_accuracy": balanced_accuracy(np.array(views), clips.views)}
+    figures |= {f"dice_{name}": float(np.mean(values)) for name, values in scores.items()}
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def _segment(model: EchoModel, tokens: torch.Tensor, structure: int) -> npt.NDArray[np.bool_]:
+    n = len(tokens)
+    logits = model.segment(
+        tokens,
+        torch.full((n,), structure),
+        torch.zeros(n, MAX_POINTS, 2),
+        torch.zeros(n, MAX_POINTS, dtype=torch.int64),
+        torch.zeros(n, 1, LOW_RESOLUTION, LOW_RESOLUTION),
+    )
+    return np.asarray(logits[:, 0].numpy() > 0, np.bool_)
+
+
+def _resized(masks: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.bool_]:
+    scaled = [cv2.resize(m * 255, (size, size), interpolation=cv2.INTER_LINEAR) > 127 for m in masks]
+    return np.stack(scaled)
