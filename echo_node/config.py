@@ -139,6 +139,7 @@ class Study(_Section):
 
     quiet_seconds: Seconds = 120
     close_on_association_end: bool = False
+    association_grace_seconds: Seconds = 5
     hard_cap_seconds: Seconds = 4 * 3600
 
 

@@ -78,6 +78,7 @@ class Study:
     state: StudyState
     closed_because: CloseReason | None
     revision: int  # 0 until first closed; counts up with every close
+    closed_at: datetime | None  # UTC, of the latest close
     instances: tuple[Instance, ...]
 
 

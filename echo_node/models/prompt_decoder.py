@@ -8,25 +8,13 @@ decoder works by itself, follows a person's clicks, and carries a mask from fram
 
 from __future__ import annotations
 
-import enum
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MAX_POINTS = 8  # of all kinds together; a box takes two
-LOW_RESOLUTION = 32  # of masks inside the decoder, pixels
-
-
-class PointKind(enum.IntEnum):
-    """What a point means; NONE fills the list up."""
-
-    NONE = 0
-    BACKGROUND = 1
-    FOREGROUND = 2
-    BOX_TOP_LEFT = 3
-    BOX_BOTTOM_RIGHT = 4
+from echo_node.inference.prompts import PointKind
 
 
 class PromptDecoder(nn.Module):
@@ -39,7 +27,7 @@ class PromptDecoder(nn.Module):
         grid: int,
         image_size: int,
         structures: int,
-        width: int = 128,
+        width: int = 96,
         heads: int = 4,
     ) -> None:
         super().__init__()

@@ -8,5 +8,14 @@ Numerical work runs on any array API namespace, NumPy in the node and torch for 
 from echo_node.phantom.clips import SimulatedClip, simulate_clip
 from echo_node.phantom.heart import Patient, sample_patient
 from echo_node.phantom.screen import Screen, sample_screen
+from echo_node.phantom.stills import simulate_still
 
-__all__ = ["Patient", "Screen", "SimulatedClip", "sample_patient", "sample_screen", "simulate_clip"]
+__all__ = [
+    "Patient",
+    "Screen",
+    "SimulatedClip",
+    "sample_patient",
+    "sample_screen",
+    "simulate_clip",
+    "simulate_still",
+]

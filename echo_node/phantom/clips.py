@@ -13,14 +13,17 @@ import numpy.typing as npt
 from echo_node.codes import ImageMode, Structure, View
 from echo_node.phantom import acoustics, others
 from echo_node.phantom.anatomy import TO_AORTA, Fields, fields
-from echo_node.phantom.heart import Moment, Patient, moment
-from echo_node.phantom.planes import Plane, sample_plane
+from echo_node.phantom.heart import Patient, moment
+from echo_node.phantom.look import Look, sample_look
+from echo_node.phantom.planes import APICAL, Plane, sample_plane
 from echo_node.phantom.scan import Raster, raster
 from echo_node.phantom.screen import Screen, compose
+from echo_node.phantom.tissue import heart_echo
+from echo_node.phantom.warp import Warp, warp_of
 
 Masks = Mapping[Structure, npt.NDArray[np.bool_]]
 
-POLAR_SHAPE = (208, 112)  # samples along a beam, beams: enough for pictures up to 200 pixels
+POLAR_SHAPE = (200, 104)  # samples along a beam, beams: enough for pictures up to 200 pixels
 FINE_POLAR_SHAPE = (384, 176)
 FINE_FROM = 256  # pixels
 LEVEL_OF_WALLS = 0.3  # of the LV's length above the annulus: where a PLAX is measured
@@ -44,6 +47,35 @@ class SimulatedClip:
     es_frame: int  # index
     volumes_ml: npt.NDArray[np.float64]  # [T], of the solid
     patient: Patient | None
+    foreshortening: float | None  # share of the LV's length that an apical plane misses; else None
+
+    @property
+    def edv_ml(self) -> float | None:
+        """End-diastolic volume of the solid."""
+        return None if self.patient is None else self.patient.edv_ml
+
+    @property
+    def esv_ml(self) -> float | None:
+        """End-systolic volume of the solid."""
+        return None if self.patient is None else self.patient.esv_ml
+
+    @property
+    def ef(self) -> float | None:
+        """Ejection fraction of the solid, percent."""
+        return None if self.patient is None else self.patient.ef
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Who is looked at, how, and when."""
+
+    patient: Patient
+    view: View
+    look: Look
+    plane: Plane
+    times: npt.NDArray[np.float64]  # [T] ms
+    phases: npt.NDArray[np.float64]  # [T], 0 to 1 of the beat
+    sways: npt.NDArray[np.float32]  # [T,3] mm, of the heart against the probe
 
 
 def simulate_clip(
@@ -54,6 +86,7 @@ def simulate_clip(
     screen: Screen | None = None,
     frames: int | None = None,
     size: int = 160,
+    straying: float = 1.0,
     xp: Any = numpy_namespace,
 ) -> SimulatedClip:
     """Render a clip of a patient.
@@ -72,6 +105,8 @@ def simulate_clip(
         That many frames, evenly over one beat. Left out: a cine of one to two beats.
     size : int
         Pixels of the sector's longer side; a screen brings its own.
+    straying : float
+        How far the plane is off, as hands are: 0 is a perfect one, 1 a usual one.
     xp : array namespace
         Where the acoustics run: NumPy, or torch through array_api_compat.
     """
@@ -80,7 +115,11 @@ def simulate_clip(
     if view is View.OTHER:
         clip = _other(rng, times, size)
     else:
-        clip = _heart(patient, view, rng=rng, times=times, phases=phases, size=size, xp=xp)
+        look = _look(view, rng)
+        plane = sample_plane(view, moment(patient, 0.0), rng, straying=straying)
+        sways = np.float32(straying) * _sway(times, phases, rng)
+        scene = Scene(patient, view, look, plane.behind(look.near_mm), times, phases, sways)
+        clip = _heart(scene, rng=rng, size=size, xp=xp)
     return clip if screen is None else _on_screen(clip, screen, patient, rng)
 
 
@@ -98,29 +137,23 @@ def _timing(
     return times, (start + times / patient.beat_ms) % 1.0
 
 
-def _heart(
-    patient: Patient,
-    view: View,
-    *,
-    rng: np.random.Generator,
-    times: npt.NDArray[np.float64],
-    phases: npt.NDArray[np.float64],
-    size: int,
-    xp: Any,
-) -> SimulatedClip:
+def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> SimulatedClip:
     shape = POLAR_SHAPE if size < FINE_FROM else FINE_POLAR_SHAPE
-    look = acoustics.sample_look(rng)
-    plane = sample_plane(view, moment(patient, 0.0), rng)
-    grid = acoustics.beams(xp, plane, look, shape=shape)
-    target = raster(xp, depth_mm=plane.depth, half_angle=look.half_angle, grid=shape, size=size)
-    salt = patient.speckle
+    patient, look, plane = scene.patient, scene.look, scene.plane
+    salt, warp = patient.speckle, warp_of(patient.speckle, moment(patient, 0.0).length_ed)
+    grid = acoustics.beams(xp, plane, look, shape=shape, rng=rng, salt=salt)
+    target = raster(
+        xp, depth_mm=plane.depth, near_mm=look.near_mm, half_angle=look.half_angle, grid=shape, size=size
+    )
+    straight = warp.to_solid(xp, grid.points)
     pictures, masks, volumes = [], [], []
     shown: Any = None
-    for frame, phase in enumerate(phases):
+    for frame, (phase, sway) in enumerate(zip(scene.phases, scene.sways, strict=True)):
         now = moment(patient, float(phase))
-        solids = fields(xp, grid.points, now)
-        echo = acoustics.heart_echo(xp, grid, solids, now, look, frame=frame, salt=salt)
-        grey = acoustics.compressed(xp, grid, echo, look, frame=frame, salt=salt)
+        points = straight - xp.reshape(xp.asarray(sway), (3, 1, 1))
+        solids = fields(xp, points, now)
+        echo = heart_echo(xp, grid, points, solids, now, look, frame=frame, salt=salt)
+        grey = acoustics.compressed(xp, grid, echo, look, frame=frame)
         shown = grey if shown is None else look.persistence * shown + (1 - look.persistence) * grey
         pictures.append(_to_bytes(xp, target, shown))
         masks.append(_masks(xp, target, solids))
@@ -129,18 +162,37 @@ def _heart(
     ed = int(np.argmax(levels))
     return SimulatedClip(
         frames=np.stack(pictures),
-        times_ms=times,
+        times_ms=scene.times,
         spacing_mm=(target.spacing_mm, target.spacing_mm),
         sector=target.sector,
-        view=view,
+        view=scene.view,
         mode=ImageMode.TWO_D,
         masks=_stacked(masks),
-        landmarks=_walls(view, plane, target, moment(patient, float(phases[ed]))),
+        landmarks=_walls(scene, target, warp, ed),
         ed_frame=ed,
         es_frame=int(np.argmin(levels)),
         volumes_ml=levels,
         patient=patient,
+        foreshortening=_foreshortening(scene, target, warp, masks[ed], ed),
     )
+
+
+def _look(view: View, rng: np.random.Generator) -> Look:
+    """A machine and a window; under the ribs the window is the liver."""
+    look = sample_look(rng)
+    if view is View.SUBCOSTAL_4C and rng.uniform() < 0.8:
+        look = replace(look, near_db=float(rng.uniform(-12, -2)), near_reach_mm=float(rng.uniform(22, 45)))
+    return look
+
+
+def _sway(
+    times: npt.NDArray[np.float64], phases: npt.NDArray[np.float64], rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Where the heart has moved to against the probe [T,3] mm: breath, and its own rocking."""
+    breath = np.sin(2 * np.pi * (times / rng.uniform(2500, 6000) + rng.uniform()))
+    rock = np.sin(2 * np.pi * (phases + rng.uniform()))
+    both = breath[:, None] * rng.normal(0, 1.0, 3) + rock[:, None] * rng.normal(0, 0.8, 3)
+    return both.astype(np.float32)
 
 
 def _to_bytes(xp: Any, target: Raster, grey: Any) -> npt.NDArray[np.uint8]:
@@ -172,18 +224,37 @@ def _stacked(masks: Sequence[Masks]) -> dict[Structure, npt.NDArray[np.bool_]]:
     return {structure: stack for structure, stack in stacks.items() if stack.any()}
 
 
-def _walls(view: View, plane: Plane, target: Raster, now: Moment) -> dict[str, tuple[float, float]]:
-    """Septum and posterior wall on a line across the long axis, in the long-axis view."""
-    if view is not View.PLAX:
+def _walls(scene: Scene, target: Raster, warp: Warp, ed: int) -> dict[str, tuple[float, float]]:
+    """Septum and posterior wall on a line across the long axis at frame ``ed``, in the long-axis view."""
+    if scene.view is not View.PLAX:
         return {}
+    now, sway = moment(scene.patient, float(scene.phases[ed])), scene.sways[ed]
     level = np.array([0.0, 0.0, now.base + LEVEL_OF_WALLS * now.length])
+    lean = float(np.array([*now.lean, 0.0]) @ TO_AORTA)
     places = {
         "septum outer": now.radius + now.wall,
-        "septum inner": now.radius,
-        "posterior wall inner": -now.radius,
+        "septum inner": now.radius + lean,
+        "posterior wall inner": lean - now.radius,
         "posterior wall outer": -(now.radius + now.wall),
     }
-    return {name: target.pixel(*plane.project(level + TO_AORTA * far)) for name, far in places.items()}
+    return {
+        name: target.pixel(*scene.plane.project(warp.to_body(level + TO_AORTA * far + sway)))
+        for name, far in places.items()
+    }
+
+
+def _foreshortening(scene: Scene, target: Raster, warp: Warp, masks: Masks, ed: int) -> float | None:
+    """What an apical plane misses of the long axis: its cavity ends short of the true apex."""
+    if scene.view not in APICAL:
+        return None
+    now, sway = moment(scene.patient, float(scene.phases[ed])), scene.sways[ed]
+    ends = [np.array([0.0, 0.0, z]) for z in (now.base, now.base + now.length)]
+    base, apex = (np.array(target.pixel(*scene.plane.project(warp.to_body(e + sway)))) for e in ends)
+    cavity = np.argwhere(masks[Structure.LV_CAVITY])
+    if not len(cavity):
+        return 1.0
+    along = (cavity - base) @ ((apex - base) / np.linalg.norm(apex - base))
+    return float(np.clip(1 - along.max() * target.spacing_mm / now.length, 0, 1))
 
 
 def _other(rng: np.random.Generator, times: npt.NDArray[np.float64], size: int) -> SimulatedClip:
@@ -201,6 +272,7 @@ def _other(rng: np.random.Generator, times: npt.NDArray[np.float64], size: int) 
         es_frame=0,
         volumes_ml=np.zeros(len(times)),
         patient=None,
+        foreshortening=None,
     )
 
 

@@ -12,6 +12,8 @@ BARREL = 0.2
 APICAL_WALL = 0.7  # wall at the apex over wall at the base
 TWIST_DEG = 8.0  # of the apex against the base at end systole
 _ISOVOLUMIC = 0.05  # of the beat, before ejection
+_MOST_LEAN = 0.2  # of the wall
+_LEAN_SEED = 43
 _SHORTENING = 0.39  # of the length, per relative loss of mean diameter
 
 
@@ -61,9 +63,9 @@ def sample_patient(rng: np.random.Generator, **fixed: float) -> Patient:
         "wall_mm": float(np.clip(rng.gamma(9, 1.15), 6, 20)),
         "heart_rate": float(rng.uniform(45, 120)),
         "slimness": float(rng.uniform(1.4, 2.0)),
-        "rv_scale": float(rng.uniform(0.85, 1.5)),
-        "la_ml": float(rng.uniform(22, 100)),
-        "ra_ml": float(rng.uniform(22, 100)),
+        "rv_scale": float(rng.uniform(0.95, 1.5)),
+        "la_ml": float(rng.uniform(26, 110)),
+        "ra_ml": float(rng.uniform(26, 110)),
         "aortic_root_mm": float(rng.uniform(26, 38)),
         "speckle": int(rng.integers(1 << 20)),
     }
@@ -85,6 +87,7 @@ class Moment:
     filling: float  # 1 at end diastole, 0 at end systole
     in_systole: bool
     opening: float  # of the mitral valve, 0 to 1
+    lean: tuple[float, float]  # mm, in x and y: the cavity lies off the wall's middle
 
     @property
     def apical_wall(self) -> float:
@@ -155,7 +158,19 @@ def moment(patient: Patient, phase: float) -> Moment:
         opening=float(
             np.clip(np.interp(late, [0.08, 0.2, 0.5, 0.7, 0.85, 1.0], [0, 1, 0.5, 0.5, 0.9, 0]), 0, 1)
         ),
+        lean=_lean(patient, fill),
     )
+
+
+def _lean(patient: Patient, fill: float) -> tuple[float, float]:
+    """One side of the wall is thicker than the other, and not as much so in systole: volumes stay."""
+    rng = np.random.default_rng([_LEAN_SEED, patient.speckle])
+    angles, shares = rng.uniform(0, 2 * np.pi, 2), rng.uniform(0, _MOST_LEAN, 2)
+    x, y = (
+        patient.wall_mm * float(shares[0] * turn(angles[0]) + (1 - fill) * shares[1] * turn(angles[1]))
+        for turn in (np.cos, np.sin)
+    )
+    return x, y
 
 
 def _wall(

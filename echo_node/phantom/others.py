@@ -3,54 +3,145 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 
+import array_api_compat.numpy as xp
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from echo_node.phantom import acoustics
+from echo_node.phantom.look import Look, sample_look
+from echo_node.phantom.planes import Plane
+from echo_node.phantom.scan import raster
+
 Grey = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+_POLAR_SHAPE = (200, 104)
+_CONVEX = 0.4  # share of abdominal probes, with a wide curved face
 
 
 class Kind(enum.Enum):
-    """What is shown instead of a heart."""
+    """What is shown instead of a heart; the value is how often, against the others."""
 
-    TISSUE = "sector of tissue with blobs and cysts"
-    VESSEL = "linear probe: layers and a tube"
-    AIR = "probe in air: reverberation lines"
-    NOISE = "gain without contact"
-    STATIC = "random texture"
-    BLANK = "nearly black"
+    TISSUE = 6.0, "sector of tissue with cysts, vessels and layers"
+    VESSEL = 2.0, "linear probe: layers and a tube"
+    AIR = 1.5, "probe in air: reverberation lines"
+    NOISE = 1.0, "gain without contact"
+    STATIC = 1.0, "random texture"
+    BLANK = 0.7, "nearly black"
+    TEXT = 0.7, "a page of text"
+    SPECTRUM = 0.7, "spectral Doppler"
+
+    @property
+    def weight(self) -> float:
+        """How often it is drawn, against the others."""
+        return self.value[0]
 
 
 def render(
     rng: np.random.Generator, *, frames: int, size: int, kind: Kind | None = None
-) -> tuple[Grey, npt.NDArray[np.bool_]]:
-    """Frames u8 [T,H,W] of one kind, and their sector bool [H,W]."""
-    kind = list(Kind)[rng.integers(len(Kind))] if kind is None else kind
-    rows, cols = size, round(size * rng.uniform(0.75, 1.3))
-    is_linear = kind is Kind.VESSEL or (kind is Kind.STATIC and rng.uniform() < 0.3)
-    sector = np.ones((rows, cols), bool) if is_linear else _fan(rows, cols, rng)
-    drift = rng.normal(0, 0.6, 2)
-    level = _LEVELS[kind](rng, rows, cols)
+) -> tuple[Grey, Mask]:
+    """Frames u8 [T,H,W] of one kind, and their sector bool [H,W].
+
+    Parameters
+    ----------
+    rng : numpy Generator
+        The same state gives the same bytes.
+    frames : int
+        How many.
+    size : int
+        Pixels of the longer side.
+    kind : Kind, optional
+        Drawn by weight where it is left out.
+    """
+    if kind is None:
+        weights = np.array([k.weight for k in Kind])
+        kind = list(Kind)[rng.choice(len(Kind), p=weights / weights.sum())]
+    if kind in _ECHOES:
+        return _sector(rng, kind, frames, size)
+    return _flat(rng, kind, frames, size)
+
+
+def _sector(rng: np.random.Generator, kind: Kind, frames: int, size: int) -> tuple[Grey, Mask]:
+    """A sector through the same acoustics as the heart's, so that only what it shows tells them apart."""
+    look, depth = sample_look(rng), float(rng.uniform(60, 220))
+    if rng.uniform() < _CONVEX:
+        look = replace(look, near_mm=float(rng.uniform(20, 60)))
+    if kind is Kind.NOISE:
+        look = replace(look, noise_db=look.white_db - look.range_db * float(rng.uniform(0.3, 0.9)))
+    plane = Plane(np.zeros(3), np.array([0.0, 0, 1]), np.array([1.0, 0, 0]), depth + look.near_mm)
+    salt = int(rng.integers(1 << 20))
+    grid = acoustics.beams(xp, plane, look, shape=_POLAR_SHAPE, rng=rng, salt=salt)
+    level = (_ECHOES[kind](rng, grid, look) * grid.texture).astype(np.float32)
+    target = raster(
+        xp, depth_mm=plane.depth, near_mm=look.near_mm, half_angle=look.half_angle,
+        grid=_POLAR_SHAPE, size=size,
+    )  # fmt: skip
+    drift = rng.normal(0, 0.5, (3, 1, 1)).astype(np.float32)
+    pictures = []
+    for frame in range(frames):
+        echo = level * acoustics.hashed(xp, grid.table, grid.points + frame * drift, salt=salt)
+        grey = acoustics.compressed(xp, grid, echo, look, frame=frame)
+        pictures.append(np.where(target.sector, np.clip(target.picture(xp, grey), 0, 1) * 255, 0))
+    return np.stack(pictures).astype(np.uint8), target.sector
+
+
+def _tissue(rng: np.random.Generator, grid: acoustics.Beams, look: Look) -> Field:
+    """Parenchyma with patches, cysts, vessels, lesions and bright interfaces, amplitude [A,L]."""
+    right, down = grid.points[0], grid.points[2] - look.near_mm
+    reach = float(down.max())
+    level = grid.ground + 10 ** (float(rng.uniform(-14, 2)) / 20)
+    for _ in range(rng.integers(0, 6)):
+        y, x = rng.uniform(0.15, 0.9) * reach, rng.uniform(-0.5, 0.5) * reach
+        a, b, turn = *(rng.uniform(0.03, 0.18, 2) * reach), rng.uniform(0, np.pi)
+        a = a * rng.choice([1.0, 4.0])  # a vessel is long
+        u = (right - x) * np.cos(turn) + (down - y) * np.sin(turn)
+        v = -(right - x) * np.sin(turn) + (down - y) * np.cos(turn)
+        off = np.sqrt((u / a) ** 2 + (v / b) ** 2)
+        level = np.where(off < 1, level * 10 ** (rng.choice([-25, -18, -6, 5]) / 20), level)
+        rim = np.exp(-(((off - 1) * min(a, b) / 1.2) ** 2))
+        level = level + rng.uniform(0, 1.2) * rim
+    for _ in range(rng.integers(0, 4)):
+        bend = rng.normal(0, 0.004) * (right - rng.normal(0, 20)) ** 2
+        line = rng.uniform(0.05, 0.95) * reach + rng.normal(0, 0.25) * right + bend
+        level = level + rng.uniform(0.5, 5) * np.exp(-(((down - line) / rng.uniform(0.6, 2.5)) ** 2))
+    return np.asarray(level, np.float32)
+
+
+def _air(rng: np.random.Generator, grid: acoustics.Beams, look: Look) -> Field:
+    """Echoes to and fro between the face and itself: lines at even depths that fade."""
+    down = grid.depth - look.near_mm
+    period = rng.uniform(4, 25)
+    lines = np.abs(np.cos(np.pi * down / period)) ** (10 ** rng.uniform(0.5, 2))
+    fade = 10 ** (-down / rng.uniform(20, 120))
+    return np.asarray(rng.uniform(0.5, 4) * lines * fade + 0 * grid.gain, np.float32)
+
+
+def _nothing(rng: np.random.Generator, grid: acoustics.Beams, look: Look) -> Field:
+    del look
+    return np.asarray(0 * grid.gain + 10 ** (rng.uniform(-70, -45) / 20), np.float32)
+
+
+def _flat(rng: np.random.Generator, kind: Kind, frames: int, size: int) -> tuple[Grey, Mask]:
+    """A rectangle: a linear probe, a still page."""
+    aspect = rng.uniform(0.6, 1.6)
+    rows, cols = (size, round(size / aspect)) if aspect > 1 else (round(size * aspect), size)
+    whole = np.ones((rows, cols), np.bool_)
+    level = _PAGES[kind](rng, rows, cols)
+    if kind in (Kind.TEXT, Kind.SPECTRUM):
+        return np.repeat((np.clip(level, 0, 1) * 255).astype(np.uint8)[None], frames, axis=0), whole
+    drift, speckle = rng.normal(0, 0.6, 2), _speckle(rng, rows, cols)
     gain, contrast = rng.uniform(-0.15, 0.15), rng.uniform(0.7, 1.3)
-    speckle = _speckle(rng, rows, cols)
     out = np.zeros((frames, rows, cols), np.uint8)
     for t in range(frames):
         shift = np.array([[1, 0, drift[0] * t], [0, 1, drift[1] * t]], np.float32)
         moved = cv2.warpAffine(level * speckle, shift, (cols, rows), borderMode=cv2.BORDER_REFLECT)
         fresh = _speckle(rng, rows, cols) * 0.06
-        out[t] = np.where(sector, np.clip((moved + fresh) * contrast + gain, 0, 1) * 255, 0)
-    return out, sector
-
-
-def _fan(rows: int, cols: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """A sector, from a point or from a curved face."""
-    half = rng.uniform(0.5, 0.85)
-    apex = -rng.uniform(0, 0.5) * rows if rng.uniform() < 0.4 else 0.0
-    r, c = np.mgrid[0:rows, 0:cols]
-    far, angle = np.hypot(r - apex, c - cols / 2), np.arctan2(c - cols / 2, r - apex)
-    return np.asarray((np.abs(angle) < half) & (far < rows - apex) & (far > -apex * 1.1), np.bool_)
+        out[t] = np.clip((moved + fresh) * contrast + gain, 0, 1) * 255
+    return out, whole
 
 
 def _speckle(rng: np.random.Generator, rows: int, cols: int) -> Field:
@@ -60,29 +151,14 @@ def _speckle(rng: np.random.Generator, rows: int, cols: int) -> Field:
         for _ in range(2)
     ]
     envelope = np.hypot(*parts) / np.std(parts[0])
-    return np.clip(0.75 + 0.35 * np.log10(envelope + 1e-3), 0, 1.2).astype(np.float32)
+    return np.asarray(np.clip(0.75 + 0.35 * np.log10(envelope + 1e-3), 0, 1.2), np.float32)
 
 
 def _smooth(rng: np.random.Generator, rows: int, cols: int, scale: float) -> Field:
     """A random field of mean 0 and deviation 1 with structures of ``scale`` of the picture."""
-    field = rng.standard_normal((rows, cols)).astype(np.float32)
-    field = cv2.GaussianBlur(field, (0, 0), max(1.0, scale * rows))
+    noise = rng.standard_normal((rows, cols)).astype(np.float32)
+    field = np.asarray(cv2.GaussianBlur(noise, (0, 0), max(1.0, scale * rows)), np.float32)
     return np.asarray((field - field.mean()) / (field.std() + 1e-6), np.float32)
-
-
-def _tissue(rng: np.random.Generator, rows: int, cols: int) -> Field:
-    level = 0.5 + 0.12 * _smooth(rng, rows, cols, rng.uniform(0.02, 0.12))
-    r, c = np.mgrid[0:rows, 0:cols]
-    for _ in range(rng.integers(0, 5)):
-        y, x = rng.uniform(0.2, 0.9) * rows, rng.uniform(0.1, 0.9) * cols
-        a, b, turn = *(rng.uniform(0.03, 0.22, 2) * rows), rng.uniform(0, np.pi)
-        u = (c - x) * np.cos(turn) + (r - y) * np.sin(turn)
-        v = -(c - x) * np.sin(turn) + (r - y) * np.cos(turn)
-        level[(u / a) ** 2 + (v / b) ** 2 < 1] *= rng.choice([0.1, 0.2, 0.6, 1.5])
-    for _ in range(rng.integers(0, 4)):
-        line = rng.uniform(0.1, 0.95) * rows + rng.normal(0, 0.25) * (c - cols / 2)
-        level = level + rng.uniform(0.2, 0.5) * np.exp(-(((r - line) / rng.uniform(1, 4)) ** 2))
-    return np.asarray(level, np.float32)
 
 
 def _vessel(rng: np.random.Generator, rows: int, cols: int) -> Field:
@@ -98,33 +174,41 @@ def _vessel(rng: np.random.Generator, rows: int, cols: int) -> Field:
     return np.asarray(level + 0.5 * np.exp(-(((off - radius) / 2) ** 2)), np.float32)
 
 
-def _air(rng: np.random.Generator, rows: int, cols: int) -> Field:
-    r = np.arange(rows, dtype=np.float32)[:, None] / rows
-    lines = np.abs(np.sin(np.pi * r * rng.uniform(6, 25))) ** rng.uniform(2, 10)
-    fade = np.exp(-r * rng.uniform(2, 8)) * rng.uniform(0.5, 1.3)
-    return np.asarray(np.repeat(lines * fade, cols, axis=1) + 0.02, np.float32)
-
-
-def _noise(rng: np.random.Generator, rows: int, cols: int) -> Field:
-    r = np.arange(rows, dtype=np.float32)[:, None] / rows
-    return np.asarray(np.repeat(rng.uniform(0, 0.4) + rng.uniform(0, 0.6) * r, cols, axis=1), np.float32)
-
-
 def _static(rng: np.random.Generator, rows: int, cols: int) -> Field:
     scales = rng.uniform(0.01, 0.15, 2)
     field = sum((_smooth(rng, rows, cols, float(s)) for s in scales), np.zeros((rows, cols), np.float32))
     return np.asarray(np.clip(0.5 + rng.uniform(0.1, 0.35) * field, 0, 1.2), np.float32)
 
 
-def _blank(rng: np.random.Generator, rows: int, cols: int) -> Field:
-    return np.full((rows, cols), rng.uniform(0, 0.08), np.float32)
+def _text(rng: np.random.Generator, rows: int, cols: int) -> Field:
+    paper = int(rng.choice([0, 0, 40, 230]))
+    page, ink = np.full((rows, cols), paper, np.uint8), 255 if paper < 128 else 0
+    step = max(9, rows // int(rng.integers(8, 18)))
+    for row in range(step, rows, step):
+        line = "".join(rng.choice(list("ABDEILMSV 0123456789.:"), rng.integers(6, 40)))
+        cv2.putText(page, line, (4, row), cv2.FONT_HERSHEY_SIMPLEX, step / 45, ink, 1, cv2.LINE_AA)
+    return (page / 255).astype(np.float32)
 
 
-_LEVELS = {
-    Kind.TISSUE: _tissue,
-    Kind.VESSEL: _vessel,
-    Kind.AIR: _air,
-    Kind.NOISE: _noise,
-    Kind.STATIC: _static,
-    Kind.BLANK: _blank,
-}
+def spectrum(rng: np.random.Generator, rows: int, cols: int) -> Field:
+    """Velocities over time [rows,cols] in 0 to 1: a beat's jets around a baseline, speckled."""
+    base, beat = rng.uniform(0.3, 0.7) * rows, cols / rng.uniform(2, 6)
+    phase = (np.arange(cols) / beat + rng.uniform()) % 1.0
+    jet = sum(
+        h * np.exp(-(((phase - at) / w) ** 2))
+        for h, at, w in zip(rng.uniform(-1, 1, 3), rng.uniform(0.1, 0.9, 3), rng.uniform(0.04, 0.12, 3),
+                            strict=True)
+    )  # fmt: skip
+    edge = base - jet / (np.abs(jet).max() + 1e-6) * 0.8 * np.where(jet > 0, base, rows - base)
+    r = np.arange(rows)[:, None]
+    inside = (r - base) * (r - edge[None]) < 0
+    bright = np.where(
+        inside, rng.uniform(0.3, 0.6) + 0.4 * np.exp(-(((r - edge) / (0.06 * rows)) ** 2)), 0.02
+    )
+    page = (bright * _speckle(rng, rows, cols)).astype(np.float32)
+    page[int(base)] = 0.8
+    return page
+
+
+_ECHOES = {Kind.TISSUE: _tissue, Kind.AIR: _air, Kind.NOISE: _nothing, Kind.BLANK: _nothing}
+_PAGES = {Kind.VESSEL: _vessel, Kind.STATIC: _static, Kind.TEXT: _text, Kind.SPECTRUM: spectrum}

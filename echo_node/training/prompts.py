@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.models.prompt_decoder import LOW_RESOLUTION, MAX_POINTS, PointKind
+from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PointKind, as_previous
 
 Mask = npt.NDArray[np.uint8]
-
-PREVIOUS_LOGIT = 4.0  # of a mask given as prompt: plus inside, minus outside
 
 
 @dataclass(slots=True)
@@ -55,14 +53,6 @@ def sample_prompt(truth: Mask, neighbour: Mask, rng: np.random.Generator) -> Pro
         if rng.uniform() < 0.3:
             _add_points(prompt, truth, rng)
     return prompt
-
-
-def as_previous(mask: Mask) -> npt.NDArray[np.float32]:
-    """A mask [S,S] as the decoder's previous logits [32,32]."""
-    share = cv2.resize(
-        mask.astype(np.float32), (LOW_RESOLUTION, LOW_RESOLUTION), interpolation=cv2.INTER_AREA
-    )
-    return np.asarray((2 * share - 1) * PREVIOUS_LOGIT, np.float32)
 
 
 def _add_points(prompt: Prompt, truth: Mask, rng: np.random.Generator) -> None:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 
 from echo_node.inference.preprocess import normalise
+from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS
 from echo_node.models.assemble import EchoModel
-from echo_node.models.prompt_decoder import LOW_RESOLUTION, MAX_POINTS
 from echo_node.training import data
 from echo_node.training.metrics import balanced_accuracy, dice
 

@@ -1,0 +1,186 @@
+"""Every command of the node. Nothing heavy is imported until a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from echo_node import __version__
+from echo_node.config import Config, load
+from echo_node.errors import ConfigError, EchoNodeError
+
+CONFIG_VARIABLE = "ECHO_NODE_CONFIG"
+
+_SERVICES = {
+    "receive": "take objects from carts (the storage SCP)",
+    "analyse": "analyse clips and write reports",
+    "deliver": "send results to the destinations",
+    "schedule": "close studies when they are complete",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status: 0 well, 1 failed, 2 wrong usage or configuration."""
+    args = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = args.run
+    try:
+        return run(args)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except EchoNodeError as error:
+        print(f"echo-node: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="echo-node", description="An inference node for echocardiography.")
+    parser.add_argument("--version", action="version", version=f"echo-node {__version__}")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path(os.environ.get(CONFIG_VARIABLE, "config.yaml")),
+        help=f"settings (default: ${CONFIG_VARIABLE} or ./config.yaml)",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands.add_parser("serve", help="run the whole node").set_defaults(run=_serve)
+    for name, text in _SERVICES.items():
+        commands.add_parser(name, help=text).set_defaults(run=_service, service=name)
+    commands.add_parser("check-config", help="check the settings").set_defaults(run=_check_config)
+    _add_status(commands)
+    _add_analyse_folder(commands)
+    _add_simulate(commands)
+    _add_train(commands)
+    _add_demo(commands)
+    return parser
+
+
+_Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
+
+
+def _add_status(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("status", help="what the node holds and does")
+    parser.add_argument("--objects", action="store_true", help="list every object with its outcome")
+    parser.set_defaults(run=_status)
+
+
+def _add_analyse_folder(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "analyse-folder", help="analyse DICOM files without a network: SR, SEG, JSON and a PNG per clip"
+    )
+    parser.add_argument("folder", type=Path, help="searched for DICOM files, also below")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.set_defaults(run=_analyse_folder)
+
+
+def _add_simulate(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("simulate", help="be a cart: send a phantom patient's exam")
+    parser.add_argument("--to", type=_peer, required=True, metavar="AE@HOST:PORT")
+    parser.add_argument("--calling", default="PHANTOMCART", help="calling AE title (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed is the same patient")
+    parser.set_defaults(run=_simulate)
+
+
+def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "train", help="train the default engine on phantoms; goes on where it stopped"
+    )
+    parser.add_argument(
+        "--run",
+        dest="run_folder",
+        type=Path,
+        default=Path("runs/tiny"),
+        help="folder of phantoms, checkpoint and metrics (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--engine", type=Path, required=True, help="folder for the engine package, made or overwritten"
+    )
+    parser.set_defaults(run=_train)
+
+
+def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("demo", help="a node, a cart and an archive on loopback")
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed is the same patient")
+    parser.set_defaults(run=_demo)
+
+
+def _peer(text: str) -> tuple[str, str, int]:
+    """``AE@host:port`` as its three parts."""
+    title, at, address = text.partition("@")
+    host, colon, port = address.rpartition(":")
+    if not (title and at and host and colon and port.isdigit() and 0 < int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not AE@HOST:PORT, like ECHONODE@127.0.0.1:11112")
+    if len(title) > 16:
+        raise argparse.ArgumentTypeError(f"{title!r} is longer than the 16 characters of an AE title")
+    return title, host.strip("[]"), int(port)
+
+
+def _settings(args: argparse.Namespace) -> Config:
+    return load(args.config)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from echo_node.services.process import Stop, set_up_logging
+    from echo_node.services.supervisor import supervise
+
+    config = _settings(args)
+    set_up_logging(config)
+    return supervise(config, args.config.resolve(), Stop().listen())
+
+
+def _service(args: argparse.Namespace) -> int:
+    from importlib import import_module
+
+    from echo_node.services.process import Stop, set_up_logging
+
+    config = _settings(args)
+    set_up_logging(config)
+    status: int = import_module(f"echo_node.services.{args.service}").run(config, Stop().listen())
+    return status
+
+
+def _check_config(args: argparse.Namespace) -> int:
+    config = _settings(args)
+    print(f"{args.config}: good")
+    if not config.deliver.destinations:
+        print("note: deliver.destinations is empty: results stay on this node")
+    if not config.receive.carts:
+        print("note: receive.carts is empty: nobody may store")
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from echo_node.services.health import print_status
+
+    return print_status(_settings(args), objects=args.objects)
+
+
+def _analyse_folder(args: argparse.Namespace) -> int:
+    from echo_node.services.folder import analyse_folder
+
+    return analyse_folder(_settings(args), args.folder, args.out)
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from echo_node.services.simulate import simulate
+
+    return simulate(args.to, calling_ae=args.calling, seed=args.seed)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from echo_node.training.ship import train_and_ship
+
+    train_and_ship(args.run_folder, args.engine)
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from echo_node.services.demo import demo
+
+    return demo(args.out, seed=args.seed)

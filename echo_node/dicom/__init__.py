@@ -1,0 +1,1 @@
+"""All that knows DICOM's network and files: associations, headers, pixels, clips."""

@@ -1,0 +1,222 @@
+"""From a stored object to a :class:`Clip`: header first, then only the frames that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
+
+from echo_node.codes import ImageMode, Reason
+from echo_node.dicom import frames, pixels, sector, timing, video
+from echo_node.dicom import regions as region_items
+from echo_node.dicom.elements import Buffer, Elements, open_elements
+from echo_node.dicom.header import is_uid
+from echo_node.dicom.palette import read_palette
+from echo_node.dicom.regions import Region
+from echo_node.errors import ClipError
+from echo_node.records import Clip
+
+ULTRASOUND_IMAGES = frozenset(
+    (
+        str(UltrasoundImageStorage),
+        str(UltrasoundMultiFrameImageStorage),
+        "1.2.840.10008.5.1.4.1.1.3",  # US Multi-frame, retired
+        "1.2.840.10008.5.1.4.1.1.6",  # US, retired
+    )
+)
+_LOOKED_AT = 6  # frames for finding the sector
+_PHOTOMETRIC = frozenset(
+    ("MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422",
+     "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipLimits:
+    """What a believable clip stays below."""
+
+    frames: int = 20_000
+    side: int = 4096  # pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipFile:
+    """An object whose header has been read and found good. Its pixels are read on demand."""
+
+    path: Path
+    SOPClassUID: str
+    SOPInstanceUID: str
+    StudyInstanceUID: str
+    NumberOfFrames: int
+    coding: pixels.Coding
+    times_ms: npt.NDArray[np.float64] | None
+    regions: tuple[Region, ...]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float] | None:
+        """Height and width of a pixel; None unless the 2D region fits the picture."""
+        region = self._region
+        return None if region is None else region.spacing_mm
+
+    def read(self, indices: Sequence[int] | None = None) -> Clip:
+        """Decode some frames, or all, to grey inside the sector and 0 outside.
+
+        Parameters
+        ----------
+        indices : sequence of int, optional
+            Counted from 0.
+
+        Raises
+        ------
+        ClipError
+            With the coded reason.
+        """
+        chosen = list(range(self.NumberOfFrames)) if indices is None else list(indices)
+        mode, mask = self._seen
+        with open_elements(self.path) as elements:
+            grey = self._decode(elements, chosen, in_colour=False)
+        keep = mask & ~self._overlay if mode is ImageMode.TWO_D else mask
+        return Clip(
+            SOPInstanceUID=self.SOPInstanceUID,
+            frames=np.where(keep, grey, np.uint8(0)),
+            frame_numbers=tuple(index + 1 for index in chosen),
+            times_ms=None if self.times_ms is None else self.times_ms[chosen],
+            spacing_mm=self.spacing_mm,
+            sector=mask,
+            mode=mode,
+            NumberOfFrames=self.NumberOfFrames,
+        )
+
+    @property
+    def _region(self) -> Region | None:
+        region = region_items.two_d(self.regions)
+        return region if region is not None and region.fits(self.coding.Rows, self.coding.Columns) else None
+
+    @cached_property
+    def _looked_at(self) -> npt.NDArray[np.uint8]:
+        """A few frames in colour [t,H,W,3]."""
+        count = min(_LOOKED_AT, self.NumberOfFrames)
+        indices = sorted(set(np.linspace(0, self.NumberOfFrames - 1, count).astype(int).tolist()))
+        with open_elements(self.path) as elements:
+            return self._decode(elements, indices, in_colour=True)
+
+    @cached_property
+    def _overlay(self) -> npt.NDArray[np.bool_]:
+        """Pixels that are coloured on any frame looked at [H,W]."""
+        marked = np.any([sector.coloured(frame) for frame in self._looked_at], axis=0)
+        return np.asarray(marked, np.bool_)
+
+    @cached_property
+    def _seen(self) -> tuple[ImageMode, npt.NDArray[np.bool_]]:
+        """The mode and the sector [H,W], from the regions and a few frames."""
+        stated, looked = region_items.mode(self.regions), self._looked_at
+        nothing = np.zeros(looked.shape[1:3], np.bool_)
+        if stated not in (None, ImageMode.TWO_D, ImageMode.COLOUR_FLOW):
+            return stated, sector.find(looked.max(axis=-1), nothing, None)
+        whole = sector.find(looked.max(axis=-1), nothing, self._region)
+        if stated is ImageMode.COLOUR_FLOW or any(sector.has_colour_box(f, whole) for f in looked):
+            return ImageMode.COLOUR_FLOW, whole
+        return ImageMode.TWO_D, sector.find(looked.min(axis=-1), self._overlay, self._region)
+
+    def _decode(
+        self, elements: Elements, indices: Sequence[int], *, in_colour: bool
+    ) -> npt.NDArray[np.uint8]:
+        """Frames [T,H,W], or [T,H,W,3] in colour."""
+        coding, element = self.coding, elements.pixel_data
+        assert element is not None
+        if coding.TransferSyntaxUID in video.VIDEO:
+            stream = frames.whole_stream(elements.buffer, element)
+            decoded = video.frames(stream, indices, rows=coding.Rows, cols=coding.Columns)
+            rgb = np.stack([decoded[index] for index in indices])
+            return rgb if in_colour else np.asarray((rgb @ pixels.LUMA).round(), np.uint8)
+        index = _index(elements.buffer, elements, coding, frames_=self.NumberOfFrames)
+        decode = pixels.colour if in_colour else pixels.grey
+        return np.stack([decode(index.read(elements.buffer, i), coding) for i in indices])
+
+
+def open_clip(path: Path, *, limits: ClipLimits | None = None) -> ClipFile:
+    """Read an object's header as a clip.
+
+    Parameters
+    ----------
+    path : Path
+        A Part 10 file.
+    limits : ClipLimits, optional
+        What is refused as impossible.
+
+    Raises
+    ------
+    ClipError
+        With the coded reason: not an image, truncated, unknown coding, impossible size, missing UID.
+    """
+    with open_elements(path) as elements:
+        clip = _clip(path, elements, limits or ClipLimits())
+        if clip.coding.TransferSyntaxUID not in video.VIDEO:
+            _index(elements.buffer, elements, clip.coding, frames_=clip.NumberOfFrames)
+        return clip
+
+
+def _clip(path: Path, elements: Elements, limits: ClipLimits) -> ClipFile:
+    kind = elements.text("SOPClassUID")
+    if kind not in ULTRASOUND_IMAGES or elements.pixel_data is None:
+        raise ClipError(Reason.NOT_AN_IMAGE, f"SOP Class {kind or 'is missing'}" if kind else "no SOP Class")
+    uids = {name: elements.text(name) for name in ("SOPInstanceUID", "StudyInstanceUID")}
+    for name, uid in uids.items():
+        if not is_uid(uid):
+            raise ClipError(Reason.MISSING_UID, f"{name} is missing or no UID")
+    count = elements.integer("NumberOfFrames", 1)
+    if not 1 <= count <= limits.frames:
+        raise ClipError(Reason.IMPOSSIBLE_SIZE, f"NumberOfFrames is {count}; 1 to {limits.frames} are taken")
+    return ClipFile(
+        path=path,
+        SOPClassUID=kind,
+        **uids,
+        NumberOfFrames=count,
+        coding=_coding(elements, limits),
+        times_ms=timing.frame_times(elements, count),
+        regions=region_items.parse(elements.sequence("SequenceOfUltrasoundRegions")),
+    )
+
+
+def _coding(elements: Elements, limits: ClipLimits) -> pixels.Coding:
+    syntax = elements.TransferSyntaxUID
+    if not pixels.is_supported(syntax) and syntax not in video.VIDEO:
+        raise ClipError(Reason.UNKNOWN_CODING, f"transfer syntax {syntax}")
+    coding = pixels.Coding(
+        TransferSyntaxUID=syntax,
+        PhotometricInterpretation=elements.text("PhotometricInterpretation"),
+        SamplesPerPixel=elements.integer("SamplesPerPixel", 1),
+        Rows=elements.integer("Rows", 0),
+        Columns=elements.integer("Columns", 0),
+        BitsAllocated=elements.integer("BitsAllocated", 8),
+        BitsStored=elements.integer("BitsStored", 8),
+        PlanarConfiguration=elements.integer("PlanarConfiguration", 0),
+        byte_order=elements.byte_order,
+        has_swapped_bytes=elements.has_swapped_bytes,
+        palette=None,
+        palette_first=0,
+    )
+    if not (1 < coding.Rows <= limits.side and 1 < coding.Columns <= limits.side):
+        raise ClipError(
+            Reason.IMPOSSIBLE_SIZE, f"{coding.Rows} x {coding.Columns} pixels; {limits.side} a side are taken"
+        )
+    is_known = coding.PhotometricInterpretation in _PHOTOMETRIC and coding.BitsAllocated in (8, 16)
+    if not is_known or coding.SamplesPerPixel not in (1, 3):
+        raise ClipError(
+            Reason.UNKNOWN_CODING,
+            f"{coding.SamplesPerPixel} samples of {coding.BitsAllocated} bits, photometric unknown",
+        )
+    return read_palette(elements, coding) if coding.PhotometricInterpretation == "PALETTE COLOR" else coding
+
+
+def _index(buffer: Buffer, elements: Elements, coding: pixels.Coding, *, frames_: int) -> frames.FrameIndex:
+    element = elements.pixel_data
+    assert element is not None
+    if coding.TransferSyntaxUID in pixels.NATIVE:
+        return frames.native(element, len(buffer), frames=frames_, frame_bytes=coding.frame_bytes)
+    return frames.encapsulated(buffer, element, frames=frames_)

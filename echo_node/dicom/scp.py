@@ -1,0 +1,259 @@
+"""The storage SCP: who may associate, what is accepted, and how it starts and ends."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import shutil
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pynetdicom import AE, _config, evt
+from pynetdicom.acse import ACSE
+from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from echo_node.config import Cart, Receive
+from echo_node.dicom.data_path import Storing, StoringProvider
+from echo_node.dicom.incoming import ReceivedObject
+
+__all__ = ["ReceivedObject", "StorageSCP"]
+
+_log = logging.getLogger(__name__)
+
+# A-ASSOCIATE-RJ: result, source, reason (PS3.8 table 9-21)
+_CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
+_CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
+_LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+_POLL_SECONDS = 0.05
+
+Rejection = tuple[int, int, int]
+
+
+class StorageSCP:
+    """Verification and every storage class, on one port.
+
+    Parameters
+    ----------
+    settings : Receive
+        The receive section of config.yaml.
+    incoming : Path
+        Folder for temporary files, on the file system of the spool.
+    on_stored : callable
+        Called with each whole object, fsynced, before its sender is answered. When it returns, the
+        answer is success. It raises ``StoreError`` where the object could not be kept.
+    on_association_end : callable
+        Called with the calling AE title and the studies that the association stored.
+    tls : ssl.SSLContext, optional
+        Where given, every connection must speak TLS.
+    """
+
+    def __init__(
+        self,
+        settings: Receive,
+        *,
+        incoming: Path,
+        on_stored: Callable[[ReceivedObject], None],
+        on_association_end: Callable[[str, frozenset[str]], None] = lambda *_: None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self.is_draining = False
+        self._gate = Gate(settings, incoming)
+        self._storing = Storing(
+            settings=settings,
+            incoming=incoming,
+            on_stored=on_stored,
+            on_association_end=on_association_end,
+        )
+        self._tls = tls
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen, in a thread of its own."""
+        # Unknown and private storage classes are kept too, each in the transfer syntax it came in.
+        _config.UNRESTRICTED_STORAGE_SERVICE = True
+        settings = self._settings
+        ae = AE(ae_title=settings.ae_title)
+        ae.maximum_pdu_size = settings.pdu_kib << 10
+        ae.maximum_associations = settings.max_associations
+        ae.acse_timeout = settings.first_pdu_seconds
+        ae.network_timeout = settings.idle_seconds
+        ae.add_supported_context(Verification)
+        self._server = _Server(
+            ae,
+            (settings.host, settings.port),
+            settings.ae_title,
+            ae.supported_contexts,
+            ssl_context=self._tls,
+            evt_handlers=[(evt.EVT_ACCEPTED, _log_contexts)],
+            request_handler=_Handler,
+        )
+        self._server.equip(self._storing, self._gate)
+        ae._servers.append(self._server)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="scp", daemon=True)
+        self._thread.start()
+
+    def drain(self, seconds: float) -> None:
+        """Refuse new associations, and let stores in flight finish for so long."""
+        self._gate.is_open = False
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and any(p.is_storing for p in self._providers()):
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Close the port and end every association."""
+        if self._server is None:
+            return
+        self._gate.is_open = False
+        associations = list(self._server.active_associations)
+        self._server.shutdown()
+        for assoc in associations:
+            assoc.abort()
+        self._server = None
+
+    def _providers(self) -> list[StoringProvider]:
+        associations = [] if self._server is None else list(self._server.active_associations)
+        return [a.dul for a in associations if isinstance(a.dul, StoringProvider)]
+
+
+class Gate:
+    """Who may associate: by AE title, address, free disk and drain."""
+
+    def __init__(self, settings: Receive, spool: Path) -> None:
+        self._settings, self._spool = settings, spool
+        self.is_open = True
+
+    def rejection(self, *, calling: str, called: str, host: str) -> tuple[Rejection, str] | None:
+        """Why an association is rejected, or None."""
+        settings = self._settings
+        if not self.is_open:
+            return _LOCAL_LIMIT_EXCEEDED, "the node is stopping"
+        if called != settings.ae_title:
+            return _CALLED_AE_NOT_RECOGNISED, f"called AE title {called!r}; this is {settings.ae_title!r}"
+        if not any(_admits(cart, calling=calling, host=host) for cart in settings.carts):
+            return _CALLING_AE_NOT_RECOGNISED, "no cart of receive.carts has this AE title and address"
+        free = shutil.disk_usage(self._spool).free >> 20
+        if free < settings.min_free_disk_mib:
+            return _LOCAL_LIMIT_EXCEEDED, f"{free} MiB free; receive.min_free_disk_mib is higher"
+        return None
+
+
+def _admits(cart: Cart, *, calling: str, host: str) -> bool:
+    if cart.ae_title is not None and cart.ae_title != calling:
+        return False
+    address = ipaddress.ip_address(host.removeprefix("::ffff:"))
+    return any(address in ipaddress.ip_network(network, strict=False) for network in cart.hosts)
+
+
+class _Server(ThreadedAssociationServer):
+    """pynetdicom's server, which hands each connection to a thread before anything is read from it."""
+
+    storing: Storing
+    gate: Gate
+    daemon_threads = True
+    request_queue_size = 128
+
+    def equip(self, storing: Storing, gate: Gate) -> None:
+        """Set what each connection needs."""
+        self.storing, self.gate = storing, gate
+        self._hosts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept only: a TLS handshake here would let one silent peer stop the whole server."""
+        assert self.socket is not None
+        connection, address = self.socket.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection, address
+
+    def verify_request(self, _request: Any, client_address: Any) -> bool:
+        """Bound the connections per address before a thread is spent on one."""
+        host = str(client_address[0])
+        most = self.storing.settings.max_associations_per_host
+        active = sum(1 for a in self.active_associations if a.requestor.address == host)
+        with self._lock:
+            waiting = self._hosts[host]
+        if active + waiting < most:
+            return True
+        _log.warning("connection from %s refused: it has %d; max_associations_per_host", host, most)
+        return False
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """The handshake, bounded in time, then the association."""
+        host = str(client_address[0])
+        with self._lock:
+            self._hosts[host] += 1
+        try:
+            connection = self._handshaken(request)
+        except OSError as error:
+            _log.warning("TLS handshake with %s failed: %s", host, type(error).__name__)
+            self.shutdown_request(request)
+        else:
+            super().process_request_thread(connection, client_address)
+        finally:
+            with self._lock:
+                self._hosts[host] -= 1
+
+    def _handshaken(self, connection: socket.socket) -> socket.socket:
+        if self.ssl_context is None:
+            return connection
+        connection.settimeout(self.storing.settings.first_pdu_seconds)
+        return self.ssl_context.wrap_socket(connection, server_side=True)
+
+
+class _Handler(RequestHandler):
+    """Makes an association with our data path and our gate."""
+
+    def _create_association(self) -> Association:
+        assoc = super()._create_association()
+        assert isinstance(self.server, _Server)
+        assert assoc.dul.socket is not None
+        provider = StoringProvider(assoc, self.server.storing)
+        provider.socket = assoc.dul.socket
+        provider.event_queue = assoc.dul.event_queue  # it holds that the transport is open
+        assoc.dul = provider
+        assoc.acse = _Acceptor(assoc, self.server.gate)
+        for name in ("acse_timeout", "network_timeout"):  # these set timers of the provider
+            setattr(assoc, name, getattr(self.server.ae, name))
+        return assoc
+
+
+class _Acceptor(ACSE):
+    """Asks the gate before pynetdicom negotiates."""
+
+    def __init__(self, assoc: Association, gate: Gate) -> None:
+        super().__init__(assoc)
+        self._gate = gate
+
+    def _negotiate_as_acceptor(self) -> None:
+        request: Any = self.requestor.primitive
+        calling, called = request.calling_ae_title or "", request.called_ae_title or ""
+        host = str(self.requestor.address)
+        refused = self._gate.rejection(calling=calling, called=called, host=host)
+        if refused is None:
+            super()._negotiate_as_acceptor()
+            return
+        (result, source, reason), why = refused
+        _log.warning("association of %r at %s rejected: %s", calling, host, why)
+        self.requestor.ae_title = calling
+        self.send_reject(result, source, reason)
+        evt.trigger(self.assoc, evt.EVT_REJECTED, {})
+        self.assoc.kill()
+
+
+def _log_contexts(event: evt.Event) -> None:
+    """Name what an accepted association may not send, and why."""
+    assoc = event.assoc
+    who = f"{assoc.requestor.ae_title!r} at {assoc.requestor.address}"
+    _log.info("association of %s accepted: %d contexts", who, len(assoc.accepted_contexts))
+    for context in assoc.rejected_contexts:
+        _log.warning("%s: context for %s rejected: %s", who, context.abstract_syntax, context.status)

@@ -1,0 +1,126 @@
+"""The ultrasound sector inside a picture: without text, icons, traces, ticks and bars.
+
+It is found from the pixels, inside the region's box where there is one. Where no sector is found that
+is an error of the clip: a mask that fails open would let burned-in names through.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from echo_node.codes import Reason
+from echo_node.dicom.regions import Region
+from echo_node.errors import ClipError
+
+Mask = npt.NDArray[np.bool_]
+
+_DARKEST = 6  # grey levels: noise of compression stays below
+_FRAMES_FOR_CHANGE = 4
+_LEAST_CHANGE = 4  # grey levels over the frames; speckle changes by more, text by less
+_WORKING_ROWS = 256
+_CLOSING = 0.03  # of the picture's height: gaps of a dark chamber or a dropped-out wall
+_OPENING = 0.02  # of the same: text, ticks and traces are thinner
+_FLATTEST = 0.3  # height over width, or the other way round
+_LEAST_AREA = 0.04  # of the picture
+_LEAST_FILL = 0.12  # bright share of a sector's hull: lines of text leave more room
+_COLOUR_SPREAD = 40  # between channels: more is a colour, not a tint of grey
+_COLOURED_SHARE = 0.004  # of the sector: a colour box, not an overlay
+_HUE_BINS = 12
+
+
+def find(frames: npt.NDArray[np.uint8], overlay: Mask, region: Region | None) -> Mask:
+    """The sector as bool [H,W].
+
+    Parameters
+    ----------
+    frames : u8 [t,H,W]
+        Grey levels of some frames. From four frames on, what never changes is no ultrasound: text.
+    overlay : bool [H,W]
+        Pixels that some frame shows in colour.
+    region : Region, optional
+        The box of the two-dimensional region, if it fits the picture.
+
+    Raises
+    ------
+    ClipError
+        NO_SECTOR.
+    """
+    lit = (frames.max(axis=0) > _DARKEST) & ~overlay
+    if len(frames) >= _FRAMES_FOR_CHANGE:
+        lit &= np.ptp(frames, axis=0) > _LEAST_CHANGE
+    box = np.ones_like(lit)
+    if region is not None:
+        box[:] = False
+        box[max(0, region.top) : region.bottom + 1, max(0, region.left) : region.right + 1] = True
+    lit &= box
+    hull = _hull(_body(lit)) & box
+    if hull.mean() < _LEAST_AREA:
+        raise ClipError(Reason.NO_SECTOR, f"the largest lit area fills {hull.mean():.1%} of the picture")
+    fill = float(lit[hull].mean())
+    if fill < _LEAST_FILL:
+        raise ClipError(Reason.NO_SECTOR, f"only {fill:.0%} of the largest area is lit")
+    return np.asarray(hull, np.bool_)
+
+
+def coloured(frame: npt.NDArray[np.uint8]) -> Mask:
+    """Pixels of an RGB frame [H,W,3] whose channels differ by more than a tint does."""
+    spread = frame.max(axis=-1).astype(np.int16) - frame.min(axis=-1)
+    return np.asarray(spread > _COLOUR_SPREAD, np.bool_)
+
+
+def has_colour_box(frame: npt.NDArray[np.uint8], sector: Mask) -> bool:
+    """Does an RGB frame [H,W,3] show flow: patches of colour, in several hues, inside the sector?
+
+    A tinted grey map has one hue, and an overlay's lines vanish when they are thinned.
+    """
+    patches = coloured(frame) & sector
+    if patches.mean() < _COLOURED_SHARE * sector.mean():
+        return False
+    solid = cv2.erode(patches.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    if solid.sum() < _COLOURED_SHARE * sector.sum():
+        return False
+    hue = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)[..., 0][solid]
+    share = np.bincount(hue.astype(int) * _HUE_BINS // 180, minlength=_HUE_BINS) / hue.size
+    covered = float(solid.sum() / sector.sum())
+    return covered < 0.7 or int((share > 0.05).sum()) > 1
+
+
+def _body(lit: Mask) -> Mask:
+    """The largest solid part of a picture, worked out at a reduced scale."""
+    scale = max(1, len(lit) // _WORKING_ROWS)
+    rows, cols = lit.shape
+    small = cv2.resize(
+        lit.astype(np.uint8) * 255, (cols // scale, rows // scale), interpolation=cv2.INTER_AREA
+    )
+    closing, opening = max(3, int(_CLOSING * len(small))), max(3, int(_OPENING * len(small)))
+    thinned = cv2.morphologyEx((small > 90).astype(np.uint8), cv2.MORPH_OPEN, _disk(2))
+    closed = cv2.morphologyEx(thinned, cv2.MORPH_CLOSE, _disk(closing))
+    solid = cv2.morphologyEx(closed, cv2.MORPH_OPEN, _disk(opening))
+    body = _largest(np.asarray(solid > 0, np.bool_)).astype(np.uint8)
+    return np.asarray(cv2.resize(body, (cols, rows), interpolation=cv2.INTER_NEAREST) > 0, np.bool_)
+
+
+def _disk(size: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
+
+
+def _largest(picture: Mask) -> Mask:
+    """The largest component with a sector's proportions: a banner of text is wide and low."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(picture.astype(np.uint8), connectivity=8)
+    tall = stats[:, cv2.CC_STAT_HEIGHT] / stats[:, cv2.CC_STAT_WIDTH]
+    areas = np.where((tall > _FLATTEST) & (tall < 1 / _FLATTEST), stats[:, cv2.CC_STAT_AREA], 0)
+    areas[0] = 0  # the background
+    best = int(np.argmax(areas))
+    return np.asarray(labels == best if areas[best] else np.zeros_like(picture), np.bool_)
+
+
+def _hull(body: Mask) -> Mask:
+    """The convex hull: fans and rectangles are convex, a dark side of them is still sector."""
+    hull = np.zeros(body.shape, np.uint8)
+    if not body.any():
+        return np.asarray(hull > 0, np.bool_)
+    points = np.argwhere(body)[:, ::-1].astype(np.int32)
+    cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
+    return np.asarray(hull > 0, np.bool_)

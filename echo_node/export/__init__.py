@@ -1,0 +1,1 @@
+"""From torch to an engine package: ONNX graphs, parity, golden values, manifest, card."""

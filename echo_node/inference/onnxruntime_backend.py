@@ -1,0 +1,80 @@
+"""ONNX Runtime, on a CPU or through CUDA: all that knows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from echo_node.errors import EngineError, ManifestError
+from echo_node.inference.backend import Arrays
+from echo_node.inference.manifest import GraphEntry, Manifest, TensorEntry
+
+_PROVIDERS = {False: "CPUExecutionProvider", True: "CUDAExecutionProvider"}
+_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+
+
+class OnnxRuntime:
+    """One session per graph.
+
+    Parameters
+    ----------
+    folder : Path
+        The package.
+    manifest : Manifest
+        Its checked manifest.
+    threads : int
+        Of one run; 0 for all cores.
+    on_gpu : bool
+        Which of the two execution providers; the other is never used instead.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, *, threads: int, on_gpu: bool) -> None:
+        provider = _PROVIDERS[on_gpu]
+        if provider not in onnxruntime.get_available_providers():
+            raise EngineError(f"{provider} is not available in this ONNX Runtime; see docs/install.md")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.name = f"onnxruntime-{'cuda' if on_gpu else 'cpu'} {onnxruntime.__version__}"
+        self._sessions = {}
+        for name, graph in manifest.graphs.items():
+            try:
+                session = onnxruntime.InferenceSession(
+                    (folder / graph.file).read_bytes(), options, providers=[provider]
+                )
+            except (RuntimeError, ValueError) as error:
+                raise EngineError(f"{folder / graph.file}: ONNX Runtime refuses it: {error}") from error
+            _check(folder / graph.file, graph, session)
+            self._sessions[name] = session
+
+    def run(self, graph: str, inputs: Arrays) -> npt.NDArray[np.float32]:
+        """The first output of a graph."""
+        return np.asarray(self._sessions[graph].run(None, dict(inputs))[0], np.float32)
+
+
+def _check(path: Path, graph: GraphEntry, session: onnxruntime.InferenceSession) -> None:
+    """The graph must take and give what the manifest says."""
+    for kind, stated, found in (
+        ("input", graph.inputs, session.get_inputs()),
+        ("output", graph.outputs, session.get_outputs()),
+    ):
+        real = {tensor.name: tensor for tensor in found}
+        if set(real) != set(stated):
+            raise ManifestError(f"{path}: {kind}s are {sorted(real)}; the manifest says {sorted(stated)}")
+        for name, entry in stated.items():
+            dtype = _DTYPES.get(real[name].type, real[name].type)
+            if dtype != entry.dtype or not _fits(entry, real[name].shape):
+                raise ManifestError(
+                    f"{path}: {kind} {name} is {dtype} {list(real[name].shape)}; "
+                    f"the manifest says {entry.dtype} {list(entry.shape)}"
+                )
+
+
+def _fits(entry: TensorEntry, shape: list[int | str]) -> bool:
+    """Fixed dimensions are equal; free ones are free in both."""
+    return len(entry.shape) == len(shape) and all(
+        isinstance(stated, str) == isinstance(real, str) and (isinstance(real, str) or stated == real)
+        for stated, real in zip(entry.shape, shape, strict=True)
+    )

@@ -1,0 +1,141 @@
+"""What every object that the node makes carries: patient, study, series, equipment, dates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from io import BytesIO
+
+import pydicom
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+import echo_node
+from echo_node.codes import Structure
+from echo_node.records import EngineIdentity, Report
+from echo_node.reports import coded
+from echo_node.reports.source import UTF_8
+from echo_node.reports.uids import derived_uid, series_uid
+
+MANUFACTURER = "echo-node"
+MODEL = "echo-node"
+RESEARCH_USE = "Made by software, not checked by a person. For research use, not for diagnosis."
+IMPLEMENTATION_UID = derived_uid("implementation")
+IMPLEMENTATION_NAME = f"ECHO_NODE_{echo_node.__version__}"[:16]  # SH (PS3.7 D.3.3.2)
+
+_TAKEN_OVER = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+    "StudyDescription",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A kind of object: each has one series in a study, and its fixed number."""
+
+    kind: str  # stands in the names of UIDs: never change one
+    number: int
+    modality: str
+    description: str
+
+
+SR_SERIES = Series(
+    kind="SR TID 1500", number=9001, modality="SR", description="AI Echo measurements (research use)"
+)
+SEG_SERIES = Series(
+    kind="SEG", number=9002, modality="SEG", description="AI Echo segmentations (research use)"
+)
+
+
+def set_origin(ds: Dataset, source: Dataset) -> None:
+    """Take over patient and study (PS3.3 C.7.1.1, C.7.2.1)."""
+    ds.SpecificCharacterSet = UTF_8
+    for keyword in _TAKEN_OVER:
+        if keyword in source:
+            ds[keyword] = source[keyword]
+
+
+def tracking_id(structure: Structure, source: Dataset) -> str:
+    """The name that goes with a structure's tracking UID, in the SEG and in the SR."""
+    return f"{structure.code.meaning}, instance {source.get('InstanceNumber') or '?'}"
+
+
+def set_series(ds: Dataset, series: Series, source: Dataset, engine: EngineIdentity) -> None:
+    """Set series and equipment (PS3.3 C.7.3.1, C.7.5.2).
+
+    All objects of a series must agree here, whenever they are made: so the series starts with the
+    study, not with this object, and there is no serial number that a second node would change.
+    """
+    ds.Modality = series.modality
+    ds.SeriesInstanceUID = series_uid(source.StudyInstanceUID, series.kind, engine)
+    ds.SeriesNumber = series.number
+    ds.SeriesDescription = series.description
+    if source.StudyDate and source.StudyTime:
+        ds.SeriesDate, ds.SeriesTime = source.StudyDate, source.StudyTime
+    ds.Manufacturer = MANUFACTURER
+    ds.ManufacturerModelName = MODEL
+    ds.DeviceSerialNumber = engine.digest[:16]
+    ds.SoftwareVersions = [echo_node.__version__, f"{engine.name} {engine.version}"]
+
+
+def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: datetime) -> None:
+    """Set when and by what the object was made (PS3.3 C.12.1), and that it is for research.
+
+    TimezoneOffsetFromUTC holds for all times of an object, those of the cart among them: it is the
+    cart's own where it sent one, and else that of the node's clock, which hangs in the same house.
+    """
+    local = _local(made_at, source.get("TimezoneOffsetFromUTC"))
+    ds.TimezoneOffsetFromUTC = f"{local:%z}"[:5]
+    ds.InstanceCreationDate = ds.ContentDate = f"{local:%Y%m%d}"
+    ds.InstanceCreationTime = ds.ContentTime = f"{local:%H%M%S.%f}"
+    ds.ContentQualification = "RESEARCH"
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [coded.code_item(coded.PROCESSING_EQUIPMENT)]
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = engine.name
+    item.SoftwareVersions = engine.version
+    item.ContributionDateTime = f"{local:%Y%m%d%H%M%S.%f%z}"
+    item.ContributionDescription = f"Digest {engine.digest}; backend {engine.backend}"
+    ds.ContributingEquipmentSequence = [item]
+
+
+def to_report(ds: Dataset, *last: bytes) -> Report:
+    """Write an object as a Part 10 file (PS3.10 7).
+
+    Parameters
+    ----------
+    ds : Dataset
+        The object.
+    last : bytes
+        Elements already encoded whose tags come after those of ``ds``.
+    """
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_NAME
+    ds.file_meta = meta
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
+    return Report(
+        SOPClassUID=str(ds.SOPClassUID),
+        SOPInstanceUID=str(ds.SOPInstanceUID),
+        content=b"".join((buffer.getvalue(), *last)),
+    )
+
+
+def _local(made_at: datetime, offset: str | None) -> datetime:
+    if not offset:
+        return made_at.astimezone()
+    sign = -1 if offset[0] == "-" else 1
+    return made_at.astimezone(timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))))

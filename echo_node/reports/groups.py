@@ -1,0 +1,245 @@
+"""Measurement groups of the SR (PS3.16 TID 1410): one per named view, one per set of numbers.
+
+Viewers show a group only with a region on an image, and some drop the whole report for one group
+without. So each group has exactly one: the outline of the ventricle at end diastole, or a point in
+the ultrasound where nothing was outlined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from highdicom import sr
+from pydicom import Dataset
+
+from echo_node.codes import CardiacPhase, Code, ImageMode, Quantity, Structure, Unit, View
+from echo_node.records import ClipAnalysis, EngineIdentity, Measurement, NotMeasured, Report, Source
+from echo_node.reports import coded, regions
+from echo_node.reports.coded import concept
+from echo_node.reports.envelope import tracking_id
+from echo_node.reports.seg import segment_number
+from echo_node.reports.uids import tracking_uid
+
+_LV = Structure.LV_CAVITY
+_PHASE = {Quantity.LV_EDV: CardiacPhase.END_DIASTOLE, Quantity.LV_ESV: CardiacPhase.END_SYSTOLE}
+_AS_MODIFIER = sr.RelationshipTypeValues.HAS_CONCEPT_MOD
+_AS_PROPERTY = sr.RelationshipTypeValues.HAS_PROPERTIES
+
+Group = sr.PlanarROIMeasurementsAndQualitativeEvaluations
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a report may refer to: clips, their headers and their segmentations, by SOPInstanceUID."""
+
+    clips: Mapping[str, ClipAnalysis]
+    sources: Mapping[str, Dataset]
+    segs: Mapping[str, Report]
+
+
+def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
+    """What is seen on a clip, how certainly, and why nothing was measured on it if so."""
+    source = evidence.sources[clip.SOPInstanceUID]
+    prediction = clip.prediction
+    evaluations = [not_measured(n) for n in clip.not_measured]
+    certainty = []
+    if prediction is not None:
+        evaluations = [_view(prediction.view), _mode(prediction.mode), *evaluations]
+        certainty = [
+            sr.Measurement(
+                name=concept(coded.CERTAINTY),
+                value=round(100 * prediction.probability, 2),
+                unit=concept(Unit.PERCENT.code),
+            )
+        ]
+    if clip.outcome is not None:
+        evaluations.append(sr.QualitativeEvaluation(concept(coded.NOT_ROUTED), concept(clip.outcome.code)))
+    return Group(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=tracking_uid(clip.SOPInstanceUID, "view"),
+            identifier=f"View of instance {source.get('InstanceNumber') or '?'}",
+        ),
+        referenced_region=_point(clip, source),
+        finding_type=concept(coded.NOT_MEASURED if prediction is None else prediction.view.code),
+        algorithm_id=_algorithm(clip.engine),
+        measurements=certainty,
+        qualitative_evaluations=evaluations,
+    )
+
+
+def measurement_group(measurements: Sequence[Measurement], evidence: Evidence) -> Group:
+    """Numbers of one method from the same sources.
+
+    Parameters
+    ----------
+    measurements : sequence of Measurement
+        They agree in view, method and sources.
+    evidence : Evidence
+        Holds the clips of their sources.
+    """
+    first = measurements[0]
+    clips = [evidence.clips[source.SOPInstanceUID] for source in first.sources]
+    group = Group(
+        tracking_identifier=_tracking(first, clips, evidence),
+        referenced_region=_outline(clips[0], evidence.sources[clips[0].SOPInstanceUID]),
+        finding_type=concept(_LV.code),
+        finding_sites=[sr.FindingSite(concept(_LV.code))],
+        algorithm_id=_algorithm(clips[0].engine),
+        measurements=[_number(m, evidence) for m in measurements],
+    )
+    for clip in clips:
+        number = segment_number(clip, _LV)
+        if clip.SOPInstanceUID in evidence.segs and number is not None:
+            group[0].ContentSequence.append(_segment(evidence.segs[clip.SOPInstanceUID], number))
+    return group
+
+
+def not_measured(item: NotMeasured) -> sr.QualitativeEvaluation:
+    """A quantity with the coded reason in place of its value."""
+    evaluation = sr.QualitativeEvaluation(concept(item.quantity.code), concept(item.reason.code))
+    content = sr.ContentSequence()
+    if item.view is not None:
+        content.extend(_view_items(item.view))
+    if item.detail:
+        content.append(
+            sr.TextContentItem(concept(coded.COMMENT), item.detail, relationship_type=_AS_PROPERTY)
+        )
+    if content:
+        evaluation[0].ContentSequence = content
+    return evaluation
+
+
+def _tracking(
+    measurement: Measurement, clips: Sequence[ClipAnalysis], evidence: Evidence
+) -> sr.TrackingIdentifier:
+    """On one clip that of the segment, for it is the same ventricle; else one of its own."""
+    uid = tracking_uid(*(clip.SOPInstanceUID for clip in clips), _LV.name)
+    name = f"{_LV.code.meaning}, {measurement.method.code.meaning}"
+    if len(clips) == 1:
+        name = tracking_id(_LV, evidence.sources[clips[0].SOPInstanceUID])
+    return sr.TrackingIdentifier(uid=uid, identifier=name)
+
+
+def _number(measurement: Measurement, evidence: Evidence) -> sr.Measurement:
+    """A measurement (PS3.16 TID 300) with view, cycle point, source frames and uncertainty."""
+    item = sr.Measurement(
+        name=concept(measurement.quantity.code),
+        value=float(measurement.value),
+        unit=concept(measurement.unit.code),
+        method=concept(measurement.method.code),
+        finding_sites=[sr.FindingSite(concept(_LV.code))],
+    )
+    content = item[0].ContentSequence
+    content.append(_modifier(coded.IMAGE_MODE, ImageMode.TWO_D.code))
+    if measurement.view is not None:
+        content.extend(_view_items(measurement.view))
+    if measurement.quantity in _PHASE:
+        content.append(_modifier(coded.CARDIAC_CYCLE_POINT, _PHASE[measurement.quantity].code))
+    if measurement.uncertainty is not None:
+        content.extend(_uncertainty(measurement))
+    content.extend(_frames_of(measurement, source, evidence) for source in measurement.sources)
+    return item
+
+
+def _uncertainty(measurement: Measurement) -> list[sr.NumContentItem]:
+    """One standard deviation up and down (PS3.16 TID 310), in the unit of the value."""
+    assert measurement.uncertainty is not None
+    return [
+        sr.NumContentItem(
+            concept(name),
+            value=float(measurement.uncertainty),
+            unit=concept(measurement.unit.code),
+            relationship_type=_AS_PROPERTY,
+        )
+        for name in (coded.UPPER_UNCERTAINTY, coded.LOWER_UNCERTAINTY)
+    ]
+
+
+def _frames_of(measurement: Measurement, source: Source, evidence: Evidence) -> sr.SourceImageForMeasurement:
+    """The image frames a number was read off: a volume belongs to one cycle point, EF to both."""
+    curve = evidence.clips[source.SOPInstanceUID].curve
+    frames = source.frame_numbers
+    if curve is not None:
+        one = {Quantity.LV_EDV: curve.ed_frame, Quantity.LV_ESV: curve.es_frame}
+        frames = (one[measurement.quantity],) if measurement.quantity in one else frames
+    header = evidence.sources[source.SOPInstanceUID]
+    return sr.SourceImageForMeasurement(
+        header.SOPClassUID, header.SOPInstanceUID, _frame_numbers(header, frames)
+    )
+
+
+def _view(view: View) -> sr.QualitativeEvaluation:
+    evaluation = sr.QualitativeEvaluation(concept(coded.IMAGE_VIEW), concept(view.code))
+    if view.modifier is not None:
+        evaluation[0].ContentSequence = [_modifier(coded.IMAGE_VIEW_MODIFIER, view.modifier)]
+    return evaluation
+
+
+def _view_items(view: View) -> list[sr.CodeContentItem]:
+    items = [_modifier(coded.IMAGE_VIEW, view.code)]
+    if view.modifier is not None:
+        items.append(_modifier(coded.IMAGE_VIEW_MODIFIER, view.modifier))
+    return items
+
+
+def _mode(mode: ImageMode) -> sr.QualitativeEvaluation:
+    return sr.QualitativeEvaluation(concept(coded.IMAGE_MODE), concept(mode.code))
+
+
+def _modifier(name: Code, value: Code) -> sr.CodeContentItem:
+    return sr.CodeContentItem(concept(name), concept(value), relationship_type=_AS_MODIFIER)
+
+
+def _point(clip: ClipAnalysis, source: Dataset) -> sr.ImageRegion:
+    """A point in the ultrasound: what is said holds for the whole image."""
+    total = int(source.get("NumberOfFrames") or 1)
+    frame = (total + 1) // 2 if clip.curve is None else clip.curve.ed_frame
+    return _region(sr.GraphicTypeValues.POINT, regions.sector_point(source), source, frame)
+
+
+def _outline(clip: ClipAnalysis, source: Dataset) -> sr.ImageRegion:
+    """The ventricle at end diastole; a point where there is no mask of it."""
+    cavity = next((s for s in clip.segmentations if s.structure is _LV), None)
+    if clip.curve is None or cavity is None or clip.curve.ed_frame not in cavity.frame_numbers:
+        return _point(clip, source)
+    mask = cavity.masks[cavity.frame_numbers.index(clip.curve.ed_frame)]
+    if not mask.any():
+        return _point(clip, source)
+    return _region(sr.GraphicTypeValues.POLYLINE, regions.contour(mask), source, clip.curve.ed_frame)
+
+
+def _region(
+    graphic_type: sr.GraphicTypeValues, points: regions.Points, source: Dataset, frame: int
+) -> sr.ImageRegion:
+    image = sr.SourceImageForRegion(
+        source.SOPClassUID, source.SOPInstanceUID, _frame_numbers(source, (frame,))
+    )
+    return sr.ImageRegion(graphic_type, np.asarray(points, np.float32), image)
+
+
+def _frame_numbers(source: Dataset, frames: Sequence[int]) -> list[int] | None:
+    """Frame numbers are for multi-frame images only (PS3.3 10.3)."""
+    return list(frames) if int(source.get("NumberOfFrames") or 1) > 1 else None
+
+
+def _segment(seg: Report, number: int) -> sr.ImageContentItem:
+    """The segment that was measured: beside the region, which TID 1410 wants to be the only one."""
+    return sr.ImageContentItem(
+        concept(coded.SOURCE_OF_MEASUREMENT),
+        seg.SOPClassUID,
+        seg.SOPInstanceUID,
+        referenced_segment_numbers=number,
+        relationship_type=sr.RelationshipTypeValues.CONTAINS,
+    )
+
+
+def _algorithm(engine: EngineIdentity) -> sr.AlgorithmIdentification:
+    """Which engine said so (PS3.16 TID 4019)."""
+    return sr.AlgorithmIdentification(
+        name=engine.name,
+        version=engine.version,
+        parameters=[f"digest {engine.digest}", f"backend {engine.backend}"],
+        family=concept(coded.ARTIFICIAL_INTELLIGENCE),
+    )

@@ -1,0 +1,120 @@
+"""The analyser: clips to views, masks and measurements; studies to reports."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydicom import Dataset
+
+from echo_node.codes import Reason
+from echo_node.config import Config, ObjectKind
+from echo_node.errors import EchoNodeError, LeaseLost
+from echo_node.inference.engine import Engine, load_engine
+from echo_node.pipeline import Rules, analyse_clip, summarise_study
+from echo_node.records import Analysis, Instance, Job, JobKind, Report
+from echo_node.reports import build_reports, is_sr, read_source
+from echo_node.services.process import POLL_SECONDS, Stop, utc_now
+from echo_node.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: Config, stop: Stop) -> int:
+    """Analyse until told to stop; a job in hand is finished first.
+
+    A job that outlasts its lease ends this process by SIGALRM: whatever hung it is gone with it, the
+    supervisor starts the next one, and the job is leased again until its attempts are used up.
+    """
+    settings = config.analyse
+    engine = load_engine(settings.engine, backend=settings.backend, threads=settings.threads)
+    store = Store(
+        config.node.database_url, config.node.storage, now=utc_now, max_attempts=settings.max_attempts
+    )
+    store.migrate()
+    _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
+    try:
+        while not stop.is_set():
+            if not analyse_once(store, config, engine):
+                stop.wait(POLL_SECONDS)
+    finally:
+        store.dispose()
+    return 0
+
+
+def analyse_once(store: Store, config: Config, engine: Engine) -> bool:
+    """Do the next job; False where there was none."""
+    seconds = config.analyse.lease_seconds
+    job = store.lease(tuple(JobKind), f"analyse-{os.getpid()}", seconds)
+    if job is None:
+        return False
+    signal.alarm(int(seconds))
+    try:
+        if job.kind is JobKind.CLIP:
+            _do_clip(store, config, engine, job)
+        else:
+            _do_study(store, config, engine, job)
+    except LeaseLost:
+        _log.warning("job %d: its lease ran out; another worker has it", job.id)
+    except (EchoNodeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        _log.error("job %d on %s failed: %s", job.id, job.target, where(error))
+        store.fail(job, Reason.ANALYSIS_FAILED, type(error).__name__, retry_at=utc_now())
+    finally:
+        signal.alarm(0)
+    return True
+
+
+def where(error: BaseException) -> str:
+    """The kind of an error and the lines it passed through, without its text: that may name a patient."""
+    frames = traceback.extract_tb(error.__traceback__)
+    passed = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+    return f"{type(error).__name__} at {passed}"
+
+
+def _do_clip(store: Store, config: Config, engine: Engine, job: Job) -> None:
+    instance = store.instance(job.target)
+    analysis = analyse_clip(
+        instance.path,
+        SOPInstanceUID=instance.SOPInstanceUID,
+        StudyInstanceUID=instance.StudyInstanceUID,
+        engine=engine,
+        rules=Rules(routing=config.routing, max_frames=config.analyse.max_frames),
+    )
+    store.complete_clip(job, analysis)
+    view = "none" if analysis.prediction is None else analysis.prediction.view.name
+    outcome = "measured" if analysis.outcome is None else analysis.outcome.name
+    _log.info("clip %s: view %s, %s", job.target, view, outcome)
+
+
+def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
+    study = store.study(job.target)
+    analysis = summarise_study(
+        job.target,
+        store.clip_analyses(job.target),
+        revision=study.revision,
+        engine=engine,
+        made_at=study.closed_at,
+    )
+    reports = build_reports(analysis, _sources(analysis, study.instances))
+    store.complete_study(job, reports, addressed(reports, config))
+    _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, len(reports))
+
+
+def addressed(reports: tuple[Report, ...], config: Config) -> list[tuple[str, Report]]:
+    """Which destination gets which object."""
+    return [
+        (destination.name, report)
+        for destination in config.deliver.destinations
+        for report in reports
+        if (ObjectKind.SR if is_sr(report) else ObjectKind.SEG) in destination.objects
+    ]
+
+
+def _sources(analysis: Analysis, instances: tuple[Instance, ...]) -> Mapping[str, Dataset]:
+    """The headers of the analysed clips that show a view: what the reports refer to."""
+    shown = {clip.SOPInstanceUID for clip in analysis.clips if clip.prediction is not None}
+    return {i.SOPInstanceUID: read_source(i.path) for i in instances if i.SOPInstanceUID in shown}

@@ -1,0 +1,100 @@
+"""The outbox's worker: results to the destinations, with back-off, until each has them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from echo_node.config import Config, Destination
+from echo_node.dicom import scu
+from echo_node.errors import DeliveryError, DeliveryRefused
+from echo_node.records import Delivery
+from echo_node.services import retry
+from echo_node.services.process import POLL_SECONDS, Stop, utc_now
+from echo_node.store import Store
+
+_log = logging.getLogger(__name__)
+
+_BATCH = 50  # objects in one association
+_LEASE_SECONDS = 600.0
+
+
+def run(config: Config, stop: Stop) -> int:
+    """Deliver until told to stop."""
+    store = Store(config.node.database_url, config.node.storage, now=utc_now)
+    store.migrate()
+    rng = random.Random()
+    try:
+        while not stop.is_set():
+            busy = [deliver_once(store, config, d, now=utc_now, rng=rng) for d in config.deliver.destinations]
+            if not any(busy):
+                stop.wait(POLL_SECONDS)
+    finally:
+        store.dispose()
+    return 0
+
+
+def deliver_once(
+    store: Store,
+    config: Config,
+    destination: Destination,
+    *,
+    now: Callable[[], datetime],
+    rng: random.Random,
+) -> int:
+    """Send what is due for one destination; returns how many objects were tried."""
+    due = store.lease_deliveries(destination.name, f"deliver-{os.getpid()}", _LEASE_SECONDS, _BATCH)
+    if not due:
+        return 0
+    outcomes = _send(due, config=config, destination=destination)
+    for delivery, error in zip(due, outcomes, strict=True):
+        if error is None:
+            store.mark_sent(delivery)
+            _log.info("%s sent to %s", delivery.SOPInstanceUID, destination.name)
+        else:
+            _record_failure(store, delivery, error, config=config, now=now(), rng=rng)
+    return len(due)
+
+
+def _send(
+    due: Sequence[Delivery], *, config: Config, destination: Destination
+) -> Sequence[DeliveryError | None]:
+    """One error or None per delivery."""
+    settings = config.deliver
+    peer = scu.Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+    try:
+        return scu.send(
+            [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in due],
+            to=peer,
+            calling_ae=settings.calling_ae_title,
+            connect_seconds=settings.connect_seconds,
+            response_seconds=settings.response_seconds,
+        )
+    except DeliveryError as error:
+        return [error] * len(due)
+
+
+def _record_failure(
+    store: Store,
+    delivery: Delivery,
+    error: DeliveryError,
+    *,
+    config: Config,
+    now: datetime,
+    rng: random.Random,
+) -> None:
+    if isinstance(error, DeliveryRefused):
+        decision: retry.Again | retry.GiveUp = retry.GiveUp(str(error))
+    else:
+        decision = retry.after_failure(delivery.attempts, settings=config.deliver, now=now, rng=rng)
+    if isinstance(decision, retry.GiveUp):
+        store.mark_dead(delivery, str(error))
+        _log.error("%s to %s: %s; given up", delivery.SOPInstanceUID, delivery.destination, error)
+    else:
+        store.mark_failed(delivery, str(error), next_attempt_at=decision.at)
+        _log.warning(
+            "%s to %s: %s; again at %s", delivery.SOPInstanceUID, delivery.destination, error, decision.at
+        )

@@ -1,0 +1,193 @@
+"""``echo-node demo``: a cart, the node and an archive on loopback, and what came of it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from echo_node.config import Config, load
+from echo_node.dicom import scu
+from echo_node.dicom.clips import open_clip
+from echo_node.errors import EchoNodeError
+from echo_node.phantom import Patient
+from echo_node.phantom.exam import SimulatedObject
+from echo_node.pictures import clip_tile, contact_sheet, png
+from echo_node.pipeline import shown_frames
+from echo_node.records import ClipAnalysis, Measurement
+from echo_node.reports import Reading, read_report
+from echo_node.services import archive
+from echo_node.services.process import utc_now
+from echo_node.services.simulate import known_exam, send_exam
+from echo_node.store import Store
+
+_START_SECONDS = 60.0
+_RESULT_SECONDS = 600.0
+_AE_TITLE = "ECHONODE"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    node: int
+    archive: int
+    http: int
+
+
+def demo(out: Path, *, seed: int) -> int:
+    """Run the whole main job once.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the node's storage, the archive and ``contact-sheet.png``; emptied first.
+    seed : int
+        The phantom patient.
+
+    Returns
+    -------
+    int
+        0 where the archive holds the report and its EF is the pipeline's.
+    """
+    if out.exists():
+        _empty(out)
+    out.mkdir(parents=True, exist_ok=True)
+    ports = _Ports(*_free_ports(3))
+    path = _write_config(out, ports)
+    config = load(path)
+    patient, exam = known_exam(seed, start=utc_now())
+    receiving = archive.start(out / "archive", port=ports.archive, http_port=ports.http)
+    node = _start_node(path, out / "node.log")
+    try:
+        archive.wait_for_echo(_AE_TITLE, ports.node, seconds=_START_SECONDS)
+        peer = scu.Peer(ae_title=_AE_TITLE, host="127.0.0.1", port=ports.node)
+        print(f"cart     -> node      {len(exam)} objects in one association")
+        failed = [error for error in send_exam(exam, to=peer, calling_ae="PHANTOMCART") if error]
+        if failed:
+            raise EchoNodeError(f"the node refused {len(failed)} objects: {failed[0]}")
+        released = time.monotonic()
+        reading, objects = archive.wait_until(
+            lambda: _report_in(receiving), seconds=_RESULT_SECONDS, what="the report"
+        )
+        print(f"node     -> archive   {objects} objects in {receiving.name}")
+        print(f"association release to SR in the archive: {time.monotonic() - released:.1f} s")
+    finally:
+        node.terminate()
+        node.wait(timeout=120)
+        receiving.stop()
+    return _show(config, out, patient, exam, reading)
+
+
+def _empty(out: Path) -> None:
+    """Remove an earlier demo's folder, and only such a one."""
+    if not (out / "config.yaml").exists() and any(out.iterdir()):
+        raise EchoNodeError(f"{out} is not empty and no earlier demo's folder; name another with --out")
+    shutil.rmtree(out)
+
+
+def _free_ports(count: int) -> list[int]:
+    import socket
+
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def _write_config(out: Path, ports: _Ports) -> Path:
+    """The node's settings for loopback, beside everything else it leaves."""
+    engine = Config().analyse.engine.resolve()
+    settings = {
+        "node": {"storage": "storage"},
+        "receive": {"ae_title": _AE_TITLE, "port": ports.node, "min_free_disk_mib": 100},
+        "study": {"quiet_seconds": 5, "close_on_association_end": True, "association_grace_seconds": 1},
+        "analyse": {"engine": str(engine)},
+        "deliver": {
+            "destinations": [
+                {"name": "archive", "ae_title": archive.AE_TITLE, "host": "127.0.0.1", "port": ports.archive}
+            ],
+            "first_retry_seconds": 1,
+        },
+    }
+    path = out / "config.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _start_node(path: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as target:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "echo_node", "--config", str(path), "serve"], stderr=target
+        )
+
+
+def _report_in(receiving: archive.Archive) -> tuple[Reading, int] | None:
+    """The report's numbers once the archive holds it."""
+    with suppress(OSError):  # an archive that is still starting its HTTP server
+        objects = receiving.objects()
+        for content in objects:
+            reading = read_report(content)
+            if reading is not None:
+                return reading, len(objects)
+    return None
+
+
+def _show(
+    config: Config, out: Path, patient: Patient, exam: Sequence[SimulatedObject], reading: Reading
+) -> int:
+    """Print truth against measured, and write the contact sheet."""
+    store = Store(config.node.database_url, config.node.storage, now=utc_now)
+    try:
+        clips = store.clip_analyses(exam[0].ds.StudyInstanceUID)
+        paths = {i.SOPInstanceUID: i.path for i in store.study(exam[0].ds.StudyInstanceUID).instances}
+    finally:
+        store.dispose()
+    by_uid = {clip.SOPInstanceUID: clip for clip in clips}
+    _print_views(exam, by_uid)
+    _print_values(patient, reading.measurements)
+    tiles = []
+    for item in exam:
+        analysis = by_uid[item.ds.SOPInstanceUID]
+        if analysis.prediction is not None:
+            source = open_clip(paths[analysis.SOPInstanceUID])
+            clip = source.read(shown_frames(analysis, source.NumberOfFrames))
+            tiles.append(clip_tile(clip, analysis))
+    sheet = out / "contact-sheet.png"
+    sheet.write_bytes(png(contact_sheet(tiles, title=f"Phantom patient, EF {patient.ef:.0f} %")))
+    print(f"look at {sheet}")
+    return 0 if _agrees(clips, reading) else 1
+
+
+def _print_views(exam: Sequence[SimulatedObject], clips: dict[str, ClipAnalysis]) -> None:
+    print(f"\n{'clip':16} {'recognised as':16} {'p':>5}  outcome")
+    for item in exam:
+        clip = clips[item.ds.SOPInstanceUID]
+        view = "-" if clip.prediction is None else clip.prediction.view.name
+        probability = "" if clip.prediction is None else f"{clip.prediction.probability:.2f}"
+        outcome = "measured" if clip.outcome is None else clip.outcome.code.meaning
+        print(f"{item.clip.view.name:16} {view:16} {probability:>5}  {outcome}")
+
+
+def _print_values(patient: Patient, measured: Sequence[Measurement]) -> None:
+    truth = {"LVEF": patient.ef, "LV_EDV": patient.edv_ml, "LV_ESV": patient.esv_ml}
+    print(f"\n{'in the archive':28} {'truth':>7} {'measured':>9}")
+    for m in measured:
+        plane = "biplane" if m.view is None else m.view.name
+        name = f"{m.quantity.name} {plane}"
+        print(f"{name:28} {truth[m.quantity.name]:7.1f} {m.value:9.1f} {m.unit.code.value}")
+    print()
+
+
+def _agrees(clips: Sequence[ClipAnalysis], reading: Reading) -> bool:
+    """Every number that a clip gave stands in the report, to the digits that DICOM carries."""
+    sent = {(m.quantity, m.view): m.value for m in reading.measurements}
+    return bool(sent) and all(
+        abs(sent[m.quantity, m.view] - m.value) < 1e-3 for clip in clips for m in clip.measurements
+    )

@@ -1,0 +1,119 @@
+"""``echo-node analyse-folder``: the same analysis without a network or a database."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+
+from echo_node.config import Config
+from echo_node.dicom.clips import open_clip
+from echo_node.dicom.header import Header, read_header
+from echo_node.errors import ClipError, EchoNodeError
+from echo_node.inference.engine import Engine, load_engine
+from echo_node.pictures import clip_tile, png
+from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
+from echo_node.records import ClipAnalysis
+from echo_node.reports import build_reports, is_sr, read_source
+from echo_node.services.process import utc_now
+
+
+def analyse_folder(config: Config, folder: Path, out: Path) -> int:
+    """Analyse every DICOM file below a folder; one result folder per study.
+
+    Each study's folder gets ``report.dcm`` (SR), one ``seg-*.dcm`` per measured clip, one PNG per
+    clip and ``results.json``. A file that is not DICOM is named and passed over.
+    """
+    if not folder.is_dir():
+        raise EchoNodeError(f"{folder} is not a folder")
+    settings = config.analyse
+    engine = load_engine(settings.engine, backend=settings.backend, threads=settings.threads)
+    rules = Rules(routing=config.routing, max_frames=settings.max_frames)
+    studies: dict[str, list[tuple[Header, Path]]] = defaultdict(list)
+    for header, path in _dicom_files(folder):
+        studies[header.StudyInstanceUID].append((header, path))
+    for number, (uid, files) in enumerate(sorted(studies.items()), start=1):
+        target = out / f"study-{number:03d}"
+        target.mkdir(parents=True, exist_ok=True)
+        _analyse(uid, files, engine=engine, rules=rules, out=target, made_at=utc_now())
+    print(f"{len(studies)} studies in {out}")
+    return 0 if studies else 1
+
+
+def _dicom_files(folder: Path) -> Iterator[tuple[Header, Path]]:
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        try:
+            header = read_header(path)
+        except ClipError as error:
+            print(f"{path}: passed over: {error}")
+            continue
+        if not (header.StudyInstanceUID and header.SOPInstanceUID):
+            print(f"{path}: passed over: a required UID is missing")
+            continue
+        yield header, path
+
+
+def _analyse(
+    uid: str,
+    files: list[tuple[Header, Path]],
+    *,
+    engine: Engine,
+    rules: Rules,
+    out: Path,
+    made_at: datetime,
+) -> None:
+    clips: list[ClipAnalysis] = []
+    sources: dict[str, Dataset] = {}
+    for number, (header, path) in enumerate(files, start=1):
+        clip = analyse_clip(
+            path,
+            SOPInstanceUID=header.SOPInstanceUID,
+            StudyInstanceUID=uid,
+            engine=engine,
+            rules=rules,
+        )
+        clips.append(clip)
+        if clip.prediction is not None:
+            sources[header.SOPInstanceUID] = read_source(path)
+            _write_picture(path, clip, out / f"clip-{number:03d}.png")
+        print(f"{path.name}: {_line(clip)}")
+    analysis = summarise_study(uid, clips, revision=1, engine=engine, made_at=made_at)
+    for number, report in enumerate(build_reports(analysis, sources), start=1):
+        name = "report.dcm" if is_sr(report) else f"seg-{number:03d}.dcm"
+        (out / name).write_bytes(report.content)
+    (out / "results.json").write_text(json.dumps(plain(analysis), indent=2), encoding="utf-8")
+
+
+def _write_picture(path: Path, analysis: ClipAnalysis, target: Path) -> None:
+    source = open_clip(path)
+    clip = source.read(shown_frames(analysis, source.NumberOfFrames))
+    target.write_bytes(png(clip_tile(clip, analysis)))
+
+
+def _line(clip: ClipAnalysis) -> str:
+    view = "no view" if clip.prediction is None else clip.prediction.view.name
+    if clip.outcome is not None:
+        return f"{view}; not measured: {clip.outcome.code.meaning} ({clip.detail})"
+    values = ", ".join(f"{m.quantity.name} {m.value:.1f} {m.unit.code.value}" for m in clip.measurements)
+    return f"{view}; {values}"
+
+
+def plain(value: Any) -> Any:
+    """Records as plain JSON values: enums by name, masks by their area in pixels per frame."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, np.ndarray):
+        return (value.sum(axis=(1, 2)) if value.ndim == 3 else value.round(3)).tolist()
+    if isinstance(value, tuple | list):
+        return [plain(v) for v in value]
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,92 @@
+"""``echo-node status``: what the node holds and does, for the admin."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+from echo_node.config import Config
+from echo_node.dicom import scu
+from echo_node.errors import DeliveryError
+from echo_node.records import DeliveryState, StudyState
+from echo_node.services.process import utc_now
+from echo_node.store import InstanceOutcome, JobState, Store, StoreStatus
+
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
+
+
+def print_status(config: Config, *, objects: bool) -> int:
+    """Print the node's state; 1 where something needs a person.
+
+    Parameters
+    ----------
+    config : Config
+        The node's settings.
+    objects : bool
+        Also list every object with its stated outcome.
+    """
+    store = Store(config.node.database_url, config.node.storage, now=utc_now)
+    store.migrate()
+    try:
+        status = store.status()
+        outcomes = store.instance_outcomes() if objects else ()
+    finally:
+        store.dispose()
+    trouble = [*_trouble(status), *_surroundings(config)]
+    for line in (*_counts(status), *(f"LOOK: {line}" for line in trouble)):
+        print(line)
+    for outcome in outcomes:
+        print(_line(outcome))
+    return 1 if trouble else 0
+
+
+def _counts(status: StoreStatus) -> Iterator[str]:
+    yield f"objects     {status.instances} kept, {status.set_aside} set aside"
+    for state, count in status.studies.items():
+        yield f"studies     {count} {state.value}"
+    for (kind, job_state), count in status.jobs.items():
+        yield f"jobs        {count} {kind.value} {job_state.value}"
+    for (destination, delivery_state), count in status.deliveries.items():
+        yield f"deliveries  {count} {delivery_state.value} for {destination}"
+    if status.oldest_job_at is not None:
+        yield f"waiting     since {status.oldest_job_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _trouble(status: StoreStatus) -> Iterator[str]:
+    """What in the store needs a person."""
+    if status.set_aside:
+        yield f"{status.set_aside} objects are set aside; status --objects names them"
+    if quarantined := status.studies.get(StudyState.QUARANTINED):
+        yield f"{quarantined} studies are in quarantine; status --objects says why"
+    for (kind, job_state), count in status.jobs.items():
+        if job_state is JobState.DEAD:
+            yield f"{count} {kind.value} jobs failed for good; status --objects says why"
+    for (destination, delivery_state), count in status.deliveries.items():
+        if delivery_state is DeliveryState.DEAD:
+            yield f"{count} objects were given up for {destination}; the deliver log says why"
+
+
+def _surroundings(config: Config) -> Iterator[str]:
+    settings = config.receive
+    if not _answers(config):
+        yield f"the receiver does not answer on port {settings.port}"
+    free = shutil.disk_usage(config.node.storage).free >> 20
+    if free < settings.min_free_disk_mib:
+        yield f"{free} MiB free on the disk; below {settings.min_free_disk_mib} nothing is received"
+
+
+def _answers(config: Config) -> bool:
+    settings = config.receive
+    host = _LOOPBACK.get(settings.host, settings.host)
+    calling = next((c.ae_title for c in settings.carts if c.ae_title), settings.ae_title)
+    try:
+        scu.echo(scu.Peer(ae_title=settings.ae_title, host=host, port=settings.port), calling_ae=calling)
+    except DeliveryError:
+        return False
+    return True
+
+
+def _line(outcome: InstanceOutcome) -> str:
+    reason = "" if outcome.reason is None else f": {outcome.reason.code.meaning}"
+    detail = f" ({outcome.detail})" if outcome.detail else ""
+    return f"{outcome.SOPInstanceUID}  {outcome.outcome.value}{reason}{detail}"

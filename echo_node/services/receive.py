@@ -1,0 +1,65 @@
+"""The receiver: carts' objects to disk and database, in a process that nothing else can slow."""
+
+from __future__ import annotations
+
+import logging
+
+from echo_node.codes import Reason
+from echo_node.config import Config
+from echo_node.dicom.clips import ULTRASOUND_IMAGES
+from echo_node.dicom.header import read_header
+from echo_node.dicom.scp import ReceivedObject, StorageSCP
+from echo_node.services.process import POLL_SECONDS, Stop, utc_now
+from echo_node.store import KeepOutcome, Received, Store
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: Config, stop: Stop) -> int:
+    """Receive until told to stop; stores in flight are finished first."""
+    store = Store(config.node.database_url, config.node.storage, now=utc_now)
+    store.migrate()
+    store.sweep()
+    receiver = StorageSCP(
+        config.receive,
+        incoming=store.incoming,
+        on_stored=lambda received: keep(store, received),
+        on_association_end=store.note_association_end,
+    )
+    receiver.start()
+    _log.info("listening as %s on port %d", config.receive.ae_title, config.receive.port)
+    try:
+        while not stop.wait(POLL_SECONDS):
+            pass
+        receiver.drain(config.receive.drain_seconds)
+    finally:
+        receiver.stop()
+        store.dispose()
+    return 0
+
+
+def keep(store: Store, received: ReceivedObject) -> None:
+    """Commit one received object; C-STORE answers success when this returns."""
+    header = read_header(received.path)
+    is_ultrasound = received.SOPClassUID in ULTRASOUND_IMAGES
+    outcome = store.keep(
+        Received(
+            SOPClassUID=received.SOPClassUID,
+            SOPInstanceUID=received.SOPInstanceUID,
+            SeriesInstanceUID=header.SeriesInstanceUID,
+            StudyInstanceUID=header.StudyInstanceUID,
+            PatientID=header.PatientID,
+            TransferSyntaxUID=received.TransferSyntaxUID,
+            path=received.path,
+            sha256=received.sha256,
+            size=received.size,
+            source_ae=received.calling_ae,
+            source_host=received.peer_host,
+            reason=header.reason or (None if is_ultrasound else Reason.NOT_AN_IMAGE),
+            analysable=is_ultrasound,
+        )
+    )
+    if outcome is KeepOutcome.SET_ASIDE:
+        _log.error("%s: known with other content; set aside", received.SOPInstanceUID)
+    else:
+        _log.info("%s from %s: %s", received.SOPInstanceUID, received.calling_ae, outcome.name)

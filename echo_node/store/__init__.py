@@ -1,0 +1,21 @@
+"""The spool, the database and the outbox: all that knows SQLAlchemy and where files lie."""
+
+from echo_node.store.instances import KeepOutcome, Received
+from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus
+from echo_node.store.schema import JobState
+from echo_node.store.store import Store
+from echo_node.store.studies import ClosedStudy, ClosePolicy
+from echo_node.store.sweep import Swept
+
+__all__ = [
+    "ClosePolicy",
+    "ClosedStudy",
+    "InstanceOutcome",
+    "JobState",
+    "KeepOutcome",
+    "Outcome",
+    "Received",
+    "Store",
+    "StoreStatus",
+    "Swept",
+]

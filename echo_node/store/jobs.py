@@ -1,0 +1,137 @@
+"""Statements on jobs: what is to be done, and who holds the lease on it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from echo_node.codes import Reason
+from echo_node.errors import LeaseLost
+from echo_node.records import Job, JobKind
+from echo_node.store.database import insert_or_ignore
+from echo_node.store.schema import JobState, jobs
+
+UNFINISHED = (JobState.QUEUED, JobState.LEASED)
+
+
+def add(
+    conn: sa.Connection, kind: JobKind, target: str, *, StudyInstanceUID: str, revision: int, at: datetime
+) -> None:
+    """Queue a job, once per kind, target and revision."""
+    conn.execute(
+        insert_or_ignore(conn, jobs).values(
+            kind=kind,
+            target=target,
+            revision=revision,
+            StudyInstanceUID=StudyInstanceUID,
+            state=JobState.QUEUED,
+            attempts=0,
+            due_at=at,
+            created_at=at,
+            detail="",
+        )
+    )
+
+
+def lease(
+    conn: sa.Connection, kinds: Sequence[JobKind], *, worker: str, at: datetime, until: datetime
+) -> Job | None:
+    """Take the next job that is due or whose holder's lease ran out."""
+    next_id = conn.scalar(
+        sa.select(jobs.c.id)
+        .where(jobs.c.kind.in_(kinds), _is_free(at))
+        # Reports first: they are short, and all that they wait for is done.
+        .order_by(sa.case((jobs.c.kind == JobKind.STUDY, 0), else_=1), jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if next_id is None:
+        return None
+    row = conn.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == next_id)
+        .values(
+            state=JobState.LEASED,
+            attempts=jobs.c.attempts + 1,
+            lease=secrets.token_hex(16),
+            leased_until=until,
+            worker=worker,
+        )
+        .returning(jobs)
+    ).one()
+    return Job(id=row.id, kind=row.kind, target=row.target, attempts=row.attempts, lease=row.lease)
+
+
+def any_free(conn: sa.Connection, kinds: Sequence[JobKind], *, at: datetime) -> bool:
+    """Is there anything to lease? Asked first: an idle worker's question takes no write lock."""
+    return conn.scalar(sa.select(jobs.c.id).where(jobs.c.kind.in_(kinds), _is_free(at)).limit(1)) is not None
+
+
+def _is_free(at: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(
+        sa.and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= at),
+        sa.and_(jobs.c.state == JobState.LEASED, jobs.c.leased_until < at),
+    )
+
+
+def bury_worn_out(conn: sa.Connection, *, max_attempts: int, at: datetime) -> None:
+    """End the jobs whose last permitted attempt never came back: they kill their workers."""
+    conn.execute(
+        sa.update(jobs)
+        .where(jobs.c.state == JobState.LEASED, jobs.c.leased_until < at, jobs.c.attempts >= max_attempts)
+        .values(
+            state=JobState.DEAD,
+            lease=None,
+            finished_at=at,
+            reason=Reason.ANALYSIS_FAILED,
+            detail="every attempt ended its worker",
+        )
+    )
+
+
+def renew(conn: sa.Connection, job: Job, *, until: datetime) -> None:
+    """Move a lease's end; LeaseLost where another worker has it."""
+    _update_held(conn, job, leased_until=until)
+
+
+def finish(conn: sa.Connection, job: Job, *, at: datetime) -> None:
+    """Mark a job done; LeaseLost where another worker has it."""
+    _update_held(conn, job, state=JobState.DONE, lease=None, finished_at=at, reason=None, detail="")
+
+
+def put_back(conn: sa.Connection, job: Job, *, reason: Reason, detail: str, retry_at: datetime) -> None:
+    """Queue a failed job for another attempt; LeaseLost where another worker has it."""
+    _update_held(conn, job, state=JobState.QUEUED, lease=None, due_at=retry_at, reason=reason, detail=detail)
+
+
+def bury(conn: sa.Connection, job: Job, *, reason: Reason, detail: str, at: datetime) -> None:
+    """End a failed job; LeaseLost where another worker has it."""
+    _update_held(conn, job, state=JobState.DEAD, lease=None, finished_at=at, reason=reason, detail=detail)
+
+
+def supersede(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> None:
+    """End a study's unfinished report jobs: whoever holds one loses its lease."""
+    conn.execute(
+        sa.update(jobs)
+        .where(
+            jobs.c.StudyInstanceUID == StudyInstanceUID,
+            jobs.c.kind == JobKind.STUDY,
+            jobs.c.state.in_(UNFINISHED),
+        )
+        .values(state=JobState.SUPERSEDED, lease=None, finished_at=at)
+    )
+
+
+def where_from(conn: sa.Connection, job: Job) -> tuple[str, int]:
+    """A job's StudyInstanceUID and revision."""
+    row = conn.execute(sa.select(jobs.c.StudyInstanceUID, jobs.c.revision).where(jobs.c.id == job.id)).one()
+    return row.StudyInstanceUID, row.revision
+
+
+def _update_held(conn: sa.Connection, job: Job, **values: object) -> None:
+    held = sa.and_(jobs.c.id == job.id, jobs.c.state == JobState.LEASED, jobs.c.lease == job.lease)
+    if conn.execute(sa.update(jobs).where(held).values(**values)).rowcount != 1:
+        raise LeaseLost(f"job {job.id}: another worker has it, or it is over")

@@ -1,0 +1,146 @@
+"""Statements on reports and the outbox: what is to be sent where, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from echo_node.records import Delivery, DeliveryState, Report, StudyState
+from echo_node.store.database import insert_or_ignore
+from echo_node.store.schema import outbox, reports, studies
+
+
+def add_report(
+    conn: sa.Connection, report: Report, *, path: Path, StudyInstanceUID: str, revision: int, at: datetime
+) -> None:
+    """Name a report's file; where the UID is known, its first bytes stay (PS3.5 9: a UID is one object)."""
+    conn.execute(
+        insert_or_ignore(conn, reports).values(
+            SOPInstanceUID=report.SOPInstanceUID,
+            SOPClassUID=report.SOPClassUID,
+            StudyInstanceUID=StudyInstanceUID,
+            revision=revision,
+            path=str(path),
+            made_at=at,
+        )
+    )
+
+
+def enqueue(conn: sa.Connection, destination: str, SOPInstanceUID: str, *, at: datetime) -> None:
+    """Queue a report for a destination, once."""
+    conn.execute(
+        insert_or_ignore(conn, outbox).values(
+            destination=destination,
+            SOPInstanceUID=SOPInstanceUID,
+            state=DeliveryState.QUEUED,
+            attempts=0,
+            next_attempt_at=at,
+            last_error="",
+            created_at=at,
+        )
+    )
+
+
+def any_due(conn: sa.Connection, destination: str, *, at: datetime) -> bool:
+    """Is there anything to send? Asked first: an idle sender's question takes no write lock."""
+    return conn.scalar(sa.select(outbox.c.id).where(_is_due(destination, at)).limit(1)) is not None
+
+
+def lease(
+    conn: sa.Connection, destination: str, *, worker: str, at: datetime, until: datetime, limit: int
+) -> list[int]:
+    """Take what is due for a destination; counts the attempt."""
+    ids = conn.scalars(
+        sa.select(outbox.c.id)
+        .where(_is_due(destination, at))
+        .order_by(outbox.c.next_attempt_at, outbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    conn.execute(
+        sa.update(outbox)
+        .where(outbox.c.id.in_(ids))
+        .values(attempts=outbox.c.attempts + 1, leased_until=until, worker=worker)
+    )
+    return list(ids)
+
+
+def _is_due(destination: str, at: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        outbox.c.destination == destination,
+        outbox.c.state == DeliveryState.QUEUED,
+        outbox.c.next_attempt_at <= at,
+        sa.or_(outbox.c.leased_until.is_(None), outbox.c.leased_until < at),
+    )
+
+
+def select(conn: sa.Connection, root: Path, condition: sa.ColumnElement[bool]) -> list[Delivery]:
+    """The deliveries that fit a condition, in the order of their queueing."""
+    rows = conn.execute(
+        sa.select(
+            outbox.c.id,
+            outbox.c.destination,
+            reports.c.SOPClassUID,
+            outbox.c.SOPInstanceUID,
+            reports.c.path,
+            outbox.c.state,
+            outbox.c.attempts,
+            outbox.c.next_attempt_at,
+            outbox.c.last_error,
+        )
+        .join(reports, reports.c.SOPInstanceUID == outbox.c.SOPInstanceUID)
+        .where(condition)
+        .order_by(outbox.c.id)
+    )
+    return [Delivery(**{**row, "path": root / row["path"]}) for row in rows.mappings()]
+
+
+def mark_sent(conn: sa.Connection, delivery: Delivery, *, at: datetime) -> None:
+    """Note that the destination has it: a fact, whoever holds the lease by now."""
+    conn.execute(
+        sa.update(outbox)
+        .where(outbox.c.id == delivery.id, outbox.c.state != DeliveryState.SENT)
+        .values(state=DeliveryState.SENT, leased_until=None, last_error="", sent_at=at)
+    )
+
+
+def mark_failed(conn: sa.Connection, delivery: Delivery, error: str, *, next_attempt_at: datetime) -> None:
+    """Queue it again, unless another sender has taken it since."""
+    conn.execute(
+        sa.update(outbox)
+        .where(_is_held(delivery))
+        .values(leased_until=None, last_error=error, next_attempt_at=next_attempt_at)
+    )
+
+
+def mark_dead(conn: sa.Connection, delivery: Delivery, error: str) -> None:
+    """Give it up, unless another sender has taken it since."""
+    conn.execute(
+        sa.update(outbox)
+        .where(_is_held(delivery))
+        .values(state=DeliveryState.DEAD, leased_until=None, last_error=error)
+    )
+
+
+def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        outbox.c.id == delivery.id,
+        outbox.c.state == DeliveryState.QUEUED,
+        outbox.c.attempts == delivery.attempts,
+    )
+
+
+def requeue(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
+    """Give the dead a fresh start, but for those of studies in quarantine; returns how many there were."""
+    in_quarantine = (
+        sa.select(reports.c.SOPInstanceUID)
+        .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
+        .where(studies.c.state == StudyState.QUARANTINED)
+    )
+    return conn.execute(
+        sa.update(outbox)
+        .where(outbox.c.state == DeliveryState.DEAD, condition, outbox.c.SOPInstanceUID.not_in(in_quarantine))
+        .values(state=DeliveryState.QUEUED, attempts=0, next_attempt_at=at, leased_until=None)
+    ).rowcount

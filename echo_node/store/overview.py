@@ -1,0 +1,135 @@
+"""What a person wants to know: counts, and the stated outcome of every object."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from echo_node.codes import Reason
+from echo_node.records import DeliveryState, JobKind, StudyState
+from echo_node.store import jobs as job_statements
+from echo_node.store.analyses import latest
+from echo_node.store.schema import JobState, instances, instances_aside, jobs, outbox, studies
+
+
+class Outcome(enum.Enum):
+    """What became of an object."""
+
+    WAITING = "waiting for its analysis"
+    MEASURED = "measured"
+    NOT_MEASURED = "not measured"
+    KEPT = "kept, not for analysis"
+    SET_ASIDE = "set aside for a person to look at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceOutcome:
+    """An object and what became of it."""
+
+    SOPClassUID: str
+    SOPInstanceUID: str
+    StudyInstanceUID: str
+    outcome: Outcome
+    reason: Reason | None  # why it is not measured, kept only, or set aside
+    detail: str  # for people; no patient data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatus:
+    """Counts; what is zero is left out."""
+
+    studies: Mapping[StudyState, int]
+    jobs: Mapping[tuple[JobKind, JobState], int]
+    deliveries: Mapping[tuple[str, DeliveryState], int]  # by destination
+    instances: int
+    set_aside: int
+    oldest_job_at: datetime | None  # UTC, of those that are not finished
+
+
+def status(conn: sa.Connection) -> StoreStatus:
+    """Count everything."""
+    count = sa.func.count()
+    by_study = conn.execute(sa.select(studies.c.state, count).group_by(studies.c.state))
+    by_job = conn.execute(sa.select(jobs.c.kind, jobs.c.state, count).group_by(jobs.c.kind, jobs.c.state))
+    by_delivery = conn.execute(
+        sa.select(outbox.c.destination, outbox.c.state, count).group_by(outbox.c.destination, outbox.c.state)
+    )
+    unfinished = jobs.c.state.in_(job_statements.UNFINISHED)
+    return StoreStatus(
+        studies={row[0]: row[1] for row in by_study},
+        jobs={(kind, state): n for kind, state, n in by_job},
+        deliveries={(destination, state): n for destination, state, n in by_delivery},
+        instances=conn.scalar(sa.select(count).select_from(instances)) or 0,
+        set_aside=conn.scalar(sa.select(count).select_from(instances_aside)) or 0,
+        oldest_job_at=conn.scalar(sa.select(sa.func.min(jobs.c.created_at)).where(unfinished)),
+    )
+
+
+def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[InstanceOutcome, ...]:
+    """Every object's outcome, of one study or of all, in the order of receipt; those set aside last."""
+    newest = latest()
+    kept = (
+        sa.select(
+            instances.c.SOPClassUID,
+            instances.c.SOPInstanceUID,
+            instances.c.StudyInstanceUID,
+            instances.c.reason,
+            studies.c.reason.label("quarantine"),
+            jobs.c.state.label("job"),
+            jobs.c.reason.label("failure"),
+            jobs.c.detail.label("failure_detail"),
+            newest.c.outcome,
+            newest.c.detail,
+        )
+        .join(studies, studies.c.StudyInstanceUID == instances.c.StudyInstanceUID)
+        .outerjoin(jobs, sa.and_(jobs.c.kind == JobKind.CLIP, jobs.c.target == instances.c.SOPInstanceUID))
+        .outerjoin(newest, newest.c.SOPInstanceUID == instances.c.SOPInstanceUID)
+        .order_by(instances.c.received_at, instances.c.SOPInstanceUID)
+    )
+    aside = sa.select(instances_aside).order_by(instances_aside.c.id)
+    if StudyInstanceUID is not None:
+        kept = kept.where(instances.c.StudyInstanceUID == StudyInstanceUID)
+        aside = aside.where(instances_aside.c.StudyInstanceUID == StudyInstanceUID)
+    return (
+        *(_outcome(row) for row in conn.execute(kept).mappings()),
+        *(_aside(row) for row in conn.execute(aside).mappings()),
+    )
+
+
+def _outcome(row: sa.RowMapping) -> InstanceOutcome:
+    if row["reason"] is not None:
+        outcome, reason, detail = Outcome.KEPT, row["reason"], ""
+    elif row["quarantine"] is not None:
+        outcome, reason, detail = Outcome.SET_ASIDE, row["quarantine"], "the study is in quarantine"
+    elif row["job"] is None:
+        outcome, reason, detail = Outcome.KEPT, None, ""
+    elif row["job"] is JobState.DEAD:
+        outcome, reason, detail = Outcome.NOT_MEASURED, row["failure"], row["failure_detail"]
+    elif row["job"] is JobState.DONE:
+        outcome = Outcome.MEASURED if row["outcome"] is None else Outcome.NOT_MEASURED
+        reason, detail = row["outcome"], row["detail"]
+    else:
+        outcome, reason, detail = Outcome.WAITING, None, row["failure_detail"]
+    return InstanceOutcome(
+        SOPClassUID=row["SOPClassUID"],
+        SOPInstanceUID=row["SOPInstanceUID"],
+        StudyInstanceUID=row["StudyInstanceUID"],
+        outcome=outcome,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _aside(row: sa.RowMapping) -> InstanceOutcome:
+    return InstanceOutcome(
+        SOPClassUID=row["SOPClassUID"],
+        SOPInstanceUID=row["SOPInstanceUID"],
+        StudyInstanceUID=row["StudyInstanceUID"],
+        outcome=Outcome.SET_ASIDE,
+        reason=row["reason"],
+        detail=row["path"],
+    )

@@ -1,0 +1,325 @@
+"""The store: what is kept on disk and in the database, each change whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from echo_node.codes import Reason
+from echo_node.errors import LeaseLost, StoreError
+from echo_node.records import ClipAnalysis, Delivery, Instance, Job, JobKind, Report, Study
+from echo_node.store import analyses, codec, instances, jobs, outbox, overview, schema, studies, sweep
+from echo_node.store.database import Database
+from echo_node.store.files import Files, as_store_errors, discard
+from echo_node.store.instances import KeepOutcome, Received
+from echo_node.store.overview import InstanceOutcome, StoreStatus
+from echo_node.store.studies import ClosedStudy, ClosePolicy
+from echo_node.store.sweep import Swept
+
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """Objects, studies, jobs, results and the outbox.
+
+    Every method is a transaction of its own, and safe to call from several threads and processes. Any
+    may raise StoreError (DiskFull where that is why) and has then changed nothing.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL of the database, SQLite or PostgreSQL.
+    root : Path
+        The storage folder; one file system.
+    now : callable
+        The clock: an aware datetime.
+    max_attempts : int
+        A job that was leased so often without an end is dead.
+    """
+
+    def __init__(self, url: str, root: Path, *, now: Callable[[], datetime], max_attempts: int = 3) -> None:
+        self._files = Files(root)
+        self._db = Database(url)
+        self._root = root
+        self._now = now
+        self._max_attempts = max_attempts
+
+    def migrate(self) -> None:
+        """Bring the database's schema to this version; processes that start together take turns."""
+        with self._files.migrating():
+            self._db.migrate()
+
+    def dispose(self) -> None:
+        """Close every connection and give the incoming folder up."""
+        self._db.dispose()
+        self._files.close()
+
+    def sweep(self) -> Swept:
+        """Tidy up what killed processes left: temporary files, and files without a row.
+
+        A received file without a row was never acknowledged. It is set aside, unless its content is kept
+        by now because the sender tried again.
+        """
+        return sweep.sweep(self._files, self._db, at=self._now())
+
+    # Receiving
+
+    @property
+    def incoming(self) -> Path:
+        """The folder for this process's temporary files, on the file system of the spool."""
+        return self._files.incoming
+
+    def keep(self, received: Received) -> KeepOutcome:
+        """Keep a received object for good. When this returns, a power cut loses nothing of it.
+
+        Parameters
+        ----------
+        received : Received
+            Its file must be fsynced; it is gone from its temporary place afterwards, also on failure.
+
+        Raises
+        ------
+        DiskFull, StoreError
+            It is not kept and must not be acknowledged.
+        """
+        try:
+            with self._db.read() as conn:
+                if instances.is_known(conn, received):
+                    return KeepOutcome.DUPLICATE
+            with self._files.writing():
+                path = self._files.place(received.path, received.sha256)
+                outcome = self._record(received, path)
+                if outcome is KeepOutcome.DUPLICATE:
+                    self._files.drop(path)
+            return outcome
+        finally:
+            discard(received.path)
+
+    def _record(self, received: Received, path: Path) -> KeepOutcome:
+        """A commit that fails may still have happened: the file stays then, and the sweep sees."""
+        try:
+            with self._db.write() as conn:
+                return instances.record(conn, received, path=path, at=self._now())
+        except instances.Overtaken:
+            with self._db.write() as conn:
+                return instances.record(conn, received, path=path, at=self._now())
+
+    def note_association_end(self, source_ae: str, study_uids: Collection[str]) -> None:
+        """Note that a sender has hung up after sending of these studies."""
+        with self._db.write() as conn:
+            studies.note_association_end(conn, source_ae, study_uids, at=self._now())
+
+    def close_studies(self, policy: ClosePolicy) -> list[ClosedStudy]:
+        """Close every study that is complete by the policy, and queue its report job with it."""
+        now = self._now()
+        with self._db.read() as conn:
+            due = [(study, studies.why_close(study, policy, now=now)) for study in studies.receiving(conn)]
+        closed = []
+        for study, because in due:
+            if because is not None:
+                with self._db.write() as conn:
+                    closed.append(studies.close(conn, study, because, at=now))
+        return [study for study in closed if study is not None]
+
+    # Jobs
+
+    def lease(self, kinds: Sequence[JobKind], worker: str, seconds: float) -> Job | None:
+        """Take the next job for so many seconds; None where there is none.
+
+        A job whose lease ran out is taken again, until its attempts are used up.
+        """
+        now = self._now()
+        with self._db.read() as conn:
+            if not jobs.any_free(conn, kinds, at=now):
+                return None
+        with self._db.write() as conn:
+            jobs.bury_worn_out(conn, max_attempts=self._max_attempts, at=now)
+            return jobs.lease(conn, kinds, worker=worker, at=now, until=now + timedelta(seconds=seconds))
+
+    def renew(self, job: Job, seconds: float) -> None:
+        """Hold a job for so many seconds from now.
+
+        Raises
+        ------
+        LeaseLost
+            Another worker has it.
+        """
+        with self._db.write() as conn:
+            jobs.renew(conn, job, until=self._now() + timedelta(seconds=seconds))
+
+    def fail(self, job: Job, reason: Reason, detail: str, *, retry_at: datetime | None) -> None:
+        """Note that a job failed: it is due again at ``retry_at``, or dead without one or without attempts.
+
+        A dead clip's reason is its outcome, and its study closes without it. Where another worker has
+        the job, its failure here changes nothing.
+        """
+        try:
+            with self._db.write() as conn:
+                if retry_at is None or job.attempts >= self._max_attempts:
+                    jobs.bury(conn, job, reason=reason, detail=detail, at=self._now())
+                else:
+                    jobs.put_back(conn, job, reason=reason, detail=detail, retry_at=retry_at)
+        except LeaseLost:
+            _log.warning("job %d failed after its lease was lost", job.id)
+
+    def complete_clip(self, job: Job, analysis: ClipAnalysis) -> None:
+        """Save a clip's analysis and end its job, both or neither.
+
+        A study that was closed without this clip (hard cap) is opened again.
+
+        Raises
+        ------
+        LeaseLost
+            Another worker has the job; nothing is saved.
+        """
+        if job.target != analysis.SOPInstanceUID:
+            raise ValueError(f"job {job.id} is not for {analysis.SOPInstanceUID}")
+        scalars, content = codec.encode(analysis)
+        with self._files.writing():
+            path = None if content is None else self._files.write(content, ".npz")
+            with self._db.write() as conn:
+                StudyInstanceUID, _ = jobs.where_from(conn, job)
+                studies.lock(conn, StudyInstanceUID)
+                now = self._now()
+                jobs.finish(conn, job, at=now)
+                analyses.save(conn, analysis, scalars=scalars, path=path, at=now)
+                studies.reopen(conn, StudyInstanceUID, at=now)
+
+    def complete_study(
+        self, job: Job, reports: Sequence[Report], deliveries: Sequence[tuple[str, Report]]
+    ) -> None:
+        """Save a study's reports, queue them for their destinations and end the job, all or nothing.
+
+        Parameters
+        ----------
+        reports : sequence of Report
+            Where a UID is known already, its first bytes stay.
+        deliveries : sequence of (destination name, Report)
+            Which destination gets which of the reports.
+
+        Raises
+        ------
+        LeaseLost
+            Another worker has the job, or the study was closed anew or quarantined; nothing is saved.
+        """
+        with self._files.writing():
+            paths = [self._files.write(report.content, ".dcm") for report in reports]
+            with self._db.write() as conn:
+                uid, revision = jobs.where_from(conn, job)
+                studies.lock(conn, uid)
+                now = self._now()
+                jobs.finish(conn, job, at=now)
+                for report, path in zip(reports, paths, strict=True):
+                    outbox.add_report(
+                        conn, report, path=path, StudyInstanceUID=uid, revision=revision, at=now
+                    )
+                for destination, report in deliveries:
+                    outbox.enqueue(conn, destination, report.SOPInstanceUID, at=now)
+                studies.report(conn, uid)
+
+    # Outbox
+
+    def lease_deliveries(self, destination: str, worker: str, seconds: float, limit: int) -> list[Delivery]:
+        """Take what is due for a destination for so many seconds; the attempt is counted already."""
+        now = self._now()
+        with self._db.read() as conn:
+            if not outbox.any_due(conn, destination, at=now):
+                return []
+        until = now + timedelta(seconds=seconds)
+        with self._db.write() as conn:
+            ids = outbox.lease(conn, destination, worker=worker, at=now, until=until, limit=limit)
+            return outbox.select(conn, self._root, schema.outbox.c.id.in_(ids))
+
+    def mark_sent(self, delivery: Delivery) -> None:
+        """Note that the destination has it."""
+        with self._db.write() as conn:
+            outbox.mark_sent(conn, delivery, at=self._now())
+
+    def mark_failed(self, delivery: Delivery, error: str, *, next_attempt_at: datetime) -> None:
+        """Note a failure that a retry may mend."""
+        with self._db.write() as conn:
+            outbox.mark_failed(conn, delivery, error, next_attempt_at=next_attempt_at)
+
+    def mark_dead(self, delivery: Delivery, error: str) -> None:
+        """Give a delivery up, for a person to look at."""
+        with self._db.write() as conn:
+            outbox.mark_dead(conn, delivery, error)
+
+    def requeue(self, *, destination: str | None = None, SOPInstanceUID: str | None = None) -> int:
+        """Try dead deliveries again, of a destination or an object or both; returns how many there were.
+
+        Those of a study in quarantine stay dead.
+        """
+        condition = sa.and_(
+            sa.true() if destination is None else schema.outbox.c.destination == destination,
+            sa.true() if SOPInstanceUID is None else schema.outbox.c.SOPInstanceUID == SOPInstanceUID,
+        )
+        with self._db.write() as conn:
+            return outbox.requeue(conn, condition, at=self._now())
+
+    # Looking
+
+    def instance(self, SOPInstanceUID: str) -> Instance:
+        """A kept object.
+
+        Raises
+        ------
+        StoreError
+            There is none of this UID.
+        """
+        with self._db.read() as conn:
+            found = instances.select(conn, self._root, schema.instances.c.SOPInstanceUID == SOPInstanceUID)
+        if not found:
+            raise StoreError(f"instance {SOPInstanceUID} is not known")
+        return found[0]
+
+    def instances(self, StudyInstanceUID: str) -> tuple[Instance, ...]:
+        """A study's kept objects, in the order of receipt."""
+        with self._db.read() as conn:
+            return instances.select(conn, self._root, schema.instances.c.StudyInstanceUID == StudyInstanceUID)
+
+    def study(self, StudyInstanceUID: str) -> Study:
+        """A study with its objects.
+
+        Raises
+        ------
+        StoreError
+            There is none of this UID.
+        """
+        with self._db.read() as conn:
+            objects = instances.select(
+                conn, self._root, schema.instances.c.StudyInstanceUID == StudyInstanceUID
+            )
+            found = studies.select(conn, StudyInstanceUID, objects)
+        if found is None:
+            raise StoreError(f"study {StudyInstanceUID} is not known")
+        return found
+
+    def clip_analyses(self, StudyInstanceUID: str) -> tuple[ClipAnalysis, ...]:
+        """The latest analysis of each of a study's clips, in the order of receipt."""
+        with self._db.read() as conn:
+            rows = analyses.of_study(conn, StudyInstanceUID)
+        with as_store_errors():
+            return tuple(
+                codec.decode(scalars, None if path is None else (self._root / path).read_bytes())
+                for scalars, path in rows
+            )
+
+    def deliveries(self, StudyInstanceUID: str) -> list[Delivery]:
+        """A study's outbox rows, in the order of their queueing."""
+        with self._db.read() as conn:
+            return outbox.select(conn, self._root, schema.reports.c.StudyInstanceUID == StudyInstanceUID)
+
+    def status(self) -> StoreStatus:
+        """Counts of everything."""
+        with self._db.read() as conn:
+            return overview.status(conn)
+
+    def instance_outcomes(self, StudyInstanceUID: str | None = None) -> tuple[InstanceOutcome, ...]:
+        """What became of every object, of one study or of all; those set aside last."""
+        with self._db.read() as conn:
+            return overview.outcomes(conn, StudyInstanceUID)

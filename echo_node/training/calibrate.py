@@ -1,0 +1,49 @@
+"""From logits to a probability that can be believed: one temperature (Guo C et al., ICML 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from echo_node.export.package import Calibration
+from echo_node.inference.preprocess import normalise
+from echo_node.models.assemble import EchoModel
+from echo_node.training import data
+from echo_node.training.augment import augment
+
+_TEMPERATURES = np.geomspace(0.3, 5.0, 60)
+_WANTED = 0.99  # of the views that are believed, so many shall be right
+_HIGHEST = 0.9  # a threshold above this would turn good clips away for little
+
+
+@torch.no_grad()
+def calibrate(model: EchoModel, clips: data.Clips, *, seed: int = 5) -> Calibration:
+    """Fit the temperature on clips that no training saw, and choose the threshold.
+
+    The clips are augmented as in training, since that is nearer to what a node meets.
+    """
+    model.eval()
+    logits = []
+    for index, (images, packed) in enumerate(zip(clips.images, clips.masks, strict=True)):
+        rng = np.random.default_rng([seed, index])
+        masks = np.unpackbits(packed, axis=-1)
+        frames, _ = augment(images, masks, size=model.shape.image_size, rng=rng)
+        tokens = model.encoder(torch.from_numpy(normalise(frames, mean=data.MEAN, std=data.STD)))
+        logits.append(model.view(tokens[None])[0])
+    rows, truth = torch.stack(logits), torch.from_numpy(clips.views)
+    costs = [F.cross_entropy(rows / t, truth).item() for t in _TEMPERATURES]
+    temperature = float(_TEMPERATURES[int(np.argmin(costs))])
+    return Calibration(temperature=round(temperature, 4), threshold=_threshold(rows / temperature, truth))
+
+
+def _threshold(logits: Tensor, truth: Tensor) -> float:
+    """The lowest probability from which on the wanted share is right."""
+    best, label = torch.softmax(logits, dim=1).max(dim=1)
+    right = (label == truth).double()
+    for threshold in np.arange(0.5, _HIGHEST, 0.01):
+        believed = best >= threshold
+        if believed.any() and right[believed].mean() >= _WANTED:
+            return round(float(threshold), 2)
+    return _HIGHEST

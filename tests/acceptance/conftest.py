@@ -1,0 +1,135 @@
+"""The installed program, started as its user would start it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from echo_node.config import load
+from echo_node.services.archive import wait_for_echo
+from echo_node.services.process import utc_now
+from echo_node.store import Store
+
+PROGRAM = Path(sys.executable).with_name("echo-node")
+ENGINE = Path(__file__).parents[2] / "engines" / "echoapex-tiny-phantom"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+def wait_for(found: Callable, *, seconds: float = 120.0):
+    """Poll until the callable returns something true; the bound only ends a hopeless wait."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        result = found()
+        if result:
+            return result
+        time.sleep(0.1)
+    pytest.fail(f"nothing came within {seconds:.0f} s")
+
+
+@dataclass
+class Node:
+    """A running node in a folder of its own."""
+
+    folder: Path
+    port: int
+    settings: dict
+    process: subprocess.Popen | None = None
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "node.log").read_text(encoding="utf-8")
+
+    def start(self) -> None:
+        self.config.write_text(yaml.safe_dump(self.settings), encoding="utf-8")
+        with (self.folder / "node.log").open("ab") as log:
+            self.process = subprocess.Popen([PROGRAM, "--config", self.config, "serve"], stderr=log)
+        wait_for_echo("ECHONODE", self.port, seconds=60)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=120)
+
+    def children(self, service: str) -> list[int]:
+        """Process ids of a service of this node."""
+        wanted = [str(self.config), service]
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    words = (entry / "cmdline").read_bytes().decode().split("\0")
+                    if words[-3:-1] == wanted:
+                        found.append(int(entry.name))
+        return found
+
+    def kill(self, service: str) -> None:
+        for pid in self.children(service):
+            os.kill(pid, signal.SIGKILL)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [PROGRAM, "--config", self.config, *words], capture_output=True, text=True, check=False
+        )
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[Store]:
+        settings = load(self.config).node
+        store = Store(settings.database_url, settings.storage, now=utc_now)
+        try:
+            yield store
+        finally:
+            store.dispose()
+
+    def outcomes(self) -> dict:
+        """Each object's outcome by its SOP Instance UID."""
+        with self.store() as store:
+            return {o.SOPInstanceUID: o for o in store.instance_outcomes()}
+
+
+@pytest.fixture
+def make_node(tmp_path) -> Iterator[Callable[..., Node]]:
+    """A function that starts a node; it is stopped after the test."""
+    nodes: list[Node] = []
+
+    def make(*, destinations=(), **receive) -> Node:
+        port = free_port()
+        node = Node(
+            folder=tmp_path,
+            port=port,
+            settings={
+                "node": {"storage": "storage"},
+                "receive": {"port": port, "min_free_disk_mib": 50, "max_object_mib": 64, **receive},
+                "study": {
+                    "quiet_seconds": 3,
+                    "close_on_association_end": True,
+                    "association_grace_seconds": 1,
+                },
+                "analyse": {"engine": str(ENGINE)},
+                "deliver": {"destinations": list(destinations), "first_retry_seconds": 0.5},
+            },
+        )
+        node.start()
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        if node.process is not None and node.process.poll() is None:
+            node.stop()

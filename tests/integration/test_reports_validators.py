@@ -1,0 +1,143 @@
+"""Validators that others wrote find no error in what the node sends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+
+from echo_node.codes import Quantity, Reason, Structure, View
+from echo_node.records import Analysis, NotMeasured, Report
+from echo_node.reports import build_reports, is_sr, read_source
+from tests.unit.reports.builders import STUDY, analysis, clip, source, unmeasured
+
+Case = tuple[Analysis, Mapping[str, Dataset]]
+
+DCIODVFY = Path(sys.executable).with_name("dciodvfy")  # from the package dicom3tools
+# The local codes' scheme is announced in the Coding Scheme Identification Sequence; dciodvfy warns of any
+# scheme that the standard does not list. The names and the empty times are the sources' own.
+DCIODVFY_EXPECTED = (
+    "Unrecognized defined term = <99ECHONODE>",
+    "Retired Person Name form",
+    "Missing attribute or value that would be needed to build DICOMDIR",  # type 2: the cart may leave it out
+)
+# PixelMed tries every NUM below a measurement against the template's rows for derivation parameters too,
+# whatever its name; and its group of procedures, which the standard lets one extend, has none in ultrasound.
+PIXELMED_EXPECTED = (
+    "range of upper measurement uncertainty",
+    "range of lower measurement uncertainty",
+    "not found in context group 100",
+)
+
+
+def case_of(*sources: Dataset, study: Analysis) -> Case:
+    return study, {s.SOPInstanceUID: s for s in sources}
+
+
+def two_views() -> Case:
+    of = [source(), source(uid=f"{STUDY}.2.2"), source(uid=f"{STUDY}.2.3"), source(uid=f"{STUDY}.2.4")]
+    study = analysis(
+        clip(of[0], structures=tuple(Structure)),
+        clip(of[1], view=View.A2C),
+        unmeasured(of[2], view=View.PSAX_APEX),
+        unmeasured(of[3], prediction=None, outcome=Reason.NOT_TWO_D),
+        biplane=True,
+    )
+    return case_of(*of, study=study)
+
+
+def uncalibrated() -> Case:
+    of = source(LossyImageCompression="01", LossyImageCompressionRatio=11.0, TimezoneOffsetFromUTC="+0100")
+    reason = NotMeasured(
+        quantity=Quantity.LV_EDV, reason=Reason.NO_CALIBRATION, detail="no spacing", view=View.A4C
+    )
+    return case_of(of, study=analysis(clip(of, spacing_mm=None, not_measured=(reason,)), revision=3))
+
+
+def nothing_measured() -> Case:
+    of = source()
+    return case_of(of, study=analysis(unmeasured(of)))
+
+
+def bare_cart() -> Case:
+    """All that the standard lets be empty is missing, and a name that needs UTF-8."""
+    absent: dict[str, Any] = dict.fromkeys(
+        ("PatientBirthDate", "StudyTime", "StudyID", "AccessionNumber", "InstanceNumber")
+    )
+    of = source(PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう", PatientSex="UNKNOWN", **absent)
+    return case_of(of, study=analysis(clip(of)))
+
+
+def still() -> Case:
+    of = source(NumberOfFrames=None, SOPClassUID="1.2.840.10008.5.1.4.1.1.6.1")
+    return case_of(of, study=analysis(unmeasured(of, outcome=Reason.SINGLE_FRAME)))
+
+
+def real_file(data: Path) -> Case:
+    of = read_source(data / "acuson-a4c-65f-jpeg.dcm")
+    return case_of(of, study=analysis(clip(of)))
+
+
+CASES = [two_views, uncalibrated, nothing_measured, bare_cart, still]
+
+
+@pytest.fixture(scope="module", params=[*CASES, real_file], ids=lambda make: make.__name__)
+def reports(request: pytest.FixtureRequest, data: Path) -> tuple[Report, ...]:
+    make = request.param
+    study, sources = make(data) if make is real_file else make()
+    return build_reports(study, sources)
+
+
+def run(tmp_path: Path, report: Report, *command: str | Path) -> list[str]:
+    """What a validator prints of a report, line by line."""
+    path = tmp_path / "object.dcm"
+    path.write_bytes(report.content)
+    done = subprocess.run([*command, path], capture_output=True, text=True, timeout=120, check=False)
+    return [*done.stdout.splitlines(), *done.stderr.splitlines()]
+
+
+def test_dciodvfy_finds_no_error(reports: tuple[Report, ...], tmp_path: Path) -> None:
+    for report in reports:
+        said = run(tmp_path, report, DCIODVFY, "-new")
+        assert any(line in ("Segmentation", "Comprehensive3DSR") for line in said)
+        assert [line for line in said if line.startswith("Error")] == []
+        warnings = [line for line in said if line.startswith("Warning")]
+        assert [w for w in warnings if not any(expected in w for expected in DCIODVFY_EXPECTED)] == []
+
+
+@pytest.mark.peer("dsrdump")
+def test_dsrdump_reads_the_report_without_an_error(reports: tuple[Report, ...], tmp_path: Path) -> None:
+    said = run(tmp_path, next(r for r in reports if is_sr(r)), "/usr/bin/dsrdump", "-Ee", "+Pl")
+    assert any("Imaging Measurement Report" in line for line in said)
+    # "W: The VR checker does not support ISO_IR 192" says that DCMTK 3.6.7 leaves UTF-8 unchecked
+    faults = [line for line in said if line.startswith(("E:", "F:", "W:"))]
+    assert [f for f in faults if "ISO_IR 192" not in f] == []
+
+
+@pytest.mark.peer("pixelmed", "java")
+@pytest.mark.parametrize("reports", [two_views, uncalibrated], ids=lambda make: make.__name__, indirect=True)
+def test_pixelmed_finds_no_error_of_the_template(reports: tuple[Report, ...], tmp_path: Path) -> None:
+    limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("ExprOp", "TotalOp", "ExprGrp")]
+    validator = "com.pixelmed.validate.DicomSRValidator"
+    report = next(r for r in reports if is_sr(r))
+    said = run(tmp_path, report, "java", *limits, "-cp", "/usr/share/java/*", validator)
+    assert "Found Root Template TID_1500 (MeasurementReport)" in said
+    errors = [line for line in said if line.startswith("Error")]
+    assert [e for e in errors if not any(expected in e for expected in PIXELMED_EXPECTED)] == []
+
+
+def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
+    """The tests above can fail: the same object with a wrong enumerated value."""
+    study, sources = nothing_measured()
+    report = build_reports(study, sources)[-1]
+    spoilt = Report(
+        SOPClassUID=report.SOPClassUID,
+        SOPInstanceUID=report.SOPInstanceUID,
+        content=report.content.replace(b"UNVERIFIED", b"NOTVERIFED"),
+    )
+    assert any(line.startswith("Error") for line in run(tmp_path, spoilt, DCIODVFY, "-new"))

@@ -1,0 +1,115 @@
+"""Real peers, started for a test and stopped after it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A loopback TCP port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """A private PostgreSQL cluster on a loopback port; yields the URL of its empty database "node"."""
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    folder = Path(tempfile.mkdtemp(prefix="echo-node-pg-"))
+    port = free_port()
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        shutil.chown(folder, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+
+    def pg_run(program: str, *arguments: str) -> None:
+        command = [*as_user, str(programs / program), *arguments]
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
+
+    data = str(folder / "data")
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
+    try:
+        pg_run("initdb", "-D", data, "-A", "trust", "-U", "node", "-E", "UTF8", "--no-sync")
+        pg_run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start")
+        try:
+            pg_run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "node", "node")
+            yield f"postgresql://node@127.0.0.1:{port}/node"
+        finally:
+            pg_run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A running archive."""
+
+    ae_title: str
+    dicom_port: int
+    url: str  # of its REST API; DICOMweb is below /dicom-web
+
+    def get(self, path: str, *, accept: str = "*/*") -> bytes:
+        """The body of one of its resources."""
+        request = urllib.request.Request(f"{self.url}{path}", headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content: bytes = answer.read()
+            return content
+
+
+@contextlib.contextmanager
+def orthanc(folder: Path) -> Iterator[Orthanc]:
+    """Orthanc with DICOMweb on free loopback ports, its data below a folder; yields when it answers."""
+    dicom_port, http_port = free_port(), free_port()
+    settings = {
+        "Name": "peer",
+        "StorageDirectory": str(folder / "orthanc"),
+        "IndexDirectory": str(folder / "orthanc"),
+        "DicomAet": "ARCHIVE",
+        "DicomPort": dicom_port,
+        "DicomCheckCalledAet": False,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowEcho": True,
+        "HttpPort": http_port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    config = folder / "orthanc.json"
+    config.write_text(json.dumps(settings), encoding="utf-8")
+    archive = Orthanc("ARCHIVE", dicom_port, f"http://127.0.0.1:{http_port}")
+    program = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
+    with (folder / "orthanc.log").open("wb") as log:
+        process = subprocess.Popen([program, str(config)], stdout=log, stderr=log)
+    try:
+        _wait_for(archive, process, folder / "orthanc.log")
+        yield archive
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_for(archive: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            archive.get("/system")
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Orthanc did not start:\n{log.read_text()}") from None
+            time.sleep(0.1)
+        else:
+            return

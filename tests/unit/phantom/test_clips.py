@@ -1,0 +1,183 @@
+"""Clips show their views, and their truth is true."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from echo_node.codes import ImageMode, Structure, View
+from echo_node.measure.volumes import Disks, biplane_volume_ml, disks
+from echo_node.phantom import SimulatedClip, sample_patient, sample_screen, simulate_clip, simulate_still
+from echo_node.phantom.others import Kind, render
+from echo_node.phantom.planes import APICAL, VIEWS
+
+LV, MUSCLE = Structure.LV_CAVITY, Structure.LV_MYOCARDIUM
+
+
+def _clip(view: View, seed: int = 0, frames: int | None = 2, **kwargs: Any) -> SimulatedClip:
+    rng = np.random.default_rng(seed)
+    patient = sample_patient(rng, edv_ml=120.0, ef=60.0, wall_mm=10.0, la_ml=50.0, ra_ml=50.0)
+    return simulate_clip(patient, view, rng=rng, frames=frames, **kwargs)
+
+
+def _centre(clip: SimulatedClip, structure: Structure) -> npt.NDArray[np.float64]:
+    centre: npt.NDArray[np.float64] = np.argwhere(clip.masks[structure][clip.ed_frame]).mean(axis=0)
+    return centre
+
+
+def _disks(clip: SimulatedClip, frame: int) -> Disks:
+    assert clip.spacing_mm is not None
+    cut = disks(clip.masks[LV][frame], clip.spacing_mm)
+    assert cut is not None
+    return cut
+
+
+def _share(clip: SimulatedClip, structure: Structure) -> float:
+    return float(clip.masks[structure].mean()) if structure in clip.masks else 0.0
+
+
+def test_ejection_fraction_of_a_perfect_pair_is_the_solids() -> None:
+    errors = []
+    for seed in range(8):
+        rng = np.random.default_rng([5, seed])
+        patient = sample_patient(rng)
+        pair = []
+        for view in (View.A4C, View.A2C):
+            clip = simulate_clip(patient, view, rng=rng, frames=24, size=200, straying=0.0)
+            pair.append([_disks(clip, k) for k in (clip.ed_frame, clip.es_frame)])
+        edv, esv = (biplane_volume_ml(pair[0][k], pair[1][k]) for k in (0, 1))
+        errors.append(100 * (edv - esv) / edv - patient.ef)
+        assert edv == pytest.approx(patient.edv_ml, rel=0.12)
+    assert np.abs(errors).mean() < 2
+    assert np.max(np.abs(errors)) < 3.5
+
+
+def test_four_chamber_has_its_chambers_where_a_reader_expects_them() -> None:
+    for seed in range(4):
+        clip = _clip(View.A4C, seed)
+        lv, rv, la, ra = (_centre(clip, s) for s in (LV, Structure.RV, Structure.LA, Structure.RA))
+        assert rv[1] < lv[1]  # the left ventricle is on the right of the picture
+        assert ra[1] < la[1]
+        assert lv[0] < la[0]  # the apex is on top
+        assert rv[0] < ra[0]
+
+
+def test_two_chamber_has_no_right_heart() -> None:
+    for seed in range(4):
+        clip = _clip(View.A2C, seed)
+        assert _share(clip, LV) > 0.03
+        assert _centre(clip, LV)[0] < _centre(clip, Structure.LA)[0]
+        assert _share(clip, Structure.RA) < 0.005
+
+
+def test_long_axis_runs_from_apex_left_to_aorta_right() -> None:
+    for view in (View.PLAX, View.A3C):
+        clip = _clip(view, 2)
+        assert _centre(clip, Structure.AORTIC_ROOT)[1] > _centre(clip, LV)[1]
+    plax = _clip(View.PLAX, 2)
+    assert _centre(plax, Structure.LA)[1] > _centre(plax, LV)[1]
+    assert _centre(plax, Structure.LA)[0] > _centre(plax, Structure.AORTIC_ROOT)[0]
+
+
+def test_short_axis_is_round_with_the_right_ventricle_on_the_left() -> None:
+    clip = _clip(View.PSAX_PM, 1)
+    rows, cols = np.nonzero(clip.masks[LV][clip.ed_frame])
+    assert np.ptp(rows) == pytest.approx(np.ptp(cols), rel=0.25)
+    assert _centre(clip, Structure.RV)[1] < _centre(clip, LV)[1]
+
+
+def test_subcostal_heart_lies_on_its_side_right_heart_on_top() -> None:
+    clip = _clip(View.SUBCOSTAL_4C, 1)
+    assert _centre(clip, Structure.RV)[0] < _centre(clip, LV)[0]
+    assert _centre(clip, Structure.LA)[1] < _centre(clip, LV)[1]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_masks_lie_in_the_sector_and_do_not_overlap(view: View) -> None:
+    clip = _clip(view, 3)
+    assert clip.frames.shape == (2, *clip.sector.shape)
+    assert not clip.frames[:, ~clip.sector].any()
+    total = np.zeros(clip.frames.shape, int)
+    for mask in clip.masks.values():
+        assert not (mask & ~clip.sector).any()
+        total += mask
+    assert np.mean(total > 1) < 0.002
+
+
+def test_walls_of_the_long_axis_lie_on_the_muscles_borders() -> None:
+    for seed in range(3):
+        clip = _clip(View.PLAX, seed, size=240)
+        muscle, cavity = clip.masks[MUSCLE][clip.ed_frame], clip.masks[LV][clip.ed_frame]
+        marks = {name: np.array(place) for name, place in clip.landmarks.items()}
+        between = (marks["septum outer"] + marks["septum inner"]) / 2
+        inside = (marks["septum inner"] + marks["posterior wall inner"]) / 2
+        below = (marks["posterior wall inner"] + marks["posterior wall outer"]) / 2
+        assert muscle[tuple(between.round().astype(int))]
+        assert cavity[tuple(inside.round().astype(int))]
+        assert muscle[tuple(below.round().astype(int))]
+        assert clip.spacing_mm is not None
+        wall = np.linalg.norm(marks["septum outer"] - marks["septum inner"]) * clip.spacing_mm[0]
+        assert wall == pytest.approx(10.0, rel=0.35)
+
+
+def test_frames_hold_both_ends_of_the_beat() -> None:
+    clip = _clip(View.A4C, frames=None)
+    assert clip.patient is not None
+    assert clip.volumes_ml[clip.ed_frame] == clip.volumes_ml.max()
+    assert clip.volumes_ml[clip.es_frame] == clip.volumes_ml.min()
+    area = clip.masks[LV].sum(axis=(1, 2))
+    assert area[clip.ed_frame] > 1.2 * area[clip.es_frame]
+    assert clip.times_ms[-1] >= 1.15 * clip.patient.beat_ms
+    assert clip.ef == 60.0
+    assert clip.esv_ml == pytest.approx(48.0)
+
+
+def test_apical_clips_say_how_foreshortened_they_are() -> None:
+    for view in APICAL:
+        perfect = _clip(view, 2, straying=0.0).foreshortening
+        assert perfect is not None
+        assert perfect < 0.06
+    assert _clip(View.PLAX).foreshortening is None
+
+
+def test_same_seed_gives_the_same_bytes() -> None:
+    for view in (View.A4C, View.OTHER):
+        first, second, third = (_clip(view, seed) for seed in (9, 9, 10))
+        digests = [hashlib.sha256(c.frames.tobytes()).hexdigest() for c in (first, second, third)]
+        assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_other_picture_renders(kind: Kind) -> None:
+    frames, sector = render(np.random.default_rng(1), frames=3, size=96, kind=kind)
+    assert frames.shape == (3, *sector.shape)
+    assert max(sector.shape) == 96
+    assert not frames[:, ~sector].any()
+
+
+def test_a_screen_moves_the_truth_along() -> None:
+    rng = np.random.default_rng(6)
+    screen = sample_screen(rng)
+    clip = _clip(View.PLAX, 4, screen=screen)
+    assert clip.frames.shape == (2, screen.rows, screen.cols, 3)
+    assert clip.sector.shape == (screen.rows, screen.cols)
+    height = np.ptp(np.flatnonzero(clip.sector.any(axis=1))) / screen.rows
+    assert 0.35 < height < 0.95
+    row, col = (round(v) for v in clip.landmarks["septum inner"])
+    around = clip.masks[LV][clip.ed_frame, row - 4 : row + 5, col - 4 : col + 5]
+    assert around.any()
+    assert not around.all()
+
+
+def test_doppler_stills_are_no_view() -> None:
+    rng = np.random.default_rng(8)
+    patient, screen = sample_patient(rng), sample_screen(rng)
+    colour = simulate_still(patient, ImageMode.COLOUR_FLOW, rng=rng, screen=screen)
+    inside = colour.frames[0][colour.sector].astype(int)
+    assert np.count_nonzero(np.ptp(inside, axis=1) > 90) > 500  # pixels with a hue
+    spectrum = simulate_still(patient, ImageMode.PW_DOPPLER, rng=rng, screen=screen)
+    assert (colour.view, spectrum.view) == (View.OTHER, View.OTHER)
+    assert spectrum.mode is ImageMode.PW_DOPPLER
+    assert spectrum.spacing_mm is None

@@ -1,0 +1,180 @@
+"""Sources and analyses of known content."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.uid import UltrasoundMultiFrameImageStorage
+
+from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View
+from echo_node.records import (
+    Analysis,
+    ClipAnalysis,
+    EngineIdentity,
+    Measurement,
+    NotMeasured,
+    Segmentation,
+    Source,
+    ViewPrediction,
+    VolumeCurve,
+)
+from echo_node.reports import normalise
+from echo_node.reports.frames import Masks
+
+MADE_AT = datetime(2026, 11, 23, 12, 30, 15, 250000, tzinfo=UTC)
+ENGINE = EngineIdentity(
+    name="echo-phantom", version="1.0.0", digest="0123456789abcdef" * 4, backend="onnxruntime-cpu 1.32.0"
+)
+STUDY = "1.2.826.0.1.3680043.10.1.1"
+ROWS, COLUMNS, FRAMES = 61, 83, 10  # 61 x 83 is no multiple of eight
+
+
+def header(uid: str = "1.2.826.0.1.3680043.10.1.1.2.1", **changes: Any) -> Dataset:
+    """A clip's header as a tidy cart sends it."""
+    ds = Dataset()
+    ds.SpecificCharacterSet = "ISO_IR 100"
+    ds.SOPClassUID = UltrasoundMultiFrameImageStorage
+    ds.SOPInstanceUID = uid
+    ds.SeriesInstanceUID = f"{STUDY}.2"
+    ds.StudyInstanceUID = STUDY
+    ds.PatientName = "Phantom^Paula"
+    ds.PatientID = "P-0001"
+    ds.PatientBirthDate = "19500102"
+    ds.PatientSex = "F"
+    ds.StudyDate = "20261123"
+    ds.StudyTime = "101500"
+    ds.AccessionNumber = "A-77"
+    ds.StudyID = "S1"
+    ds.ReferringPhysicianName = "Refer^Rita"
+    ds.Modality = "US"
+    ds.InstanceNumber = 3
+    ds.Rows, ds.Columns, ds.NumberOfFrames = ROWS, COLUMNS, FRAMES
+    for keyword, value in changes.items():
+        if value is None:
+            del ds[keyword]
+        else:
+            setattr(ds, keyword, value)
+    return ds
+
+
+def source(uid: str = "1.2.826.0.1.3680043.10.1.1.2.1", **changes: Any) -> Dataset:
+    return normalise(header(uid, **changes))
+
+
+def masks(*, frames: int = FRAMES, rows: int = ROWS, columns: int = COLUMNS, at: float = 0.5) -> Masks:
+    """A beating disk [T,H,W] about a column."""
+    y, x = np.mgrid[:rows, :columns]
+    radius = 8 + 3 * np.cos(np.arange(frames) / 2)
+    return np.stack([(y - rows / 2) ** 2 + (x - columns * at) ** 2 < r**2 for r in radius])
+
+
+def segmentation(
+    structure: Structure = Structure.LV_CAVITY,
+    *,
+    uid: str | None = None,
+    mask: Masks | None = None,
+    first: int = 1,
+) -> Segmentation:
+    mask = masks() if mask is None else mask
+    return Segmentation(
+        SOPInstanceUID=uid or source().SOPInstanceUID,
+        structure=structure,
+        masks=mask,
+        frame_numbers=tuple(range(first, first + len(mask))),
+    )
+
+
+def clip(
+    of: Dataset,
+    *,
+    view: View = View.A4C,
+    structures: tuple[Structure, ...] = (Structure.LV_CAVITY, Structure.LA),
+    **changes: Any,
+) -> ClipAnalysis:
+    """A measured clip of a header."""
+    uid = of.SOPInstanceUID
+    shape = {"frames": int(of.get("NumberOfFrames", 1)), "rows": of.Rows, "columns": of.Columns}
+    both = Source(SOPInstanceUID=uid, frame_numbers=(2, 7))
+    measured = ClipAnalysis(
+        SOPInstanceUID=uid,
+        StudyInstanceUID=of.StudyInstanceUID,
+        prediction=ViewPrediction(
+            SOPInstanceUID=uid,
+            view=view,
+            probability=0.9731,
+            runner_up=View.A5C,
+            runner_up_probability=0.02,
+            mode=ImageMode.TWO_D,
+        ),
+        outcome=None,
+        detail="",
+        spacing_mm=(0.6, 0.6),
+        segmentations=tuple(
+            segmentation(s, uid=uid, mask=masks(at=0.3 + 0.2 * i, **shape)) for i, s in enumerate(structures)
+        ),
+        curve=VolumeCurve(volumes_ml=np.ones(10), times_ms=np.arange(10.0), ed_frame=2, es_frame=7),
+        measurements=tuple(
+            number(q, v, view=view, sources=(both,))
+            for q, v in zip(Quantity, (61.25, 120.5, 46.7), strict=True)
+        ),
+        not_measured=(),
+        engine=ENGINE,
+    )
+    return replace(measured, **changes)
+
+
+def unmeasured(
+    of: Dataset, *, view: View = View.PLAX, outcome: Reason = Reason.NO_HEAD_FOR_VIEW, **changes: Any
+) -> ClipAnalysis:
+    """A clip whose view is known and on which nothing is measured."""
+    return clip(of, view=view, structures=(), outcome=outcome, curve=None, measurements=(), **changes)
+
+
+def number(
+    quantity: Quantity,
+    value: float,
+    *,
+    view: View | None = None,
+    sources: tuple[Source, ...],
+    method: Method = Method.DISKS_SINGLE_PLANE,
+) -> Measurement:
+    return Measurement(
+        quantity=quantity,
+        value=value,
+        unit=Unit.PERCENT if quantity is Quantity.LVEF else Unit.MILLILITRE,
+        method=method,
+        view=view,
+        sources=sources,
+        uncertainty=2.5,
+    )
+
+
+def analysis(*clips: ClipAnalysis, biplane: bool = False, revision: int = 1, **changes: Any) -> Analysis:
+    """A study of these clips; ``biplane`` adds numbers from the first two."""
+    measurements = tuple(m for c in clips for m in c.measurements)
+    missing = tuple(n for c in clips for n in c.not_measured)
+    if biplane:
+        sources = tuple(c.measurements[0].sources[0] for c in clips[:2])
+        measurements += tuple(
+            number(q, v, sources=sources, method=Method.DISKS_BIPLANE)
+            for q, v in zip(Quantity, (60.0, 118.0, 47.2), strict=True)
+        )
+    else:
+        missing += tuple(
+            NotMeasured(quantity=q, reason=Reason.VIEW_MISSING, detail="no A2C clip", view=View.A2C)
+            for q in Quantity
+        )
+    made = Analysis(
+        StudyInstanceUID=clips[0].StudyInstanceUID,
+        revision=revision,
+        clips=clips,
+        measurements=measurements,
+        not_measured=missing,
+        engine=ENGINE,
+        made_at=MADE_AT,
+    )
+    return replace(made, **changes)

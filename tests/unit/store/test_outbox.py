@@ -1,0 +1,73 @@
+"""The outbox: each object to each destination, once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from echo_node.records import DeliveryState, JobKind
+from echo_node.store import Store
+from tests.unit.store.builders import POLICY, STUDY, Clock, received, report
+
+
+@pytest.fixture(autouse=True)
+def _two_queued(store: Store, clock: Clock) -> None:
+    store.keep(received(store, analysable=False))
+    clock.pass_(120)
+    store.close_studies(POLICY)
+    job = store.lease([JobKind.STUDY], "w", 60)
+    assert job is not None
+    reports = [report("2.25.1"), report("2.25.2")]
+    store.complete_study(job, reports, [("PACS", r) for r in reports])
+
+
+def test_leased_deliveries_are_not_leased_again(store: Store, clock: Clock) -> None:
+    assert [d.SOPInstanceUID for d in store.lease_deliveries("PACS", "d", 60, 1)] == ["2.25.1"]
+    assert [d.SOPInstanceUID for d in store.lease_deliveries("PACS", "d", 60, 9)] == ["2.25.2"]
+    assert store.lease_deliveries("PACS", "d", 60, 9) == []
+    assert store.lease_deliveries("VNA", "d", 60, 9) == []
+    clock.pass_(61)
+    assert [d.attempts for d in store.lease_deliveries("PACS", "d", 60, 9)] == [2, 2]
+
+
+def test_sent_is_sent(store: Store, clock: Clock) -> None:
+    for delivery in store.lease_deliveries("PACS", "d", 60, 9):
+        store.mark_sent(delivery)
+    clock.pass_(10_000)
+    assert store.lease_deliveries("PACS", "d", 60, 9) == []
+    assert store.status().deliveries == {("PACS", DeliveryState.SENT): 2}
+
+
+def test_failed_comes_back_at_its_time_with_its_error(store: Store, clock: Clock) -> None:
+    first, second = store.lease_deliveries("PACS", "d", 60, 9)
+    store.mark_failed(first, "no answer", next_attempt_at=clock.time + timedelta(hours=4))
+    store.mark_sent(second)
+    clock.pass_(4 * 3600 - 1)
+    assert store.lease_deliveries("PACS", "d", 60, 9) == []
+    clock.pass_(1)
+    (again,) = store.lease_deliveries("PACS", "d", 60, 9)
+    assert (again.SOPInstanceUID, again.attempts, again.last_error) == ("2.25.1", 2, "no answer")
+
+
+def test_dead_stays_until_a_person_requeues_it(store: Store, clock: Clock) -> None:
+    for delivery in store.lease_deliveries("PACS", "d", 60, 9):
+        store.mark_dead(delivery, "0122")
+    clock.pass_(10_000)
+    assert store.lease_deliveries("PACS", "d", 60, 9) == []
+    assert store.requeue(SOPInstanceUID="2.25.2") == 1
+    assert store.requeue(destination="VNA") == 0
+    assert [d.attempts for d in store.lease_deliveries("PACS", "d", 60, 9)] == [1]
+    assert store.requeue(destination="PACS") == 1
+
+
+def test_sender_whose_lease_ran_out_cannot_fail_it_but_can_have_sent_it(store: Store, clock: Clock) -> None:
+    old, _ = store.lease_deliveries("PACS", "d", 60, 9)
+    clock.pass_(61)
+    new, _ = store.lease_deliveries("PACS", "e", 60, 9)
+    store.mark_dead(old, "late")
+    store.mark_failed(old, "late", next_attempt_at=clock.time)
+    assert store.lease_deliveries("PACS", "f", 60, 9) == []
+    store.mark_sent(old)
+    store.mark_failed(new, "no answer", next_attempt_at=clock.time)
+    assert store.deliveries(STUDY)[0].state is DeliveryState.SENT

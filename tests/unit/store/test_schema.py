@@ -1,0 +1,78 @@
+"""The migrations make the tables that the code expects, whoever starts first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from echo_node.errors import StoreError
+from echo_node.store import Store
+from echo_node.store.schema import UTCDateTime, metadata
+from tests.unit.store.builders import Clock, received
+
+_MIGRATE = """
+import sys
+from pathlib import Path
+from echo_node.store import Store
+from tests.unit.store.builders import Clock
+store = Store(sys.argv[2], Path(sys.argv[1]), now=Clock())
+store.migrate()
+print(store.status().instances)
+"""
+
+
+def test_migrations_and_tables_agree(store: Store) -> None:
+    with store._db.read() as conn:
+        context = MigrationContext.configure(conn, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_several_processes_migrate_at_once(url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _MIGRATE, str(tmp_path), url]
+    children = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
+    assert [child.communicate()[0] for child in children] == [b"0\n"] * 4
+
+
+def test_migrating_twice_keeps_the_data(store: Store) -> None:
+    store.keep(received(store))
+    store.migrate()
+    assert store.status().instances == 1
+
+
+def test_database_of_a_newer_version_is_refused(store: Store) -> None:
+    with store._db.write() as conn:
+        conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="does not fit this version"):
+        store.migrate()
+
+
+def test_sqlite_is_durable(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'node.db'}", tmp_path, now=Clock())
+    store.migrate()
+    with store._db.read() as conn:
+        pragmas = {name: conn.scalar(sa.text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous")}
+        assert pragmas == {"journal_mode": "wal", "synchronous": 2}
+        assert conn.scalar(sa.text("PRAGMA foreign_keys")) == 1
+    store.dispose()
+
+
+def test_times_are_utc_whatever_the_zone() -> None:
+    engine = sa.create_engine("sqlite://")
+    table = sa.Table("t", sa.MetaData(), sa.Column("at", UTCDateTime))
+    table.create(engine)
+    noon = datetime(2026, 7, 1, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    with engine.begin() as conn:
+        conn.execute(table.insert().values(at=noon))
+        back = conn.scalar(sa.select(table.c.at))
+        assert back == noon
+        assert back is not None
+        assert back.tzinfo is UTC
+        with pytest.raises(sa.exc.StatementError):
+            conn.execute(table.insert().values(at=datetime(2026, 1, 1)))
