@@ -87,9 +87,7 @@ def _add_simulate(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "train", help="train the default engine on phantoms; goes on where it stopped"
-    )
+    parser = commands.add_parser("train", help="train the default engine on phantoms; goes on where it stopped")
     parser.add_argument(
         "--run",
         dest="run_folder",

@@ -131,9 +131,7 @@ class Reason(_Coded):
     SAME_UID_OTHER_CONTENT = Code(
         "SAME_UID_OTHER_CONTENT", LOCAL_SCHEME, "SOP Instance UID is known with other content"
     )
-    UNACKNOWLEDGED = Code(
-        "UNACKNOWLEDGED", LOCAL_SCHEME, "Receipt was cut short before the sender had its answer"
-    )
+    UNACKNOWLEDGED = Code("UNACKNOWLEDGED", LOCAL_SCHEME, "Receipt was cut short before the sender had its answer")
     # about the clip
     SINGLE_FRAME = Code("SINGLE_FRAME", LOCAL_SCHEME, "Still image")
     NO_SECTOR = Code("NO_SECTOR", LOCAL_SCHEME, "No ultrasound sector found")

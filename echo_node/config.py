@@ -285,9 +285,7 @@ def _allowed(location: tuple[Any, ...]) -> list[str]:
         if isinstance(part, int):
             continue
         annotation = model.model_fields[part].annotation
-        model = next(
-            (a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation
-        )
+        model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
     return sorted(model.model_fields)
 
 

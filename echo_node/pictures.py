@@ -91,8 +91,7 @@ def _verdict(analysis: ClipAnalysis) -> str:
     if analysis.outcome is not None:
         return f"not measured: {analysis.outcome.code.meaning}"
     return "   ".join(
-        f"{m.quantity.name.removeprefix('LV_')} {m.value:.0f} {m.unit.code.value}"
-        for m in analysis.measurements
+        f"{m.quantity.name.removeprefix('LV_')} {m.value:.0f} {m.unit.code.value}" for m in analysis.measurements
     )
 
 

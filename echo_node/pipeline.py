@@ -114,9 +114,7 @@ class _Blank:
         clip: Clip | None = None,
     ) -> ClipAnalysis:
         """A clip that no head measured."""
-        return self.with_result(
-            EjectionResult(), reason=reason, detail=detail, prediction=prediction, clip=clip
-        )
+        return self.with_result(EjectionResult(), reason=reason, detail=detail, prediction=prediction, clip=clip)
 
     def with_result(
         self,

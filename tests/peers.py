@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -113,3 +114,12 @@ def _wait_for(archive: Orthanc, process: subprocess.Popen[bytes], log: Path) -> 
             time.sleep(0.1)
         else:
             return
+
+
+def dciodvfy_errors(path: Path) -> list[str]:
+    """The errors that dicom3tools finds in an object."""
+    program = Path(sys.executable).with_name("dciodvfy")
+    done = subprocess.run([program, "-new", path], capture_output=True, text=True, check=False)
+    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    assert lines, f"dciodvfy said nothing of {path}"
+    return [line for line in lines if line.startswith("Error")]

@@ -123,9 +123,7 @@ class ClipFile:
             return ImageMode.COLOUR_FLOW, whole
         return ImageMode.TWO_D, sector.find(looked.min(axis=-1), self._overlay, self._region)
 
-    def _decode(
-        self, elements: Elements, indices: Sequence[int], *, in_colour: bool
-    ) -> npt.NDArray[np.uint8]:
+    def _decode(self, elements: Elements, indices: Sequence[int], *, in_colour: bool) -> npt.NDArray[np.uint8]:
         """Frames [T,H,W], or [T,H,W,3] in colour."""
         coding, element = self.coding, elements.pixel_data
         assert element is not None

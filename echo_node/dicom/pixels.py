@@ -101,9 +101,7 @@ def _guarded(decode: Callable[[], npt.NDArray[Any]], coding: Coding) -> npt.NDAr
     except (ValueError, RuntimeError, IndexError, TypeError, MemoryError) as error:
         raise ClipError(Reason.UNREADABLE, f"{type(error).__name__} of the decoder") from error
     if picture.shape[:2] != (coding.Rows, coding.Columns):
-        raise ClipError(
-            Reason.IMPOSSIBLE_SIZE, f"a frame of {picture.shape[:2]}; Rows and Columns say otherwise"
-        )
+        raise ClipError(Reason.IMPOSSIBLE_SIZE, f"a frame of {picture.shape[:2]}; Rows and Columns say otherwise")
     return picture
 
 
@@ -201,9 +199,7 @@ def _codestream_size(content: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-_START_OF_FRAME = frozenset(
-    (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)
-)
+_START_OF_FRAME = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7))
 
 
 def _to_grey(samples: npt.NDArray[Any], coding: Coding) -> Grey:

@@ -91,9 +91,7 @@ def _body(lit: Mask) -> Mask:
     """The largest solid part of a picture, worked out at a reduced scale."""
     scale = max(1, len(lit) // _WORKING_ROWS)
     rows, cols = lit.shape
-    small = cv2.resize(
-        lit.astype(np.uint8) * 255, (cols // scale, rows // scale), interpolation=cv2.INTER_AREA
-    )
+    small = cv2.resize(lit.astype(np.uint8) * 255, (cols // scale, rows // scale), interpolation=cv2.INTER_AREA)
     closing, opening = max(3, int(_CLOSING * len(small))), max(3, int(_OPENING * len(small)))
     thinned = cv2.morphologyEx((small > 90).astype(np.uint8), cv2.MORPH_OPEN, _disk(2))
     closed = cv2.morphologyEx(thinned, cv2.MORPH_CLOSE, _disk(closing))

@@ -27,9 +27,7 @@ VIDEO = frozenset(
 )
 
 
-def frames(
-    stream: bytes, indices: Sequence[int], *, rows: int, cols: int
-) -> dict[int, npt.NDArray[np.uint8]]:
+def frames(stream: bytes, indices: Sequence[int], *, rows: int, cols: int) -> dict[int, npt.NDArray[np.uint8]]:
     """Decode a stream up to the last frame that is wanted.
 
     Returns

@@ -71,7 +71,7 @@ def write_package(contents: Contents, folder: Path) -> float:
     for part in parts:
         export(part, folder)
         values = golden(part)
-        np.savez_compressed(folder / f"golden-{part.name}.npz", **values)
+        np.savez_compressed(folder / f"golden-{part.name}.npz", allow_pickle=False, **values)
         worst = max(worst, check_parity(part, folder / part.file, values))
     for part in graphs(model, batch=_OTHER_BATCH, seed=1):
         worst = max(worst, check_parity(part, folder / part.file, golden(part)))

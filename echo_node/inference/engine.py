@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +123,7 @@ class Engine:
         for start in range(0, len(tokens), step):
             part = tokens[start : start + step]
             n = len(part)
-            inputs = {
+            inputs: dict[str, npt.NDArray[Any]] = {
                 "tokens": part,
                 "structure": np.full(n, self.structures.index(structure), np.int64),
                 "points": np.repeat(points[None], n, axis=0),

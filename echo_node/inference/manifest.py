@@ -156,5 +156,5 @@ def _check_labels(path: Path, manifest: Manifest) -> None:
             code = known[label.name].code
             if (code.value, code.scheme) != (label.code, label.scheme):
                 raise ManifestError(
-                    f"{path}: {label.name} is {label.code} {label.scheme}; here it is {code.value} {code.scheme}"
+                    f"{path}: {label.name} is {label.code} {label.scheme}, not {code.value} {code.scheme}"
                 )

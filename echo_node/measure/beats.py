@@ -106,6 +106,4 @@ def _troughs(volumes: Curve, times_ms: Curve, *, depth: float) -> list[int]:
             if volume - volumes[low] >= depth:
                 found.append(low)
                 falling, high = False, float(volume)
-    return [
-        t for k, t in enumerate(found) if k == 0 or times_ms[t] - times_ms[found[k - 1]] >= SHORTEST_BEAT_MS
-    ]
+    return [t for k, t in enumerate(found) if k == 0 or times_ms[t] - times_ms[found[k - 1]] >= SHORTEST_BEAT_MS]

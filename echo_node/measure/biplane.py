@@ -81,9 +81,7 @@ def _disks_on(clip: ClipAnalysis, frame: int) -> Disks | None:
 
 def _source(clip: ClipAnalysis) -> Source:
     assert clip.curve is not None
-    return Source(
-        SOPInstanceUID=clip.SOPInstanceUID, frame_numbers=(clip.curve.ed_frame, clip.curve.es_frame)
-    )
+    return Source(SOPInstanceUID=clip.SOPInstanceUID, frame_numbers=(clip.curve.ed_frame, clip.curve.es_frame))
 
 
 def _value(clip: ClipAnalysis) -> float:

@@ -72,7 +72,5 @@ def _check_values(edv: float, ef: float, *, calibrated: bool) -> Fault | None:
             Reason.IMPLAUSIBLE, f"EF of {ef:.0f} % is outside {EF_PERCENT[0]:.0f} to {EF_PERCENT[1]:.0f} %"
         )
     if calibrated and not EDV_ML[0] <= edv <= EDV_ML[1]:
-        return Fault(
-            Reason.IMPLAUSIBLE, f"EDV of {edv:.0f} ml is outside {EDV_ML[0]:.0f} to {EDV_ML[1]:.0f} ml"
-        )
+        return Fault(Reason.IMPLAUSIBLE, f"EDV of {edv:.0f} ml is outside {EDV_ML[0]:.0f} to {EDV_ML[1]:.0f} ml")
     return None

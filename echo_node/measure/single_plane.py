@@ -71,9 +71,7 @@ def volumes(cavity: Segmentation, spacing_mm: tuple[float, float] | None) -> Cur
 def _ejection_fraction(recipe: Recipe, beats: Sequence[Beat], *, beat: Beat, noise: float) -> Measurement:
     within = 100 * noise / beat.edv * float(np.hypot(1, beat.esv / beat.edv))
     between = float(np.std([b.ejection_fraction for b in beats]))
-    return recipe.measurement(
-        Quantity.LVEF, beat.ejection_fraction, uncertainty=float(np.hypot(within, between))
-    )
+    return recipe.measurement(Quantity.LVEF, beat.ejection_fraction, uncertainty=float(np.hypot(within, between)))
 
 
 def _volume_pair(recipe: Recipe, beats: Sequence[Beat], *, beat: Beat, noise: float) -> list[Measurement]:

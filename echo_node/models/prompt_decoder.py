@@ -47,9 +47,7 @@ class PromptDecoder(nn.Module):
         self.to_kernel = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width // 4))
         self.bias = nn.Parameter(torch.zeros(1))
 
-    def forward(
-        self, tokens: Tensor, structure: Tensor, points: Tensor, kinds: Tensor, previous: Tensor
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, structure: Tensor, points: Tensor, kinds: Tensor, previous: Tensor) -> Tensor:
         """Decode one mask per row.
 
         Parameters
@@ -135,9 +133,7 @@ class TwoWayLayer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(4))
 
-    def forward(
-        self, queries: Tensor, image: Tensor, *, asked: Tensor, place: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, queries: Tensor, image: Tensor, *, asked: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """Queries [B,Q,W] and image [B,P,W], each told again what was asked and where it lies."""
         q = queries + asked
         queries = self.norms[0](queries + self.among(q, q, queries))

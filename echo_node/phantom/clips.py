@@ -276,9 +276,7 @@ def _other(rng: np.random.Generator, times: npt.NDArray[np.float64], size: int) 
     )
 
 
-def _on_screen(
-    clip: SimulatedClip, screen: Screen, patient: Patient, rng: np.random.Generator
-) -> SimulatedClip:
+def _on_screen(clip: SimulatedClip, screen: Screen, patient: Patient, rng: np.random.Generator) -> SimulatedClip:
     """The clip inside a vendor's screen, its truth moved along."""
     frames, (top, left) = compose(
         clip.frames, clip.sector, screen, times_ms=clip.times_ms, patient=patient, rng=rng

@@ -155,9 +155,7 @@ def moment(patient: Patient, phase: float) -> Moment:
         twist=float(np.deg2rad(TWIST_DEG) * (1 - fill)),
         filling=fill,
         in_systole=phase % 1.0 < end,
-        opening=float(
-            np.clip(np.interp(late, [0.08, 0.2, 0.5, 0.7, 0.85, 1.0], [0, 1, 0.5, 0.5, 0.9, 0]), 0, 1)
-        ),
+        opening=float(np.clip(np.interp(late, [0.08, 0.2, 0.5, 0.7, 0.85, 1.0], [0, 1, 0.5, 0.5, 0.9, 0]), 0, 1)),
         lean=_lean(patient, fill),
     )
 

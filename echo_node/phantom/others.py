@@ -41,9 +41,7 @@ class Kind(enum.Enum):
         return self.value[0]
 
 
-def render(
-    rng: np.random.Generator, *, frames: int, size: int, kind: Kind | None = None
-) -> tuple[Grey, Mask]:
+def render(rng: np.random.Generator, *, frames: int, size: int, kind: Kind | None = None) -> tuple[Grey, Mask]:
     """Frames u8 [T,H,W] of one kind, and their sector bool [H,W].
 
     Parameters
@@ -167,9 +165,7 @@ def _vessel(rng: np.random.Generator, rows: int, cols: int) -> Field:
     level = np.repeat(layers[:, None], cols, axis=1) + 0.08 * _smooth(rng, rows, cols, 0.05)
     middle = rng.uniform(0.3, 0.7) * rows + rng.normal(0, 0.15) * (c - cols / 2)
     radius = rng.uniform(0.06, 0.2) * rows
-    off = (
-        np.abs(r - middle) if rng.uniform() < 0.6 else np.hypot(r - middle, c - cols * rng.uniform(0.3, 0.7))
-    )
+    off = np.abs(r - middle) if rng.uniform() < 0.6 else np.hypot(r - middle, c - cols * rng.uniform(0.3, 0.7))
     level[off < radius] *= 0.15
     return np.asarray(level + 0.5 * np.exp(-(((off - radius) / 2) ** 2)), np.float32)
 
@@ -202,9 +198,7 @@ def spectrum(rng: np.random.Generator, rows: int, cols: int) -> Field:
     edge = base - jet / (np.abs(jet).max() + 1e-6) * 0.8 * np.where(jet > 0, base, rows - base)
     r = np.arange(rows)[:, None]
     inside = (r - base) * (r - edge[None]) < 0
-    bright = np.where(
-        inside, rng.uniform(0.3, 0.6) + 0.4 * np.exp(-(((r - edge) / (0.06 * rows)) ** 2)), 0.02
-    )
+    bright = np.where(inside, rng.uniform(0.3, 0.6) + 0.4 * np.exp(-(((r - edge) / (0.06 * rows)) ** 2)), 0.02)
     page = (bright * _speckle(rng, rows, cols)).astype(np.float32)
     page[int(base)] = 0.8
     return page

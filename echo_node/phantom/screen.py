@@ -163,9 +163,7 @@ def _settings(frame: Frames, screen: Screen, patient: Patient, rng: np.random.Ge
     for number, line in enumerate(lines[: rng.integers(3, 8)]):
         _write(frame, line, (left, int((100 + 30 * number) * unit)), 0.6 * unit, screen.text)
     rate = f"{patient.heart_rate:.0f} bpm"
-    _write(
-        frame, rate, (screen.cols - int(150 * unit), screen.rows - int(30 * unit)), 0.64 * unit, screen.text
-    )
+    _write(frame, rate, (screen.cols - int(150 * unit), screen.rows - int(30 * unit)), 0.64 * unit, screen.text)
 
 
 def _ticks(frame: Frames, screen: Screen, sector: npt.NDArray[np.bool_], *, top: int, left: int) -> None:

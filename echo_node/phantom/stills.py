@@ -20,9 +20,7 @@ _CHAMBERS = (Structure.LV_CAVITY, Structure.LA, Structure.RV, Structure.RA)
 _STRIP_FROM = 0.55  # of the height: a spectrum below a small picture
 
 
-def simulate_still(
-    patient: Patient, mode: ImageMode, *, rng: np.random.Generator, screen: Screen
-) -> SimulatedClip:
+def simulate_still(patient: Patient, mode: ImageMode, *, rng: np.random.Generator, screen: Screen) -> SimulatedClip:
     """A colour flow or spectral Doppler still on a screen, frames u8 [1,H,W,3]; its view is OTHER.
 
     ``sector`` is where the echoes are: the sector for colour flow, the strip for a spectrum.
@@ -73,9 +71,7 @@ def _with_colour(
     shown = box & blood & (np.abs(wrapped) > 0.12)
     frame[shown] = _velocity_colour(wrapped[shown])
     bar = np.linspace(1, -1, int(0.2 * rows), dtype=np.float32)
-    frame[int(0.1 * rows) : int(0.1 * rows) + len(bar), cols - 44 : cols - 30] = _velocity_colour(bar)[
-        :, None
-    ]
+    frame[int(0.1 * rows) : int(0.1 * rows) + len(bar), cols - 44 : cols - 30] = _velocity_colour(bar)[:, None]
     edges = cv2.findContours(box.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(frame, edges, -1, (220, 220, 220), 1)
     return frame, flat.sector

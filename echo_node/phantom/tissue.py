@@ -68,9 +68,7 @@ def _bulk(xp: Any, grid: Beams, solids: Fields, look: Look, incidence: dict[str,
     return xp.where(solids.epicardium < 0, muscle, level)
 
 
-def _borders(
-    xp: Any, points: Array, solids: Fields, now: Moment, look: Look, incidence: dict[str, Array]
-) -> Array:
+def _borders(xp: Any, points: Array, solids: Fields, now: Moment, look: Look, incidence: dict[str, Array]) -> Array:
     """Amplitude [A,L] of specular borders, pericardium and annulus."""
     total = 0 * solids.endocardium
     up = (points[2, ...] - now.base) / _OPEN_MM  # no border where a chamber is open to the next

@@ -53,9 +53,7 @@ class Series:
 SR_SERIES = Series(
     kind="SR TID 1500", number=9001, modality="SR", description="AI Echo measurements (research use)"
 )
-SEG_SERIES = Series(
-    kind="SEG", number=9002, modality="SEG", description="AI Echo segmentations (research use)"
-)
+SEG_SERIES = Series(kind="SEG", number=9002, modality="SEG", description="AI Echo segmentations (research use)")
 
 
 def set_origin(ds: Dataset, source: Dataset) -> None:

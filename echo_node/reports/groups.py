@@ -103,17 +103,13 @@ def not_measured(item: NotMeasured) -> sr.QualitativeEvaluation:
     if item.view is not None:
         content.extend(_view_items(item.view))
     if item.detail:
-        content.append(
-            sr.TextContentItem(concept(coded.COMMENT), item.detail, relationship_type=_AS_PROPERTY)
-        )
+        content.append(sr.TextContentItem(concept(coded.COMMENT), item.detail, relationship_type=_AS_PROPERTY))
     if content:
         evaluation[0].ContentSequence = content
     return evaluation
 
 
-def _tracking(
-    measurement: Measurement, clips: Sequence[ClipAnalysis], evidence: Evidence
-) -> sr.TrackingIdentifier:
+def _tracking(measurement: Measurement, clips: Sequence[ClipAnalysis], evidence: Evidence) -> sr.TrackingIdentifier:
     """On one clip that of the segment, for it is the same ventricle; else one of its own."""
     uid = tracking_uid(*(clip.SOPInstanceUID for clip in clips), _LV.name)
     name = f"{_LV.code.meaning}, {measurement.method.code.meaning}"
@@ -165,9 +161,7 @@ def _frames_of(measurement: Measurement, source: Source, evidence: Evidence) -> 
         one = {Quantity.LV_EDV: curve.ed_frame, Quantity.LV_ESV: curve.es_frame}
         frames = (one[measurement.quantity],) if measurement.quantity in one else frames
     header = evidence.sources[source.SOPInstanceUID]
-    return sr.SourceImageForMeasurement(
-        header.SOPClassUID, header.SOPInstanceUID, _frame_numbers(header, frames)
-    )
+    return sr.SourceImageForMeasurement(header.SOPClassUID, header.SOPInstanceUID, _frame_numbers(header, frames))
 
 
 def _view(view: View) -> sr.QualitativeEvaluation:
@@ -213,9 +207,7 @@ def _outline(clip: ClipAnalysis, source: Dataset) -> sr.ImageRegion:
 def _region(
     graphic_type: sr.GraphicTypeValues, points: regions.Points, source: Dataset, frame: int
 ) -> sr.ImageRegion:
-    image = sr.SourceImageForRegion(
-        source.SOPClassUID, source.SOPInstanceUID, _frame_numbers(source, (frame,))
-    )
+    image = sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID, _frame_numbers(source, (frame,)))
     return sr.ImageRegion(graphic_type, np.asarray(points, np.float32), image)
 
 

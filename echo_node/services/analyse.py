@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from echo_node.codes import Reason
 from echo_node.config import Config, ObjectKind
-from echo_node.errors import EchoNodeError, LeaseLost
+from echo_node.errors import EchoNodeError, LeaseLost, ReportError
 from echo_node.inference.engine import Engine, load_engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
 from echo_node.records import Analysis, Instance, Job, JobKind, Report
@@ -32,9 +32,7 @@ def run(config: Config, stop: Stop) -> int:
     """
     settings = config.analyse
     engine = load_engine(settings.engine, backend=settings.backend, threads=settings.threads)
-    store = Store(
-        config.node.database_url, config.node.storage, now=utc_now, max_attempts=settings.max_attempts
-    )
+    store = Store(config.node.database_url, config.node.storage, now=utc_now, max_attempts=settings.max_attempts)
     store.migrate()
     _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
     try:
@@ -92,6 +90,7 @@ def _do_clip(store: Store, config: Config, engine: Engine, job: Job) -> None:
 
 def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
     study = store.study(job.target)
+    assert study.closed_at is not None, "a study whose report is due has been closed"
     analysis = summarise_study(
         job.target,
         store.clip_analyses(job.target),
@@ -99,7 +98,12 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         engine=engine,
         made_at=study.closed_at,
     )
-    reports = build_reports(analysis, _sources(analysis, study.instances))
+    earlier = store.reports_before(job.target, study.revision)
+    reports = build_reports(
+        analysis,
+        _sources(analysis, study.instances),
+        predecessors=[report for report in earlier if is_sr(report)][-1:],
+    )
     store.complete_study(job, reports, addressed(reports, config))
     _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, len(reports))
 
@@ -115,6 +119,16 @@ def addressed(reports: tuple[Report, ...], config: Config) -> list[tuple[str, Re
 
 
 def _sources(analysis: Analysis, instances: tuple[Instance, ...]) -> Mapping[str, Dataset]:
-    """The headers of the analysed clips that show a view: what the reports refer to."""
-    shown = {clip.SOPInstanceUID for clip in analysis.clips if clip.prediction is not None}
-    return {i.SOPInstanceUID: read_source(i.path) for i in instances if i.SOPInstanceUID in shown}
+    """The headers of the analysed objects that can be read: what the reports refer to."""
+    analysed = {clip.SOPInstanceUID for clip in analysis.clips}
+    found = ((i.SOPInstanceUID, readable_source(i.path)) for i in instances if i.SOPInstanceUID in analysed)
+    return {uid: ds for uid, ds in found if ds is not None}
+
+
+def readable_source(path: Path) -> Dataset | None:
+    """An object's header for the reports, or None where it cannot be read."""
+    try:
+        return read_source(path)
+    except ReportError as error:
+        _log.warning("left out of the report: %s", error)
+        return None

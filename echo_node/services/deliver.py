@@ -59,9 +59,7 @@ def deliver_once(
     return len(due)
 
 
-def _send(
-    due: Sequence[Delivery], *, config: Config, destination: Destination
-) -> Sequence[DeliveryError | None]:
+def _send(due: Sequence[Delivery], *, config: Config, destination: Destination) -> Sequence[DeliveryError | None]:
     """One error or None per delivery."""
     settings = config.deliver
     peer = scu.Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port)
@@ -95,6 +93,4 @@ def _record_failure(
         _log.error("%s to %s: %s; given up", delivery.SOPInstanceUID, delivery.destination, error)
     else:
         store.mark_failed(delivery, str(error), next_attempt_at=decision.at)
-        _log.warning(
-            "%s to %s: %s; again at %s", delivery.SOPInstanceUID, delivery.destination, error, decision.at
-        )
+        _log.warning("%s to %s: %s; again at %s", delivery.SOPInstanceUID, delivery.destination, error, decision.at)

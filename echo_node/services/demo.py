@@ -139,9 +139,7 @@ def _report_in(receiving: archive.Archive) -> tuple[Reading, int] | None:
     return None
 
 
-def _show(
-    config: Config, out: Path, patient: Patient, exam: Sequence[SimulatedObject], reading: Reading
-) -> int:
+def _show(config: Config, out: Path, patient: Patient, exam: Sequence[SimulatedObject], reading: Reading) -> int:
     """Print truth against measured, and write the contact sheet."""
     store = Store(config.node.database_url, config.node.storage, now=utc_now)
     try:

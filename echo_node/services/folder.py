@@ -22,7 +22,8 @@ from echo_node.inference.engine import Engine, load_engine
 from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
 from echo_node.records import ClipAnalysis
-from echo_node.reports import build_reports, is_sr, read_source
+from echo_node.reports import build_reports, is_sr
+from echo_node.services.analyse import readable_source
 from echo_node.services.process import utc_now
 
 
@@ -81,8 +82,10 @@ def _analyse(
             rules=rules,
         )
         clips.append(clip)
+        source = readable_source(path)
+        if source is not None:
+            sources[header.SOPInstanceUID] = source
         if clip.prediction is not None:
-            sources[header.SOPInstanceUID] = read_source(path)
             _write_picture(path, clip, out / f"clip-{number:03d}.png")
         print(f"{path.name}: {_line(clip)}")
     analysis = summarise_study(uid, clips, revision=1, engine=engine, made_at=made_at)

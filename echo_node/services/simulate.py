@@ -35,9 +35,7 @@ def known_exam(seed: int, *, start: datetime) -> tuple[Patient, list[SimulatedOb
     return patient, simulate_exam(patient, rng=rng, start=start)
 
 
-def send_exam(
-    exam: Sequence[SimulatedObject], *, to: scu.Peer, calling_ae: str
-) -> Sequence[Exception | None]:
+def send_exam(exam: Sequence[SimulatedObject], *, to: scu.Peer, calling_ae: str) -> Sequence[Exception | None]:
     """Send an exam in one association, as a cart at the end of an exam does."""
     with tempfile.TemporaryDirectory() as folder:
         outgoing = []

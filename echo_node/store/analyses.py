@@ -11,9 +11,7 @@ from echo_node.records import ClipAnalysis
 from echo_node.store.schema import analyses, instances
 
 
-def save(
-    conn: sa.Connection, analysis: ClipAnalysis, *, scalars: str, path: Path | None, at: datetime
-) -> None:
+def save(conn: sa.Connection, analysis: ClipAnalysis, *, scalars: str, path: Path | None, at: datetime) -> None:
     """Put an analysis in the place of the same engine's former one."""
     conn.execute(
         sa.delete(analyses).where(

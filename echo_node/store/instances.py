@@ -136,9 +136,7 @@ def _insert(conn: sa.Connection, received: Received, *, path: Path, at: datetime
         raise Overtaken(f"{received.SOPInstanceUID} was stored at the same moment")
 
 
-def _set_aside(
-    conn: sa.Connection, received: Received, reason: Reason, *, path: Path, at: datetime
-) -> KeepOutcome:
+def _set_aside(conn: sa.Connection, received: Received, reason: Reason, *, path: Path, at: datetime) -> KeepOutcome:
     conn.execute(
         sa.insert(instances_aside).values(
             SOPInstanceUID=_plain(received.SOPInstanceUID),

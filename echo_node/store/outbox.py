@@ -28,6 +28,14 @@ def add_report(
     )
 
 
+def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> list[tuple[str, str, str]]:
+    """SOP class, instance and path of the objects that earlier closes of a study brought about."""
+    found = sa.select(reports.c.SOPClassUID, reports.c.SOPInstanceUID, reports.c.path).where(
+        reports.c.StudyInstanceUID == StudyInstanceUID, reports.c.revision < revision
+    )
+    return [tuple(row) for row in conn.execute(found.order_by(reports.c.revision, reports.c.SOPInstanceUID))]
+
+
 def enqueue(conn: sa.Connection, destination: str, SOPInstanceUID: str, *, at: datetime) -> None:
     """Queue a report for a destination, once."""
     conn.execute(

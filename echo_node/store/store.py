@@ -189,9 +189,7 @@ class Store:
                 analyses.save(conn, analysis, scalars=scalars, path=path, at=now)
                 studies.reopen(conn, StudyInstanceUID, at=now)
 
-    def complete_study(
-        self, job: Job, reports: Sequence[Report], deliveries: Sequence[tuple[str, Report]]
-    ) -> None:
+    def complete_study(self, job: Job, reports: Sequence[Report], deliveries: Sequence[tuple[str, Report]]) -> None:
         """Save a study's reports, queue them for their destinations and end the job, all or nothing.
 
         Parameters
@@ -214,9 +212,7 @@ class Store:
                 now = self._now()
                 jobs.finish(conn, job, at=now)
                 for report, path in zip(reports, paths, strict=True):
-                    outbox.add_report(
-                        conn, report, path=path, StudyInstanceUID=uid, revision=revision, at=now
-                    )
+                    outbox.add_report(conn, report, path=path, StudyInstanceUID=uid, revision=revision, at=now)
                 for destination, report in deliveries:
                     outbox.enqueue(conn, destination, report.SOPInstanceUID, at=now)
                 studies.report(conn, uid)
@@ -291,9 +287,7 @@ class Store:
             There is none of this UID.
         """
         with self._db.read() as conn:
-            objects = instances.select(
-                conn, self._root, schema.instances.c.StudyInstanceUID == StudyInstanceUID
-            )
+            objects = instances.select(conn, self._root, schema.instances.c.StudyInstanceUID == StudyInstanceUID)
             found = studies.select(conn, StudyInstanceUID, objects)
         if found is None:
             raise StoreError(f"study {StudyInstanceUID} is not known")
@@ -313,6 +307,16 @@ class Store:
         """A study's outbox rows, in the order of their queueing."""
         with self._db.read() as conn:
             return outbox.select(conn, self._root, schema.reports.c.StudyInstanceUID == StudyInstanceUID)
+
+    def reports_before(self, StudyInstanceUID: str, revision: int) -> tuple[Report, ...]:
+        """What earlier closes of a study brought about, oldest first."""
+        with self._db.read() as conn:
+            found = outbox.reports_before(conn, StudyInstanceUID, revision)
+        with as_store_errors():
+            return tuple(
+                Report(SOPClassUID=kind, SOPInstanceUID=uid, content=(self._root / path).read_bytes())
+                for kind, uid, path in found
+            )
 
     def status(self) -> StoreStatus:
         """Counts of everything."""

@@ -72,9 +72,7 @@ def lock(conn: sa.Connection, StudyInstanceUID: str) -> str | None:
     )
 
 
-def receive(
-    conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, source_ae: str, at: datetime
-) -> None:
+def receive(conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, source_ae: str, at: datetime) -> None:
     """Create a study, or note that more of it has come; a second patient quarantines it."""
     conn.execute(
         insert_or_ignore(conn, studies).values(

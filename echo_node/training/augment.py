@@ -23,15 +23,16 @@ def augment(images: Images, masks: Masks, *, size: int, rng: np.random.Generator
             for channels in masks * np.uint8(255)
         ]
     )
-    return _greys(frames, rng), (labels > 127).astype(np.uint8)
+    return _greys(np.asarray(frames, np.uint8), rng), (labels > 127).astype(np.uint8)
 
 
 def _affine(stored: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Turn, zoom and shift about the middle."""
     zoom = size / stored * np.exp(rng.uniform(-0.16, 0.2))
-    warp = cv2.getRotationMatrix2D((stored / 2, stored / 2), float(rng.normal(0, 5)), float(zoom))
+    turn = float(rng.normal(0, 5))
+    warp = np.asarray(cv2.getRotationMatrix2D((stored / 2, stored / 2), turn, float(zoom)), np.float64)
     warp[:, 2] += size / 2 - stored / 2 + rng.uniform(-0.07, 0.07, 2) * size
-    return np.asarray(warp, np.float64)
+    return warp
 
 
 def _greys(frames: Images, rng: np.random.Generator) -> Images:

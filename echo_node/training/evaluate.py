@@ -60,8 +60,8 @@ def evaluate(engine: Engine, *, patients: int, seed: int = 1000) -> Mapping[str,
         patient = sample_patient(rng)
         apical = {}
         for view in engine.views:
-            frames = None if view in _APICAL else 12
-            simulated = simulate_clip(patient, view, rng=rng, frames=frames, size=200)
+            count = None if view in _APICAL else 12
+            simulated = simulate_clip(patient, view, rng=rng, frames=count, size=200)
             clip = as_clip(simulated, uid=f"2.25.{number}.{engine.views.index(view)}")
             frames, masks = _score(engine, clip, simulated, scores)
             if view in _APICAL:
@@ -95,9 +95,7 @@ def _score(
     scores.routed.append(prediction.probability >= engine.view_threshold)
     whole = simulated.view in _APICAL
     frames = clip if whole else few
-    wanted = [
-        s for s in engine.structures if s in simulated.masks and simulated.masks[s].mean() > _LEAST_AREA
-    ]
+    wanted = [s for s in engine.structures if s in simulated.masks and simulated.masks[s].mean() > _LEAST_AREA]
     masks = engine.segment(frames, wanted)
     for mask in masks:
         true = simulated.masks[mask.structure][np.array(frames.frame_numbers) - 1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from echo_node.config import Backend
 from echo_node.export.package import INTENDED_USE, Calibration, Contents, write_package
 from echo_node.inference.engine import load_engine
-from echo_node.models.assemble import EchoModel
+from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.training import data
 from echo_node.training.calibrate import calibrate
 from echo_node.training.evaluate import evaluate
@@ -18,7 +18,7 @@ from echo_node.training.train import Recipe, train
 NAME = "echoapex-tiny-phantom"
 VERSION = "0.1.0"
 _CALIBRATION_CLIPS = 420
-_PATIENTS = 100  # of the final evaluation
+_PATIENTS = 30  # of the final evaluation
 
 
 def train_and_ship(run: Path, engine: Path, *, patients: int = _PATIENTS) -> Mapping[str, float]:
@@ -65,26 +65,40 @@ def _contents(model: EchoModel, calibration: Calibration, measured: Mapping[str,
 
 def _card(calibration: Calibration, measured: Mapping[str, float]) -> str:
     figures = "\n".join(f"| {name} | {value} |" for name, value in measured.items())
-    return f"""# {NAME} {VERSION}
+    return _CARD.format(
+        name=NAME,
+        version=VERSION,
+        intended_use=INTENDED_USE,
+        views=", ".join(view.name for view in data.LABELS),
+        structures=", ".join(structure.name for structure in data.STRUCTURES),
+        shape=SHAPES[Recipe().size],
+        calibration=calibration,
+        figures=figures,
+    )
 
-{INTENDED_USE}
+
+_CARD = """# {name} {version}
+
+{intended_use}
 
 ## What it does
-Names the view of a clip ({", ".join(v.name for v in data.LABELS)}), and outlines on request
-{", ".join(s.name for s in data.STRUCTURES)}, with points, a box or an earlier mask as further prompts. EF, EDV and ESV
-follow from the outlines by the method of disks.
+Names the view of a clip ({views}), and outlines on request {structures},
+with points, a box or an earlier mask as further prompts. EF, EDV and ESV follow from the outlines by the
+method of disks.
 
 ## Model
-A vision transformer (width 192, depth 6, 3 heads, patch 14, 112 x 112 pixels, one grey channel), a linear view head over
-the frames of a clip, and a two-way prompt decoder. Views are believed from a probability of {calibration.threshold} on
-(temperature {calibration.temperature}, fitted on unseen phantoms).
+A vision transformer (width {shape.width}, depth {shape.depth}, {shape.heads} heads) on one grey channel of
+{shape.image_size} x {shape.image_size} pixels, with a token per {shape.patch_size} x {shape.patch_size} pixels
+behind a stem of strided convolutions; a linear view head over the frames of a clip; a two-way prompt decoder.
+A view is believed from a probability of {calibration.threshold} on (temperature {calibration.temperature},
+fitted on unseen phantoms).
 
 ## Data
-Simulated clips of `echo_node.phantom` only; no patient, no public archive, no pretrained weights. EF 15 to 75 %, EDV 60
-to 250 ml, wall 6 to 20 mm, heart rate 45 to 120, apical planes little foreshortened.
+Simulated clips of `echo_node.phantom` only; no patient, no public archive, no pretrained weights. EF 15 to
+75 %, EDV 60 to 250 ml, wall 6 to 20 mm, heart rate 45 to 120, apical planes little foreshortened.
 
 ## Figures on unseen phantoms
-From `echo-node train`, which evaluates the finished package through the code that serves. Dice is per frame; EF errors
+From `echo-node train`, which evaluates the package through the code that serves. Dice is per frame; EF errors
 are points against the solid's own EF, over the clips that were measured.
 
 | figure | value |
@@ -92,7 +106,7 @@ are points against the solid's own EF, over the clips that were measured.
 {figures}
 
 ## Limits
-Never evaluated on labelled patients. Six of the eighteen standard views; the others are not known to it and may be
-taken for one of the six. No contrast, no regional wall-motion disorder, no arrhythmia, no inverted probe in its data.
-Its uncertainty is repeatability over frames and beats, not accuracy.
+Never evaluated on labelled patients. It knows six of the eighteen standard views and may take another for one
+of them. There is no contrast, no regional wall-motion disorder, no arrhythmia and no inverted probe in its
+data. Its uncertainty is repeatability over frames and beats, not accuracy.
 """

@@ -36,10 +36,10 @@ class Recipe:
 
     size: str = "tiny"
     seed: int = 1
-    train_clips: int = 4900
+    train_clips: int = 4200
     validation_clips: int = 70
     frames: int = 6  # per clip, as rendered
-    steps: int = 2000
+    steps: int = 2200
     clips_per_step: int = 12
     frames_per_clip: int = 2
     learning_rate: float = 1e-3
@@ -220,5 +220,5 @@ def _average(run: Run, recipe: Recipe, step: int) -> None:
     keep = min(recipe.averaging, (1 + step) / (10 + step))
     for kept, new in zip(run.average.parameters(), run.model.parameters(), strict=True):
         kept.lerp_(new, 1 - keep)
-    for kept, new in zip(run.average.buffers(), run.model.buffers(), strict=True):
-        kept.copy_(new)
+    for held, current in zip(run.average.buffers(), run.model.buffers(), strict=True):
+        held.copy_(current)

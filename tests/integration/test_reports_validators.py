@@ -53,9 +53,7 @@ def two_views() -> Case:
 
 def uncalibrated() -> Case:
     of = source(LossyImageCompression="01", LossyImageCompressionRatio=11.0, TimezoneOffsetFromUTC="+0100")
-    reason = NotMeasured(
-        quantity=Quantity.LV_EDV, reason=Reason.NO_CALIBRATION, detail="no spacing", view=View.A4C
-    )
+    reason = NotMeasured(quantity=Quantity.LV_EDV, reason=Reason.NO_CALIBRATION, detail="no spacing", view=View.A4C)
     return case_of(of, study=analysis(clip(of, spacing_mm=None, not_measured=(reason,)), revision=3))
 
 

@@ -160,9 +160,7 @@ def test_worker_killed_in_mid_job_leaves_one_result(store: Store, children: Chil
     assert only.measurements == measured(seed=2).measurements
 
 
-def test_clip_that_kills_every_worker_lets_its_study_close(
-    store: Store, children: Children, clock: Clock
-) -> None:
+def test_clip_that_kills_every_worker_lets_its_study_close(store: Store, children: Children, clock: Clock) -> None:
     store.keep(received(store))
     for _ in range(3):
         child = children.start("clock.time = clock.time.fromisoformat(argument)\n" + _HANG, str(clock.time))

@@ -34,9 +34,7 @@ def clip_and_cavity(*, width=50.0, esv=50.0, spacing=SPACING, times=TIMES, uid="
         mode=ImageMode.TWO_D,
         NumberOfFrames=len(numbers),
     )
-    cavity = Segmentation(
-        SOPInstanceUID=uid, structure=Structure.LV_CAVITY, masks=masks, frame_numbers=numbers
-    )
+    cavity = Segmentation(SOPInstanceUID=uid, structure=Structure.LV_CAVITY, masks=masks, frame_numbers=numbers)
     return clip, cavity
 
 

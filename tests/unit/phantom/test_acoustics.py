@@ -70,9 +70,7 @@ def test_blood_is_darker_than_muscle() -> None:
         rng = np.random.default_rng(seed)
         clip = simulate_clip(sample_patient(rng), View.PSAX_PM, rng=rng, frames=1)
         frame = clip.frames[0].astype(float)
-        muscle, cavity = (
-            frame[clip.masks[s][0]].mean() for s in (Structure.LV_MYOCARDIUM, Structure.LV_CAVITY)
-        )
+        muscle, cavity = (frame[clip.masks[s][0]].mean() for s in (Structure.LV_MYOCARDIUM, Structure.LV_CAVITY))
         gaps.append(muscle - cavity)
     assert np.mean(gaps) > 25
 

@@ -118,8 +118,7 @@ def clip(
         ),
         curve=VolumeCurve(volumes_ml=np.ones(10), times_ms=np.arange(10.0), ed_frame=2, es_frame=7),
         measurements=tuple(
-            number(q, v, view=view, sources=(both,))
-            for q, v in zip(Quantity, (61.25, 120.5, 46.7), strict=True)
+            number(q, v, view=view, sources=(both,)) for q, v in zip(Quantity, (61.25, 120.5, 46.7), strict=True)
         ),
         not_measured=(),
         engine=ENGINE,

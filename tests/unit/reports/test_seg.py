@@ -42,9 +42,7 @@ def read_masks(report: Report, structure: Structure) -> dict[int, Masks]:
     """Masks of a structure by source frame number, as highdicom reads them."""
     seg = highdicom.seg.segread(BytesIO(report.content))
     numbers = [
-        n
-        for n in seg.segment_numbers
-        if seg.get_segment_description(n).segment_label == structure.code.meaning
+        n for n in seg.segment_numbers if seg.get_segment_description(n).segment_label == structure.code.meaning
     ]
     found = {}
     for item, pixels in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True):

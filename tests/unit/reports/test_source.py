@@ -46,9 +46,7 @@ def test_missing_type_2_attributes_are_empty() -> None:
         assert not taken[keyword].value
 
 
-@pytest.mark.parametrize(
-    "keyword", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"]
-)
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"])
 def test_missing_type_1_uid_is_refused(keyword: str) -> None:
     ds = header()
     del ds[keyword]

@@ -29,9 +29,7 @@ def two_views() -> tuple[Analysis, dict[str, Dataset]]:
         source(uid=f"{STUDY}.2.2", InstanceNumber=4),
         source(uid=f"{STUDY}.2.3", InstanceNumber=5),
     ]
-    study = analysis(
-        clip(of[0]), clip(of[1], view=View.A2C), unmeasured(of[2], view=View.PSAX_APEX), biplane=True
-    )
+    study = analysis(clip(of[0]), clip(of[1], view=View.A2C), unmeasured(of[2], view=View.PSAX_APEX), biplane=True)
     return study, {s.SOPInstanceUID: s for s in of}
 
 
@@ -151,13 +149,9 @@ def test_every_group_has_one_region_on_a_frame(reports: Reports) -> None:
 
 def test_groups_point_to_their_segment(reports: Reports) -> None:
     study, _ = two_views()
-    group = read(reports[-1]).content.get_planar_roi_measurement_groups(finding_type=codes.SCT.LeftVentricle)[
-        0
-    ]
+    group = read(reports[-1]).content.get_planar_roi_measurement_groups(finding_type=codes.SCT.LeftVentricle)[0]
     images = [i for i in group[0].ContentSequence if i.ValueType == "IMAGE"]
-    assert [i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in images] == [
-        reports[0].SOPInstanceUID
-    ]
+    assert [i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in images] == [reports[0].SOPInstanceUID]
     assert images[0].ReferencedSOPSequence[0].ReferencedSegmentNumber == 1
     seg = pydicom.dcmread(BytesIO(reports[0].content))
     assert seg.SegmentSequence[0].TrackingUID == group.tracking_uid

@@ -12,9 +12,7 @@ NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 SETTINGS = Deliver(first_retry_seconds=10, max_retry_seconds=3600, max_attempts=12)
 
 
-@pytest.mark.parametrize(
-    ("attempts", "seconds"), [(1, 10), (2, 20), (3, 40), (9, 2560), (10, 3600), (11, 3600)]
-)
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 10), (2, 20), (3, 40), (9, 2560), (10, 3600), (11, 3600)])
 def test_the_wait_doubles_up_to_its_limit(attempts, seconds):
     decision = after_failure(attempts, settings=SETTINGS, now=NOW, rng=random.Random(1))
     assert isinstance(decision, Again)

@@ -131,9 +131,7 @@ def measured(SOPInstanceUID: str = "1.2.826.1.1", *, seed: int = 0) -> ClipAnaly
                 uncertainty=float("inf"),
             ),
         ),
-        not_measured=(
-            NotMeasured(quantity=Quantity.LV_EDV, reason=Reason.NO_CALIBRATION, detail="ä", view=None),
-        ),
+        not_measured=(NotMeasured(quantity=Quantity.LV_EDV, reason=Reason.NO_CALIBRATION, detail="ä", view=None),),
     )
 
 

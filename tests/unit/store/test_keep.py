@@ -79,9 +79,7 @@ def test_same_uid_other_bytes_in_another_study_leaves_no_empty_study(store: Stor
     assert store.status().studies == {StudyState.RECEIVING: 1}
 
 
-@pytest.mark.parametrize(
-    "keyword", ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"]
-)
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])
 def test_missing_uid_is_set_aside(store: Store, keyword: str) -> None:
     missing: dict[str, Any] = {keyword: ""}
     obj = replace(received(store), **missing)
@@ -133,9 +131,7 @@ def test_padding_makes_no_second_patient(store: Store) -> None:
     assert store.study(STUDY).state is StudyState.RECEIVING
 
 
-def test_failed_folder_fsync_keeps_nothing(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_folder_fsync_keeps_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     obj = received(store)
 
     def refuse(_descriptor: int) -> None:

@@ -27,9 +27,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instances_aside")),
         sa.UniqueConstraint("path", name=op.f("uq_instances_aside_path")),
     )
-    op.create_index(
-        op.f("ix_instances_aside_SOPInstanceUID"), "instances_aside", ["SOPInstanceUID"], unique=False
-    )
+    op.create_index(op.f("ix_instances_aside_SOPInstanceUID"), "instances_aside", ["SOPInstanceUID"], unique=False)
     op.create_index(op.f("ix_instances_aside_sha256"), "instances_aside", ["sha256"], unique=False)
     op.create_table(
         "studies",

@@ -1,0 +1,299 @@
+"""The receiver against real and hostile senders."""
+
+import contextlib
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pydicom
+import pytest
+from pynetdicom import AE
+
+from echo_node.config import Cart, Receive
+from echo_node.dicom import scu
+from echo_node.dicom.header import read_header
+from echo_node.dicom.scp import StorageSCP
+from echo_node.errors import DeliveryUnreachable, DiskFull
+from tests.peers import free_port
+
+UNKNOWN_CLASS = "1.2.826.0.1.3680043.9.9999.1"
+
+
+class Receiver:
+    """A storage SCP that keeps what it is given in a folder."""
+
+    def __init__(self, folder: Path, *, tls=None, **settings) -> None:
+        self.incoming, self.kept = folder / "incoming", folder / "kept"
+        self.incoming.mkdir()
+        self.kept.mkdir()
+        self.received, self.ended, self.failure = [], [], None
+        self.port = free_port()
+        values = {"port": self.port, "min_free_disk_mib": 1, "carts": (Cart(hosts=("127.0.0.0/8",)),), **settings}
+        self.scp = StorageSCP(
+            Receive(**values),
+            incoming=self.incoming,
+            on_stored=self.store,
+            on_association_end=lambda ae, studies: self.ended.append((ae, studies)),
+            tls=tls,
+        )
+        self.scp.start()
+
+    def store(self, received) -> None:
+        if self.failure is not None:
+            raise self.failure
+        path = self.kept / f"{len(self.received)}.dcm"
+        received.path.rename(path)
+        self.received.append((received, path))
+
+    @property
+    def peer(self) -> scu.Peer:
+        return scu.Peer(ae_title="ECHONODE", host="127.0.0.1", port=self.port)
+
+
+@pytest.fixture
+def make_receiver(tmp_path):
+    made = []
+
+    def make(**settings) -> Receiver:
+        made.append(Receiver(tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for receiver in made:
+        receiver.scp.stop()
+
+
+def wait_for(found, seconds=20):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found():
+            return
+        time.sleep(0.02)
+    pytest.fail("it did not come about")
+
+
+def small(path: Path, *, kind="1.2.840.10008.5.1.4.1.1.3.1", size=1000, uid="1.2.3.4") -> scu.Outgoing:
+    ds = pydicom.Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = kind, uid
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.PatientID = "1.2.3", "1.2.3.1", "P"
+    ds.add_new(0x00091001, "OB", b"\1" * size)
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = kind, uid
+    pydicom.dcmwrite(path, ds, enforce_file_format=True)
+    return scu.Outgoing(kind, uid, path)
+
+
+@pytest.mark.peer("storescu", "echoscu")
+def test_dcmtk_stores_and_asks(make_receiver, data):
+    receiver = make_receiver()
+    subprocess.run(["/usr/bin/echoscu", "-aec", "ECHONODE", "127.0.0.1", str(receiver.port)], check=True)
+    files = [data / "color-pl.dcm", data / "US-YBR_FULL_422-EVRLE.dcm", data / "color-px.dcm"]
+    subprocess.run(
+        ["/usr/bin/storescu", "-aec", "ECHONODE", "127.0.0.1", str(receiver.port), *map(str, files)], check=True
+    )
+    assert len(receiver.received) == 3
+    wait_for(lambda: receiver.ended)
+    assert len(receiver.ended[0][1]) == 2  # color-pl and color-px are of one study
+    for (_, kept), sent in zip(receiver.received, files, strict=True):
+        assert pydicom.dcmread(kept).PixelData == pydicom.dcmread(sent).PixelData
+
+
+def test_every_transfer_syntax_is_kept_as_sent(make_receiver, data):
+    receiver = make_receiver()
+    headers = [(read_header(path), path) for path in sorted(data.glob("*.dcm"))]
+    sent = [scu.Outgoing(h.SOPClassUID, h.SOPInstanceUID, path) for h, path in headers]
+    assert scu.send(sent, to=receiver.peer, calling_ae="CART") == [None] * len(sent)
+    for (received, kept), (header, path) in zip(receiver.received, headers, strict=True):
+        assert received.TransferSyntaxUID == header.TransferSyntaxUID
+        assert kept.read_bytes().endswith(path.read_bytes()[-2000:])
+        assert read_header(kept).SOPInstanceUID == header.SOPInstanceUID
+
+
+def test_an_unknown_class_is_kept(make_receiver, tmp_path):
+    receiver = make_receiver()
+    item = small(tmp_path / "x.dcm", kind=UNKNOWN_CLASS)
+    assert scu.send([item], to=receiver.peer, calling_ae="CART") == [None]
+    assert receiver.received[0][0].SOPClassUID == UNKNOWN_CLASS
+
+
+def test_a_full_disk_is_answered_as_out_of_resources(make_receiver, tmp_path):
+    receiver = make_receiver()
+    receiver.failure = DiskFull("full")
+    (error,) = scu.send([small(tmp_path / "x.dcm")], to=receiver.peer, calling_ae="CART")
+    assert isinstance(error, DeliveryUnreachable)
+    assert "A700" in str(error)
+    assert list(receiver.incoming.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "calling"),
+    [
+        ({"carts": (Cart(ae_title="VIVID1", hosts=("127.0.0.0/8",)),)}, "OTHER"),
+        ({"carts": (Cart(hosts=("192.0.2.0/24",)),)}, "VIVID1"),
+        ({"carts": ()}, "VIVID1"),
+        ({"min_free_disk_mib": 1 << 40}, "VIVID1"),
+    ],
+)
+def test_who_is_not_let_in(make_receiver, tmp_path, settings, calling):
+    receiver = make_receiver(**settings)
+    with pytest.raises(DeliveryUnreachable, match="rejects the association"):
+        scu.send([small(tmp_path / "x.dcm")], to=receiver.peer, calling_ae=calling)
+
+
+def associated(receiver) -> socket.socket:
+    """A raw connection with an established association for US Multi-frame."""
+    ae = AE(ae_title="RAW")
+    ae.add_requested_context("1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.1.2.1")
+    assoc = ae.associate("127.0.0.1", receiver.port, ae_title="ECHONODE")
+    assert assoc.is_established
+    raw = assoc.dul.socket.socket.dup()
+    raw.settimeout(20)
+    return raw
+
+
+def store_request(uid="1.2.3.4") -> bytes:
+    def value(element: int, content: bytes) -> bytes:
+        return struct.pack("<HHI", 0, element, len(content)) + content
+
+    kind = b"1.2.840.10008.5.1.4.1.1.3.1\0"
+    name = uid.encode() + b"\0" * (len(uid) % 2)
+    body = b"".join(
+        (
+            value(2, kind),
+            value(0x100, b"\1\0"),
+            value(0x110, b"\7\0"),
+            value(0x700, b"\0\0"),
+            value(0x800, b"\1\0"),
+            value(0x1000, name),
+        )
+    )
+    command = value(0, struct.pack("<I", len(body))) + body
+    return data_pdu(3, command)
+
+
+def data_pdu(control: int, content: bytes) -> bytes:
+    return struct.pack(">BBIIBB", 4, 0, len(content) + 6, len(content) + 2, 1, control) + content
+
+
+def is_closed(raw: socket.socket) -> bool:
+    with contextlib.suppress(ConnectionError):
+        while raw.recv(4096):
+            pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        struct.pack(">BBI", 4, 0, 0xFFFFFFFF),  # a PDU of 4 GB
+        struct.pack(">BBI", 9, 0, 10),  # of no known type
+        struct.pack(">BBIIBB", 4, 0, 20, 5000, 1, 3) + b"\0" * 14,  # a value longer than its PDU
+        store_request() + struct.pack(">BBI", 5, 0, 4) + b"\0" * 4,  # release in mid-store
+        store_request() + store_request(),  # a command inside a data set
+    ],
+)
+def test_who_breaks_the_rules_is_cut_and_leaves_nothing(make_receiver, attack):
+    receiver = make_receiver()
+    with associated(receiver) as raw:
+        raw.sendall(attack)
+        assert is_closed(raw)
+    assert list(receiver.incoming.iterdir()) == []
+    scu.echo(receiver.peer, calling_ae="CART")
+
+
+def test_an_abort_in_mid_store_leaves_no_file(make_receiver):
+    receiver = make_receiver()
+    for _ in range(5):
+        with associated(receiver) as raw:
+            raw.sendall(store_request() + data_pdu(0, b"\0" * 10_000))
+            wait_for(lambda: any(receiver.incoming.iterdir()))
+            raw.shutdown(socket.SHUT_RDWR)
+        wait_for(lambda: not any(receiver.incoming.iterdir()))
+    assert receiver.received == []
+
+
+def test_an_object_over_the_limit_is_cut(make_receiver):
+    receiver = make_receiver(max_object_mib=1)
+    with associated(receiver) as raw:
+        raw.sendall(store_request())
+        with contextlib.suppress(ConnectionError):
+            for _ in range(40):
+                raw.sendall(data_pdu(0, b"\0" * 100_000))
+        assert is_closed(raw)
+    assert list(receiver.incoming.iterdir()) == []
+
+
+@pytest.mark.parametrize("uid", ["../../../tmp/x", "1.2.3.4/../x", "1" * 70, "1.2'; DROP TABLE x"])
+def test_a_uid_that_is_none_is_refused(make_receiver, uid):
+    receiver = make_receiver()
+    with associated(receiver) as raw:
+        raw.sendall(store_request(uid) + data_pdu(2, b"\0" * 10))
+        answer = raw.recv(4096)
+    assert struct.pack("<HHI", 0, 0x900, 2) + b"\x00\xc0" in answer
+    assert receiver.received == []
+
+
+def test_a_slow_sender_is_cut(make_receiver):
+    receiver = make_receiver(pdu_seconds=1)
+    with associated(receiver) as raw:
+        raw.sendall(struct.pack(">BBI", 4, 0, 1000))
+        assert is_closed(raw)
+
+
+def test_silent_connections_of_one_address_are_bounded(make_receiver):
+    receiver = make_receiver(max_associations_per_host=3, first_pdu_seconds=2)
+    with contextlib.ExitStack() as stack:
+        for _ in range(12):
+            stack.enter_context(socket.create_connection(("127.0.0.1", receiver.port)))
+        wait_for(lambda: _answers(receiver))  # the first three are cut in time
+
+
+def _answers(receiver) -> bool:
+    try:
+        scu.echo(receiver.peer, calling_ae="CART")
+    except DeliveryUnreachable:
+        return False
+    return True
+
+
+def test_a_silent_connection_does_not_stop_a_tls_server(make_receiver, tmp_path):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2",
+         "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    receiver = make_receiver(tls=context, first_pdu_seconds=3)
+    client = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    client.check_hostname = False
+    with socket.create_connection(("127.0.0.1", receiver.port)) as silent:
+        ae = AE(ae_title="CART")
+        ae.add_requested_context("1.2.840.10008.1.1")
+        assoc = ae.associate("127.0.0.1", receiver.port, ae_title="ECHONODE", tls_args=(client, "localhost"))
+        assert assoc.is_established
+        assert assoc.send_c_echo().Status == 0
+        assoc.release()
+        silent.settimeout(20)
+        assert is_closed(silent)  # the silent one is cut
+
+
+def test_a_drain_finishes_the_store_and_refuses_new_ones(make_receiver):
+    receiver = make_receiver()
+    with associated(receiver) as raw:
+        raw.sendall(store_request() + data_pdu(0, b"\0" * 100))
+        wait_for(lambda: any(receiver.incoming.iterdir()))
+        drain = threading.Thread(target=receiver.scp.drain, args=(20,))
+        drain.start()
+        with pytest.raises(DeliveryUnreachable):
+            scu.echo(receiver.peer, calling_ae="CART")
+        raw.sendall(data_pdu(2, b"\0" * 100))
+        answer = raw.recv(4096)
+        drain.join()
+    assert struct.pack("<HHI", 0, 0x900, 2) + b"\x00\x00" in answer
+    assert len(receiver.received) == 1

@@ -1,0 +1,164 @@
+"""The shipped package: whole, refused when tampered with, and as good as its card says."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from echo_node.codes import Structure, View
+from echo_node.config import Backend
+from echo_node.errors import EngineError, ManifestError
+from echo_node.inference.engine import load_engine
+from echo_node.inference.manifest import load_manifest
+from echo_node.inference.onnxruntime_backend import OnnxRuntime
+from echo_node.inference.prompts import Point, PointKind, Prompts
+from echo_node.phantom import sample_patient, simulate_clip
+from echo_node.training.evaluate import as_clip
+from echo_node.training.metrics import dice
+
+SHIPPED = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return load_engine(SHIPPED, backend=Backend.ONNXRUNTIME_CPU, threads=1)
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    shutil.copytree(SHIPPED, tmp_path / "engine")
+    return tmp_path / "engine"
+
+
+def change(folder: Path, edit) -> None:
+    path = folder / "manifest.yaml"
+    manifest = yaml.safe_load(path.read_text())
+    edit(manifest)
+    path.write_text(yaml.safe_dump(manifest))
+
+
+def test_the_package_is_whole_and_small():
+    manifest, digest = load_manifest(SHIPPED)
+    assert manifest.name == SHIPPED.name
+    assert len(digest) == 64
+    assert sum(p.stat().st_size for p in SHIPPED.iterdir()) <= 25_000_000
+
+
+def test_golden_values_are_met():
+    manifest, _ = load_manifest(SHIPPED)
+    runtime = OnnxRuntime(SHIPPED, manifest, threads=1, on_gpu=False)
+    for name, graph in manifest.graphs.items():
+        with np.load(SHIPPED / f"golden-{name}.npz") as golden:
+            inputs = {n: golden[f"in_{n}"] for n in graph.inputs}
+            (output,) = graph.outputs
+            assert np.abs(runtime.run(name, inputs) - golden[f"out_{output}"]).max() < 2e-4
+
+
+def test_a_changed_byte_is_refused(copy):
+    content = bytearray((copy / "encoder.onnx").read_bytes())
+    content[5000] ^= 1
+    (copy / "encoder.onnx").write_bytes(content)
+    with pytest.raises(ManifestError, match=r"encoder\.onnx: sha256 is"):
+        load_manifest(copy)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda m: m.update(schema=2), "schema 2"),
+        (lambda m: m.update(extra=1), "extra"),
+        (lambda m: m["files"].pop("view.onnx"), "graph view"),
+        (lambda m: m["files"].update({"../x.onnx": {"size": 1, "sha256": "0" * 64}}), "leaves the package"),
+        (lambda m: m["files"].update({"x.pt": {"size": 1, "sha256": "0" * 64}}), r"is none of \.onnx"),
+        (lambda m: m["views"][0].update(code="1"), "PLAX is 1"),
+        (lambda m: m["views"][0].update(name="NOWHERE"), "NOWHERE"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_says_what_differs(copy, edit, words):
+    change(copy, edit)
+    with pytest.raises(ManifestError, match=words):
+        load_manifest(copy)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda m: m["graphs"]["view"]["inputs"]["tokens"].update(dtype="int64"),
+        lambda m: m["graphs"]["encoder"]["inputs"]["frames"].update(shape=["batch", 1, 224, 224]),
+        lambda m: m["graphs"]["segment"]["inputs"].pop("points"),
+    ],
+)
+def test_a_graph_that_differs_from_its_manifest_is_refused(copy, edit):
+    change(copy, edit)
+    with pytest.raises(ManifestError, match="the manifest says"):
+        load_engine(copy, backend=Backend.ONNXRUNTIME_CPU, threads=1)
+
+
+@pytest.mark.parametrize("backend", [Backend.TENSORRT, Backend.ONNXRUNTIME_CUDA])
+def test_a_runtime_that_is_not_there_is_an_error_and_no_fallback(backend):
+    with pytest.raises(EngineError):
+        load_engine(SHIPPED, backend=backend, threads=1)
+
+
+@pytest.fixture(scope="module")
+def a4c():
+    rng = np.random.default_rng(11)
+    simulated = simulate_clip(sample_patient(rng), View.A4C, rng=rng, frames=6, size=200)
+    return simulated, as_clip(simulated, uid="1.2.3")
+
+
+def test_unseen_phantoms_are_recognised(engine):
+    right = 0
+    for number in range(14):
+        rng = np.random.default_rng([77, number])
+        view = engine.views[number % len(engine.views)]
+        simulated = simulate_clip(sample_patient(rng), view, rng=rng, frames=6, size=200)
+        right += engine.classify(as_clip(simulated, uid=f"1.{number}")).view is view
+    assert right >= 12
+
+
+def test_the_ventricle_is_outlined_inside_the_sector(engine, a4c):
+    simulated, clip = a4c
+    (cavity,) = engine.segment(clip, [Structure.LV_CAVITY])
+    assert cavity.masks.shape == clip.frames.shape
+    assert dice(cavity.masks, simulated.masks[Structure.LV_CAVITY]) > 0.85
+    assert not cavity.masks[:, ~clip.sector].any()
+
+
+def test_prompts_change_the_answer(engine, a4c):
+    simulated, clip = a4c
+    (alone,) = engine.segment(clip, [Structure.LV_CAVITY])
+    r, c = np.argwhere(simulated.masks[Structure.LV_CAVITY][0]).mean(axis=0)
+    against = Prompts(points=(Point(r, c, PointKind.BACKGROUND),))
+    (refused,) = engine.segment(clip, [Structure.LV_CAVITY], against)
+    previous = Prompts(previous=simulated.masks[Structure.LV_CAVITY][0])
+    (carried,) = engine.segment(clip, [Structure.LV_CAVITY], previous)
+    assert refused.masks[0].sum() != alone.masks[0].sum()
+    assert (carried.masks != alone.masks).any()
+    with pytest.raises(ValueError, match="at most 8"):
+        engine.segment(clip, [Structure.LV_CAVITY], Prompts(points=against.points * 9))
+
+
+def test_each_frame_is_encoded_once(a4c):
+    manifest, digest = load_manifest(SHIPPED)
+
+    class Counting:
+        name = "counting"
+
+        def __init__(self):
+            self.inner, self.encoded = OnnxRuntime(SHIPPED, manifest, threads=1, on_gpu=False), 0
+
+        def run(self, graph, inputs):
+            self.encoded += len(inputs["frames"]) if graph == "encoder" else 0
+            return self.inner.run(graph, inputs)
+
+    from echo_node.inference.engine import Engine
+
+    runtime = Counting()
+    engine = Engine(manifest, digest, runtime)
+    _, clip = a4c
+    engine.classify(clip)
+    engine.segment(clip, [Structure.LV_CAVITY, Structure.LA])
+    assert runtime.encoded == len(clip.frames)
