@@ -17,7 +17,7 @@ from pydicom import Dataset
 from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
 from echo_node.dicom.header import Header, read_header
-from echo_node.errors import ClipError, EchoNodeError
+from echo_node.errors import EchoNodeError
 from echo_node.inference.engine import Engine, load_engine
 from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
@@ -51,13 +51,10 @@ def analyse_folder(config: Config, folder: Path, out: Path) -> int:
 
 def _dicom_files(folder: Path) -> Iterator[tuple[Header, Path]]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        try:
-            header = read_header(path)
-        except ClipError as error:
-            print(f"{path}: passed over: {error}")
-            continue
+        header = read_header(path)
         if not (header.StudyInstanceUID and header.SOPInstanceUID):
-            print(f"{path}: passed over: a required UID is missing")
+            reason = "" if header.reason is None else header.reason.code.meaning
+            print(f"{path}: passed over: {reason}")
             continue
         yield header, path
 

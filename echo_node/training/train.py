@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import trange
 
-from echo_node.codes import Structure
+from echo_node.codes import Structure, View
 from echo_node.inference.preprocess import normalise
 from echo_node.models.assemble import EchoModel, build
 from echo_node.models.checkpoints import load_state, save_state
@@ -27,6 +27,7 @@ from echo_node.training.losses import mask_loss
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.validate import validate
 
+_APICAL = [data.LABELS.index(view) for view in (View.A4C, View.A2C)]
 _LV = data.STRUCTURES.index(Structure.LV_CAVITY)
 
 
@@ -42,6 +43,7 @@ class Recipe:
     steps: int = 2200
     clips_per_step: int = 12
     frames_per_clip: int = 2
+    apical_share: float = 0.5  # of a batch at least: the views that are measured need the finest masks
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warm_up: int = 100
@@ -149,7 +151,7 @@ class Batch:
 
 def draw_batch(clips: data.Clips, recipe: Recipe, *, size: int, rng: np.random.Generator) -> Batch:
     """Random clips, random frames of each, one structure and prompt per frame."""
-    chosen = rng.integers(0, len(clips), recipe.clips_per_step)
+    chosen = _draw_clips(clips, recipe, rng)
     images, prompts, structures, targets, everything = [], [], [], [], []
     for index in chosen:
         picked = np.sort(rng.permutation(recipe.frames)[: recipe.frames_per_clip])
@@ -176,12 +178,19 @@ def draw_batch(clips: data.Clips, recipe: Recipe, *, size: int, rng: np.random.G
     )
 
 
+def _draw_clips(clips: data.Clips, recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Indices of a batch's clips."""
+    anyone = rng.integers(0, len(clips), recipe.clips_per_step)
+    apical = rng.choice(np.flatnonzero(np.isin(clips.views, _APICAL)), recipe.clips_per_step)
+    return np.where(rng.uniform(size=recipe.clips_per_step) < recipe.apical_share, apical, anyone)
+
+
 def _draw_structure(present: npt.NDArray[np.int64], rng: np.random.Generator) -> int:
     """Often the LV cavity, mostly something that is there, sometimes what is not: then nothing is right."""
     chance = rng.uniform()
-    if chance < 0.3:
+    if chance < 0.6:
         return _LV
-    if chance < 0.85 and present.size:
+    if chance < 0.9 and present.size:
         return int(rng.choice(present))
     return int(rng.integers(len(data.STRUCTURES)))
 
