@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.uid import UID, ExplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
@@ -87,6 +87,7 @@ def echo(to: Peer, *, calling_ae: str, seconds: float = 5) -> None:
 
 
 def _entity(calling_ae: str, connect_seconds: float, response_seconds: float) -> AE:
+    _config.STORE_SEND_CHUNKED_DATASET = True  # files go out as their bytes are, never encoded anew
     ae = AE(ae_title=calling_ae)
     ae.connection_timeout = connect_seconds
     ae.acse_timeout = connect_seconds

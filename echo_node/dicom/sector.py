@@ -107,7 +107,7 @@ def _disk(size: int) -> npt.NDArray[np.uint8]:
 def _largest(picture: Mask) -> Mask:
     """The largest component with a sector's proportions: a banner of text is wide and low."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(picture.astype(np.uint8), connectivity=8)
-    tall = stats[:, cv2.CC_STAT_HEIGHT] / stats[:, cv2.CC_STAT_WIDTH]
+    tall = stats[:, cv2.CC_STAT_HEIGHT] / np.maximum(stats[:, cv2.CC_STAT_WIDTH], 1)
     areas = np.where((tall > _FLATTEST) & (tall < 1 / _FLATTEST), stats[:, cv2.CC_STAT_AREA], 0)
     areas[0] = 0  # the background
     best = int(np.argmax(areas))

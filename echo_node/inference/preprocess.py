@@ -64,7 +64,7 @@ class Letterbox:
         for target, logit in zip(out, logits, strict=True):
             inner = np.ascontiguousarray(logit[self._inner_rows, self._inner_cols])
             box = cv2.resize(inner, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-            target[self.top : self.top + self.height, self.left : self.left + self.width] = box > 0
+            target[self.top : self.top + self.height, self.left : self.left + self.width] = largest_part(box > 0)
         return out & sector
 
     def to_square(self, row: float, col: float) -> tuple[float, float]:
@@ -80,6 +80,13 @@ class Letterbox:
     @property
     def _inner_cols(self) -> slice:
         return slice(self.inner_left, self.inner_left + self.inner_width)
+
+
+def largest_part(mask: Mask) -> Mask:
+    """The largest connected part of a mask: a chamber is one piece, islands are noise."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return mask if areas.size < 2 else np.asarray(labels == 1 + int(np.argmax(areas)), np.bool_)
 
 
 def normalise(squares: Frames, *, mean: float, std: float) -> npt.NDArray[np.float32]:

@@ -22,12 +22,14 @@ from tests.acceptance.conftest import wait_for
 from tests.peers import dciodvfy_errors, orthanc
 
 ORTHANC_NAME = "archive"
-# DCMTK's own parser refuses these two; they are sent by the node's own SCU.
-NOT_FOR_DCMTK = {"GH364.dcm", "acuson-a4c-65f-jpeg.dcm"}
+# DCMTK's own parser refuses this file; the node's own SCU sends it as its bytes are.
+NOT_FOR_DCMTK = "acuson-a4c-65f-jpeg.dcm"
+# Its File Meta Information names another instance than its dataset: refused with A900, see test_receive.
+MISNAMED = "GH364.dcm"
 
 
 def real_files(data: Path) -> list[Path]:
-    return sorted(data.glob("*.dcm"))
+    return [path for path in sorted(data.glob("*.dcm")) if path.name != MISNAMED]
 
 
 def dataset_bytes(path: Path) -> bytes:
@@ -58,9 +60,9 @@ def finished(node, count):
 
 
 @pytest.mark.peer("dcmsend")
-def test_real_files_by_dcmsend_are_kept_byte_for_byte_with_their_outcome(make_node, data):
+def test_real_files_by_dcmsend_are_kept_each_with_its_outcome(make_node, data):
     node = make_node()
-    files = [p for p in real_files(data) if p.name not in NOT_FOR_DCMTK]
+    files = [p for p in real_files(data) if p.name != NOT_FOR_DCMTK]
     done = subprocess.run(
         ["/usr/bin/dcmsend", "-aec", "ECHONODE", "127.0.0.1", str(node.port), *map(str, files)],
         capture_output=True,
@@ -68,7 +70,7 @@ def test_real_files_by_dcmsend_are_kept_byte_for_byte_with_their_outcome(make_no
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    send_with_pynetdicom(node, [p for p in real_files(data) if p.name in NOT_FOR_DCMTK])
+    send_with_pynetdicom(node, [data / NOT_FOR_DCMTK])
     # color-pl and color-px carry one SOP Instance UID with different bytes: the second is set aside.
     outcomes = wait_for(lambda: finished(node, len(real_files(data)) - _doubles(data)))
     with node.store() as store:
@@ -78,7 +80,7 @@ def test_real_files_by_dcmsend_are_kept_byte_for_byte_with_their_outcome(make_no
         if uid in kept and read_header(path).TransferSyntaxUID == kept[uid].TransferSyntaxUID:
             assert uid in outcomes
             if _is_only_one(data, uid):
-                assert _is_same_but_for_lengths(dataset_bytes(kept[uid].path), dataset_bytes(path)), path.name
+                assert pixels(kept[uid].path) == pixels(path), path.name
     cardiac = {read_header(data / n).SOPInstanceUID for n in ("acuson-a4c-65f-jpeg.dcm", "examples_ybr_color.dcm")}
     measured = {uid for uid, o in outcomes.items() if o.outcome is Outcome.MEASURED}
     assert measured <= cardiac
@@ -94,9 +96,9 @@ def _is_only_one(data, uid) -> bool:
     return [read_header(path).SOPInstanceUID for path in real_files(data)].count(uid) == 1
 
 
-def _is_same_but_for_lengths(kept: bytes, sent: bytes) -> bool:
-    """DCMTK writes a dataset anew before it sends: lengths may become undefined. Pixels may not change."""
-    return kept == sent or kept[-4096:] == sent[-4096:]
+def pixels(path: Path) -> bytes:
+    """DCMTK writes a dataset anew before it sends: lengths and padding may change, pixels may not."""
+    return pydicom.dcmread(path).PixelData
 
 
 def test_real_files_sent_as_they_are_stay_as_they_are(make_node, data):

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pynetdicom import AE
+from pynetdicom import AE, build_context
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    MaximumLengthNotification,
+)
 
 from echo_node.config import Cart, Receive
 from echo_node.dicom import scu
@@ -20,6 +26,7 @@ from echo_node.dicom.scp import StorageSCP
 from echo_node.errors import DeliveryUnreachable, DiskFull
 from tests.peers import free_port
 
+MISNAMED = "GH364.dcm"  # its File Meta Information names another instance than its dataset
 UNKNOWN_CLASS = "1.2.826.0.1.3680043.9.9999.1"
 
 
@@ -88,13 +95,13 @@ def small(path: Path, *, kind="1.2.840.10008.5.1.4.1.1.3.1", size=1000, uid="1.2
     return scu.Outgoing(kind, uid, path)
 
 
-@pytest.mark.peer("storescu", "echoscu")
+@pytest.mark.peer("dcmsend", "echoscu")
 def test_dcmtk_stores_and_asks(make_receiver, data):
     receiver = make_receiver()
     subprocess.run(["/usr/bin/echoscu", "-aec", "ECHONODE", "127.0.0.1", str(receiver.port)], check=True)
     files = [data / "color-pl.dcm", data / "US-YBR_FULL_422-EVRLE.dcm", data / "color-px.dcm"]
     subprocess.run(
-        ["/usr/bin/storescu", "-aec", "ECHONODE", "127.0.0.1", str(receiver.port), *map(str, files)], check=True
+        ["/usr/bin/dcmsend", "-aec", "ECHONODE", "127.0.0.1", str(receiver.port), *map(str, files)], check=True
     )
     assert len(receiver.received) == 3
     wait_for(lambda: receiver.ended)
@@ -105,13 +112,22 @@ def test_dcmtk_stores_and_asks(make_receiver, data):
 
 def test_every_transfer_syntax_is_kept_as_sent(make_receiver, data):
     receiver = make_receiver()
-    headers = [(read_header(path), path) for path in sorted(data.glob("*.dcm"))]
+    headers = [(read_header(path), path) for path in sorted(data.glob("*.dcm")) if path.name != MISNAMED]
     sent = [scu.Outgoing(h.SOPClassUID, h.SOPInstanceUID, path) for h, path in headers]
     assert scu.send(sent, to=receiver.peer, calling_ae="CART") == [None] * len(sent)
     for (received, kept), (header, path) in zip(receiver.received, headers, strict=True):
         assert received.TransferSyntaxUID == header.TransferSyntaxUID
         assert kept.read_bytes().endswith(path.read_bytes()[-2000:])
         assert read_header(kept).SOPInstanceUID == header.SOPInstanceUID
+
+
+def test_a_command_that_names_another_instance_than_the_dataset_is_refused(make_receiver, data):
+    receiver = make_receiver()
+    header = read_header(data / MISNAMED)
+    item = scu.Outgoing(header.SOPClassUID, header.SOPInstanceUID, data / MISNAMED)
+    (error,) = scu.send([item], to=receiver.peer, calling_ae="CART")
+    assert "A900" in str(error)
+    assert list(receiver.incoming.iterdir()) == []
 
 
 def test_an_unknown_class_is_kept(make_receiver, tmp_path):
@@ -147,12 +163,24 @@ def test_who_is_not_let_in(make_receiver, tmp_path, settings, calling):
 
 def associated(receiver) -> socket.socket:
     """A raw connection with an established association for US Multi-frame."""
-    ae = AE(ae_title="RAW")
-    ae.add_requested_context("1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.1.2.1")
-    assoc = ae.associate("127.0.0.1", receiver.port, ae_title="ECHONODE")
-    assert assoc.is_established
-    raw = assoc.dul.socket.socket.dup()
-    raw.settimeout(20)
+    request = A_ASSOCIATE()
+    request.application_context_name = "1.2.840.10008.3.1.1.1"
+    request.calling_ae_title, request.called_ae_title = "RAW", "ECHONODE"
+    context = build_context("1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.1.2.1")
+    context.context_id = 1
+    request.presentation_context_definition_list = [context]
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received = 16384
+    implementation.implementation_class_uid = "1.2.3.4"
+    request.user_information = [length, implementation]
+    pdu = A_ASSOCIATE_RQ()
+    pdu.from_primitive(request)
+    raw = socket.create_connection(("127.0.0.1", receiver.port), timeout=20)
+    raw.sendall(pdu.encode())
+    kind, _, size = struct.unpack(">BBI", raw.recv(6))
+    assert kind == 2  # A-ASSOCIATE-AC
+    while size:
+        size -= len(raw.recv(size))
     return raw
 
 

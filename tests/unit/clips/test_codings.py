@@ -28,7 +28,9 @@ def movie(seed=1) -> np.ndarray:
 def ybr(rgb: np.ndarray) -> np.ndarray:
     r, g, b = (rgb[..., i].astype(float) for i in range(3))
     y = 0.299 * r + 0.587 * g + 0.114 * b
-    return np.stack([y, 128 + (b - y) / 1.772, 128 + (r - y) / 1.402], axis=-1).round().clip(0, 255).astype(np.uint8)
+    return (
+        np.stack([y, 128 + (b - y) / 1.772, 128 + (r - y) / 1.402], axis=-1).round().clip(0, 255).astype(np.uint8)
+    )
 
 
 def dataset(syntax: str, photometric: str, samples: int, pixels: bytes | list[bytes], **changes) -> pydicom.Dataset:
@@ -94,12 +96,13 @@ LOSSLESS = {
     "raw YBR_FULL": lambda: dataset(f"{J}.1", "YBR_FULL", 3, YBR.tobytes()),
     "raw YBR_FULL_422": lambda: dataset(f"{J}.1", "YBR_FULL_422", 3, packed_422()),
     "palette": lambda: dataset(f"{J}.1", "PALETTE COLOR", 1, **palette()),
-    "JPEG lossless": lambda: dataset(
-        f"{J}.4.70", "MONOCHROME2", 1, [imagecodecs.ljpeg_encode(f) for f in GREY]
-    ),
+    "JPEG lossless": lambda: dataset(f"{J}.4.70", "MONOCHROME2", 1, [imagecodecs.ljpeg_encode(f) for f in GREY]),
     "JPEG-LS": lambda: dataset(f"{J}.4.80", "MONOCHROME2", 1, [imagecodecs.jpegls_encode(f) for f in GREY]),
     "JPEG 2000": lambda: dataset(
-        f"{J}.4.90", "MONOCHROME2", 1, [imagecodecs.jpeg2k_encode(f, codecformat="j2k", reversible=True) for f in GREY]
+        f"{J}.4.90",
+        "MONOCHROME2",
+        1,
+        [imagecodecs.jpeg2k_encode(f, codecformat="j2k", reversible=True) for f in GREY],
     ),
     "RLE": lambda: dataset(f"{J}.5", "MONOCHROME2", 1, [_rle(f[None]) for f in GREY]),
     "RLE RGB": lambda: dataset(f"{J}.5", "RGB", 3, [_rle(f) for f in PLANES]),
@@ -179,7 +182,9 @@ def j2k(rows, cols):
         (lambda: dataset(f"{J}.1", "MONOCHROME2", 1, bytes(GREY.size)), Reason.NO_SECTOR),
         (lambda: dataset(f"{J}.1", "MONOCHROME2", 1, GREY.tobytes(), StudyInstanceUID=""), Reason.MISSING_UID),
         (
-            lambda: dataset(f"{J}.1", "MONOCHROME2", 1, GREY.tobytes(), SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33"),
+            lambda: dataset(
+                f"{J}.1", "MONOCHROME2", 1, GREY.tobytes(), SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33"
+            ),
             Reason.NOT_AN_IMAGE,
         ),
     ],
