@@ -9,8 +9,6 @@ images in a frame of reference, for it cannot write the multi-frame clip itself 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from io import BytesIO
 
@@ -23,6 +21,7 @@ from pydicom.pixels.utils import pack_bits
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from benchmarks.timing import race
 from echo_node.codes import Structure
 from echo_node.records import ClipAnalysis, Report, Segmentation
 from echo_node.reports import build_seg
@@ -51,10 +50,7 @@ def main() -> None:
     assert plain(analysis, of, made) == made.content
     size = len(made.content) / 1e6
     print(f"{FRAMES} frames, {len(STRUCTURES)} segments, {ROWS} x {COLUMNS}: {size:.1f} MB")
-    for name, way in ways.items():
-        seconds = _times(way, repeats)
-        spread = f"(min {min(seconds):.3f}, max {max(seconds):.3f})"
-        print(f"{name:26} {statistics.median(seconds):7.3f} s   {spread}")
+    race(ways, repeats=repeats)
 
 
 def plain(analysis: ClipAnalysis, of: Dataset, made: Report) -> bytes:
@@ -131,16 +127,6 @@ def _images() -> list[Dataset]:
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         images.append(ds)
     return images
-
-
-def _times(way: Callable[[], object], repeats: int) -> list[float]:
-    way()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        way()
-        seconds.append(time.perf_counter() - start)
-    return seconds
 
 
 if __name__ == "__main__":

@@ -65,21 +65,22 @@ def simulate_exam(
     patient : Patient
         The heart.
     rng : numpy Generator
-        The same state gives the same objects, UIDs included.
+        The same state gives the same pictures.
     start : datetime
-        When the exam began.
+        When the exam began; with ``rng`` it decides the UIDs.
     views : sequence of View
         Among ``planes.VIEWS``.
     """
     assert set(views) <= set(VIEWS)
-    study, series = _uid(rng), _uid(rng)
+    identity = np.random.default_rng([int(rng.integers(2**32)), int(start.timestamp() * 1000)])
+    study, series = _uid(identity), _uid(identity)
     screen = sample_screen(rng)
     clips = [simulate_clip(patient, view, rng=rng, screen=screen) for view in views]
     clips += [simulate_still(patient, mode, rng=rng, screen=screen) for mode in _STILLS]
     objects = []
     for number, clip in enumerate(clips, start=1):
         ds = _dataset(clip, patient, at=start + timedelta(seconds=40 * number))
-        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, _uid(rng)
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, _uid(identity)
         ds.InstanceNumber = number
         _study_module(ds, patient, start)
         _add_pixels(ds, clip.frames)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import traceback
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from echo_node.inference.engine import Engine, load_engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
 from echo_node.records import Analysis, Instance, Job, JobKind, Report
 from echo_node.reports import build_reports, is_sr, read_source
-from echo_node.services.process import POLL_SECONDS, Stop, utc_now
+from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, worker_name
 from echo_node.store import Store
 
 _log = logging.getLogger(__name__)
@@ -34,6 +33,7 @@ def run(config: Config, stop: Stop) -> int:
     engine = load_engine(settings.engine, backend=settings.backend, threads=settings.threads)
     store = Store(config.node.database_url, config.node.storage, now=utc_now, max_attempts=settings.max_attempts)
     store.migrate()
+    store.release(is_gone)
     _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
     try:
         while not stop.is_set():
@@ -47,7 +47,7 @@ def run(config: Config, stop: Stop) -> int:
 def analyse_once(store: Store, config: Config, engine: Engine) -> bool:
     """Do the next job; False where there was none."""
     seconds = config.analyse.lease_seconds
-    job = store.lease(tuple(JobKind), f"analyse-{os.getpid()}", seconds)
+    job = store.lease(tuple(JobKind), worker_name(), seconds)
     if job is None:
         return False
     signal.alarm(int(seconds))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,7 +12,7 @@ from echo_node.dicom import scu
 from echo_node.errors import DeliveryError, DeliveryRefused
 from echo_node.records import Delivery
 from echo_node.services import retry
-from echo_node.services.process import POLL_SECONDS, Stop, utc_now
+from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, worker_name
 from echo_node.store import Store
 
 _log = logging.getLogger(__name__)
@@ -26,6 +25,7 @@ def run(config: Config, stop: Stop) -> int:
     """Deliver until told to stop."""
     store = Store(config.node.database_url, config.node.storage, now=utc_now)
     store.migrate()
+    store.release(is_gone)
     rng = random.Random()
     try:
         while not stop.is_set():
@@ -46,7 +46,7 @@ def deliver_once(
     rng: random.Random,
 ) -> int:
     """Send what is due for one destination; returns how many objects were tried."""
-    due = store.lease_deliveries(destination.name, f"deliver-{os.getpid()}", _LEASE_SECONDS, _BATCH)
+    due = store.lease_deliveries(destination.name, worker_name(), _LEASE_SECONDS, _BATCH)
     if not due:
         return 0
     outcomes = _send(due, config=config, destination=destination)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from datetime import UTC, datetime
@@ -55,6 +56,31 @@ class Stop:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._event.set()
+
+
+def worker_name() -> str:
+    """This process, as it is written on what it leases."""
+    return f"{os.getpid()}@{socket.gethostname()}"
+
+
+def is_gone(worker: str) -> bool:
+    """Has the process behind a worker's name ended?
+
+    Known only of this host; elsewhere the lease's own end decides. A process with this one's number was
+    another: it leased before this one began.
+    """
+    pid, _, host = worker.partition("@")
+    if host != socket.gethostname():
+        return False
+    if int(pid) == os.getpid():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def utc_now() -> datetime:

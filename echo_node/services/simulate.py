@@ -29,9 +29,9 @@ def simulate(to: tuple[str, str, int], *, calling_ae: str, seed: int) -> int:
 
 
 def known_exam(seed: int, *, start: datetime) -> tuple[Patient, list[SimulatedObject]]:
-    """The patient and the exam that belong to a seed; UIDs differ with the start time."""
-    rng = np.random.default_rng([seed, int(start.timestamp())])
-    patient = sample_patient(np.random.default_rng(seed))
+    """The patient and the exam that belong to a seed; UIDs differ with the start time, pictures do not."""
+    rng = np.random.default_rng(seed)
+    patient = sample_patient(rng)
     return patient, simulate_exam(patient, rng=rng, start=start)
 
 

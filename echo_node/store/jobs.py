@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -73,7 +73,7 @@ def any_free(conn: sa.Connection, kinds: Sequence[JobKind], *, at: datetime) -> 
 def _is_free(at: datetime) -> sa.ColumnElement[bool]:
     return sa.or_(
         sa.and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= at),
-        sa.and_(jobs.c.state == JobState.LEASED, jobs.c.leased_until < at),
+        sa.and_(jobs.c.state == JobState.LEASED, jobs.c.leased_until <= at),
     )
 
 
@@ -81,7 +81,7 @@ def bury_worn_out(conn: sa.Connection, *, max_attempts: int, at: datetime) -> No
     """End the jobs whose last permitted attempt never came back: they kill their workers."""
     conn.execute(
         sa.update(jobs)
-        .where(jobs.c.state == JobState.LEASED, jobs.c.leased_until < at, jobs.c.attempts >= max_attempts)
+        .where(jobs.c.state == JobState.LEASED, jobs.c.leased_until <= at, jobs.c.attempts >= max_attempts)
         .values(
             state=JobState.DEAD,
             lease=None,
@@ -92,9 +92,12 @@ def bury_worn_out(conn: sa.Connection, *, max_attempts: int, at: datetime) -> No
     )
 
 
-def renew(conn: sa.Connection, job: Job, *, until: datetime) -> None:
-    """Move a lease's end; LeaseLost where another worker has it."""
-    _update_held(conn, job, leased_until=until)
+def release(conn: sa.Connection, *, is_gone: Callable[[str], bool], at: datetime) -> int:
+    """End the leases of workers that are gone; returns how many."""
+    held = conn.execute(sa.select(jobs.c.id, jobs.c.worker).where(jobs.c.state == JobState.LEASED)).all()
+    gone = [row.id for row in held if is_gone(row.worker)]
+    conn.execute(sa.update(jobs).where(jobs.c.id.in_(gone)).values(leased_until=at))
+    return len(gone)
 
 
 def finish(conn: sa.Connection, job: Job, *, at: datetime) -> None:

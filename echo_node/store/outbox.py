@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -75,12 +76,24 @@ def lease(
     return list(ids)
 
 
+def release(conn: sa.Connection, *, is_gone: Callable[[str], bool], at: datetime) -> int:
+    """End the leases of senders that are gone; returns how many."""
+    held = conn.execute(
+        sa.select(outbox.c.id, outbox.c.worker).where(
+            outbox.c.state == DeliveryState.QUEUED, outbox.c.leased_until > at
+        )
+    ).all()
+    gone = [row.id for row in held if is_gone(row.worker)]
+    conn.execute(sa.update(outbox).where(outbox.c.id.in_(gone)).values(leased_until=at))
+    return len(gone)
+
+
 def _is_due(destination: str, at: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(
         outbox.c.destination == destination,
         outbox.c.state == DeliveryState.QUEUED,
         outbox.c.next_attempt_at <= at,
-        sa.or_(outbox.c.leased_until.is_(None), outbox.c.leased_until < at),
+        sa.or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= at),
     )
 
 

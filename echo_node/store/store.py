@@ -140,16 +140,20 @@ class Store:
             jobs.bury_worn_out(conn, max_attempts=self._max_attempts, at=now)
             return jobs.lease(conn, kinds, worker=worker, at=now, until=now + timedelta(seconds=seconds))
 
-    def renew(self, job: Job, seconds: float) -> None:
-        """Hold a job for so many seconds from now.
+    def release(self, is_gone: Callable[[str], bool]) -> int:
+        """Free the jobs and deliveries of workers that are gone; returns how many.
 
-        Raises
-        ------
-        LeaseLost
-            Another worker has it.
+        Their attempt stays counted: a job that ends every worker is buried in the end.
+
+        Parameters
+        ----------
+        is_gone : callable
+            Tells of a worker's name, as it was given with the lease, whether that worker has ended.
         """
+        now = self._now()
         with self._db.write() as conn:
-            jobs.renew(conn, job, until=self._now() + timedelta(seconds=seconds))
+            held = jobs.release(conn, is_gone=is_gone, at=now)
+            return held + outbox.release(conn, is_gone=is_gone, at=now)
 
     def fail(self, job: Job, reason: Reason, detail: str, *, retry_at: datetime | None) -> None:
         """Note that a job failed: it is due again at ``retry_at``, or dead without one or without attempts.

@@ -15,17 +15,12 @@ import pytest
 import yaml
 
 from echo_node.config import load
-from echo_node.services.archive import wait_for_echo
 from echo_node.services.process import utc_now
 from echo_node.store import Store
+from tests.peers import free_port
 
 PROGRAM = Path(sys.executable).with_name("echo-node")
 ENGINE = Path(__file__).parents[2] / "engines" / "echoapex-tiny-phantom"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 def wait_for(found: Callable, *, seconds: float = 120.0):
@@ -60,7 +55,15 @@ class Node:
         self.config.write_text(yaml.safe_dump(self.settings), encoding="utf-8")
         with (self.folder / "node.log").open("ab") as log:
             self.process = subprocess.Popen([PROGRAM, "--config", self.config, "serve"], stderr=log)
-        wait_for_echo("ECHONODE", self.port, seconds=60)
+        wait_for(self._listens)
+
+    def _listens(self) -> bool:
+        """Asked without DICOM: a C-ECHO would need a calling AE title that the node allows."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except ConnectionError:
+            return False
+        return True
 
     def stop(self) -> int:
         assert self.process is not None

@@ -274,7 +274,7 @@ def _spoilt(kind: str, cine: bytes, folder: Path) -> Path:
         ds.NumberOfFrames = 1
         ds.PixelData = pydicom.encaps.encapsulate([frame])
     elif kind == "not an image":
-        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
+        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = pydicom.uid.EncapsulatedPDFStorage
     elif kind == "wrong transfer syntax":
         ds.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
     pydicom.dcmwrite(path, ds, enforce_file_format=True)

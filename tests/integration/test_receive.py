@@ -37,7 +37,9 @@ class Receiver:
         self.incoming, self.kept = folder / "incoming", folder / "kept"
         self.incoming.mkdir()
         self.kept.mkdir()
-        self.received, self.ended, self.failure = [], [], None
+        self.received: list = []
+        self.ended: list = []
+        self.failure = None
         self.port = free_port()
         values = {"port": self.port, "min_free_disk_mib": 1, "carts": (Cart(hosts=("127.0.0.0/8",)),), **settings}
         self.scp = StorageSCP(
@@ -89,7 +91,7 @@ def small(path: Path, *, kind="1.2.840.10008.5.1.4.1.1.3.1", size=1000, uid="1.2
     ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.PatientID = "1.2.3", "1.2.3.1", "P"
     ds.add_new(0x00091001, "OB", b"\1" * size)
     ds.file_meta = pydicom.dataset.FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = kind, uid
     pydicom.dcmwrite(path, ds, enforce_file_format=True)
     return scu.Outgoing(kind, uid, path)

@@ -61,16 +61,16 @@ def test_lease_that_ran_out_but_is_not_taken_still_completes(store: Store, clock
     assert store.status().jobs == {(JobKind.CLIP, JobState.DONE): 1}
 
 
-def test_renewed_lease_is_not_taken(store: Store, clock: Clock) -> None:
-    job = _leased(store)
-    clock.pass_(59)
-    store.renew(job, 60)
-    clock.pass_(59)
+def test_lease_of_a_worker_that_is_gone_is_free_at_once(store: Store) -> None:
+    held = _leased(store)
+    assert store.release(lambda worker: worker != "w") == 0
     assert store.lease(CLIP, "v", 60) is None
-    clock.pass_(2)
-    assert store.lease(CLIP, "v", 60) is not None
+    assert store.release(lambda worker: worker == "w") == 1
+    again = store.lease(CLIP, "v", 60)
+    assert again is not None
+    assert (again.id, again.attempts) == (held.id, 2)
     with pytest.raises(LeaseLost):
-        store.renew(job, 60)
+        store.complete_clip(held, measured())
 
 
 def test_completed_twice_raises(store: Store) -> None:

@@ -31,6 +31,15 @@ def test_leased_deliveries_are_not_leased_again(store: Store, clock: Clock) -> N
     assert [d.attempts for d in store.lease_deliveries("PACS", "d", 60, 9)] == [2, 2]
 
 
+def test_deliveries_of_a_sender_that_is_gone_are_due_at_once(store: Store) -> None:
+    assert len(store.lease_deliveries("PACS", "d", 60, 1)) == 1
+    assert len(store.lease_deliveries("PACS", "e", 60, 1)) == 1
+    assert store.release(lambda worker: worker == "d") == 1
+    (again,) = store.lease_deliveries("PACS", "f", 60, 9)
+    assert (again.SOPInstanceUID, again.attempts) == ("2.25.1", 2)
+    assert store.release(lambda worker: worker == "d") == 0
+
+
 def test_sent_is_sent(store: Store, clock: Clock) -> None:
     for delivery in store.lease_deliveries("PACS", "d", 60, 9):
         store.mark_sent(delivery)
