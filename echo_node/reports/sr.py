@@ -17,6 +17,7 @@ from echo_node.records import Analysis, Measurement, Report
 from echo_node.reports import coded, envelope
 from echo_node.reports.coded import concept
 from echo_node.reports.groups import Evidence, Group, measurement_group, not_measured, view_group
+from echo_node.reports.retired import as_successors, refer_to
 from echo_node.reports.source import TYPE_2
 from echo_node.reports.uids import derived_uid, series_uid
 
@@ -60,7 +61,7 @@ def build_sr(
     needed = {source.SOPInstanceUID for m in analysis.measurements for source in m.sources}
     if not needed <= sources.keys():
         raise ReportError(f"study {analysis.StudyInstanceUID}: header of a measured clip is missing")
-    evidence = Evidence({clip.SOPInstanceUID: clip for clip in clips}, sources, segs)
+    evidence = Evidence({clip.SOPInstanceUID: clip for clip in clips}, as_successors(sources), segs)
     shown = [sources[clip.SOPInstanceUID] for clip in clips]
     report = sr.MeasurementReport(
         observation_context=_observer(analysis),
@@ -88,6 +89,7 @@ def build_sr(
     envelope.set_series(ds, envelope.SR_SERIES, shown[0], analysis.engine)
     envelope.set_made(ds, shown[0], analysis.engine, analysis.made_at)
     ds.CodingSchemeIdentificationSequence = [_own_scheme()]
+    refer_to(ds, sources)
     return envelope.to_report(ds)
 
 

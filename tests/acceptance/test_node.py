@@ -59,6 +59,13 @@ def finished(node, count):
     return outcomes if len(done) == count else None
 
 
+def settled(node):
+    """How many studies stand in which state, once none is being received or reported on."""
+    with node.store() as store:
+        studies = {state: n for state, n in store.status().studies.items() if n}
+    return None if studies.keys() & {StudyState.RECEIVING, StudyState.CLOSED} else studies
+
+
 @pytest.mark.peer("dcmsend")
 def test_real_files_by_dcmsend_are_kept_each_with_its_outcome(make_node, data):
     node = make_node()
@@ -84,6 +91,7 @@ def test_real_files_by_dcmsend_are_kept_each_with_its_outcome(make_node, data):
     cardiac = {read_header(data / n).SOPInstanceUID for n in ("acuson-a4c-65f-jpeg.dcm", "examples_ybr_color.dcm")}
     measured = {uid for uid, o in outcomes.items() if o.outcome is Outcome.MEASURED}
     assert measured <= cardiac
+    assert wait_for(lambda: settled(node)).keys() == {StudyState.REPORTED}
     assert node.process.poll() is None
 
 

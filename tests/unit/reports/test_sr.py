@@ -264,5 +264,13 @@ def test_single_frame_source_has_no_frame_number() -> None:
     assert "ReferencedFrameNumber" not in regions[0].ContentSequence[0].ReferencedSOPSequence[0]
 
 
+@pytest.mark.parametrize("retired", ["1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.3"])
+def test_sources_of_retired_classes_are_referred_to_as_such(retired: str) -> None:
+    of = source(SOPClassUID=retired)
+    report = report_of(analysis(unmeasured(of)), {of.SOPInstanceUID: of})
+    regions = list(items(read(report), "SCOORD"))
+    assert {r.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPClassUID for r in regions} == {retired}
+
+
 def test_object_of_another_kind_is_no_reading(reports: Reports) -> None:
     assert read_report(reports[0].content) is None
