@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from echo_node import __version__
-from echo_node.config import Config, load
+from echo_node.config import Backend, Config, load
 from echo_node.errors import ConfigError, EchoNodeError
 
 CONFIG_VARIABLE = "ECHO_NODE_CONFIG"
@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_status(commands)
     _add_analyse_folder(commands)
     _add_simulate(commands)
+    _add_engines(commands)
+    _add_pretrain(commands)
     _add_train(commands)
     _add_demo(commands)
     return parser
@@ -84,6 +86,41 @@ def _add_simulate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--calling", default="PHANTOMCART", help="calling AE title (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed is the same patient")
     parser.set_defaults(run=_simulate)
+
+
+def _add_engines(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("engines", help="list, verify and describe engine packages")
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the packages below a folder")
+    listing.add_argument("folder", type=Path, nargs="?", default=Path("engines"), help="default: %(default)s")
+    listing.set_defaults(run=_list_engines)
+    verify = actions.add_parser("verify", help="every file's sum, every graph's golden values, on this machine")
+    verify.add_argument("package", type=Path, help="folder of the package")
+    verify.add_argument(
+        "--backend", choices=[b.value for b in Backend], default=Backend.ONNXRUNTIME_CPU.value, help="runtime"
+    )
+    verify.set_defaults(run=_verify_engine)
+    card = actions.add_parser("card", help="what an engine is for, its data, figures and limits")
+    card.add_argument("package", type=Path, help="folder of the package")
+    card.set_defaults(run=_engine_card)
+
+
+def _add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "pretrain", help="pretrain an encoder without labels; goes on where it stopped; torchrun starts several"
+    )
+    parser.add_argument("--run", dest="run_folder", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder of DICOM files, or of .tar shards of pictures; phantoms where left out",
+    )
+    parser.add_argument("--size", choices=("tiny", "small", "base", "large"), default="tiny", help="of the encoder")
+    parser.add_argument("--steps", type=int, default=2000, help="updates of the weights (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="pictures per process and part of a step")
+    parser.add_argument("--accumulate", type=int, default=1, help="parts of a step (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read pictures")
+    parser.set_defaults(run=_pretrain)
 
 
 def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -169,6 +206,39 @@ def _simulate(args: argparse.Namespace) -> int:
     from echo_node.services.simulate import simulate
 
     return simulate(args.to, calling_ae=args.calling, seed=args.seed)
+
+
+def _list_engines(args: argparse.Namespace) -> int:
+    from echo_node.services.engines import list_engines
+
+    return list_engines(args.folder)
+
+
+def _verify_engine(args: argparse.Namespace) -> int:
+    from echo_node.services.engines import verify
+
+    return verify(args.package, backend=Backend(args.backend))
+
+
+def _engine_card(args: argparse.Namespace) -> int:
+    from echo_node.services.engines import show_card
+
+    return show_card(args.package)
+
+
+def _pretrain(args: argparse.Namespace) -> int:
+    from echo_node.training.dino.stage import pretrain_on
+
+    pretrain_on(
+        args.data,
+        args.run_folder,
+        size=args.size,
+        steps=args.steps,
+        batch=args.batch,
+        accumulate=args.accumulate,
+        workers=args.workers,
+    )
+    return 0
 
 
 def _train(args: argparse.Namespace) -> int:

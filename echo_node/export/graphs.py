@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from echo_node.errors import EngineError
+from echo_node.inference.golden import TOLERANCE
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PREVIOUS_LOGIT, PointKind
 from echo_node.models.assemble import EchoModel
 
 OPSET = 23  # native Attention and Gelu
-TOLERANCE = 2e-4  # largest difference of outputs, of about 10 in size, in fp32
 
 Shape = tuple[int | str, ...]
 
@@ -56,6 +56,7 @@ def graphs(model: EchoModel, *, batch: int, seed: int = 0) -> list[Graph]:
     structures = model.segment.prompts.structures.num_embeddings
     prompted = {
         "tokens": tokens,
+        "frames": frames,
         "structure": torch.randint(structures, (batch,), generator=draw),
         "points": torch.rand(batch, MAX_POINTS, 2, generator=draw),
         "kinds": torch.randint(len(PointKind), (batch, MAX_POINTS), generator=draw),
@@ -128,7 +129,7 @@ def check_parity(graph: Graph, path: Path, values: Mapping[str, npt.NDArray[Any]
     Raises
     ------
     EngineError
-        It is above :data:`TOLERANCE`.
+        It is above the engine's own tolerance.
     """
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     inputs = {name: values[f"in_{name}"] for name in graph.example}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ import yaml
 from echo_node.codes import Structure, View
 from echo_node.errors import EngineError
 from echo_node.export.graphs import Graph, check_parity, export, golden, graphs
+from echo_node.inference.golden import golden_file
 from echo_node.inference.manifest import MANIFEST, SCHEMA, load_manifest
 from echo_node.models.assemble import EchoModel
 from echo_node.models.checkpoints import save_weights
@@ -46,6 +48,7 @@ class Contents:
     structures: Sequence[Structure]
     mean: float
     std: float
+    margin: float
     calibration: Calibration
     measured: Mapping[str, float]
     card: str  # Markdown
@@ -71,12 +74,12 @@ def write_package(contents: Contents, folder: Path) -> float:
     for part in parts:
         export(part, folder)
         values = golden(part)
-        np.savez_compressed(folder / f"golden-{part.name}.npz", allow_pickle=False, **values)
+        np.savez_compressed(folder / golden_file(part.name), allow_pickle=False, **values)
         worst = max(worst, check_parity(part, folder / part.file, values))
     for part in graphs(model, batch=_OTHER_BATCH, seed=1):
         worst = max(worst, check_parity(part, folder / part.file, golden(part)))
     save_weights(model, folder / "weights.safetensors")
-    _write_yaml(folder / "architecture.yaml", {**asdict(model.shape), "stem": model.shape.stem.value})
+    _write_yaml(folder / "architecture.yaml", _architecture(model))
     (folder / "card.md").write_text(contents.card, encoding="utf-8")
     _write_yaml(folder / MANIFEST, _manifest(contents, parts, folder))
     load_manifest(folder)
@@ -100,6 +103,7 @@ def _manifest(contents: Contents, parts: Sequence[Graph], folder: Path) -> dict[
             "size": contents.model.shape.image_size,
             "mean": contents.mean,
             "std": contents.std,
+            "margin": contents.margin,
         },
         "views": [_label(view) for view in contents.views],
         "structures": [_label(structure) for structure in contents.structures],
@@ -126,6 +130,11 @@ def _graph(part: Graph) -> dict[str, Any]:
 def _label(concept: View | Structure) -> dict[str, str]:
     code = concept.code
     return {"name": concept.name, "code": code.value, "scheme": code.scheme, "meaning": code.meaning}
+
+
+def _architecture(model: EchoModel) -> dict[str, Any]:
+    """The encoder's shape, its choices by their names."""
+    return {k: v.value if isinstance(v, enum.Enum) else v for k, v in asdict(model.shape).items()}
 
 
 def _write_yaml(path: Path, value: Any) -> None:

@@ -63,6 +63,7 @@ class Preprocess(_Part):
     size: int = Field(ge=16, le=1024)  # pixels, square
     mean: float
     std: float = Field(gt=0)
+    margin: float = Field(ge=1)  # of a closer window: its side over the structure's longer side
 
 
 class Label(_Part):

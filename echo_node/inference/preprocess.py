@@ -31,15 +31,47 @@ class Letterbox:
     @classmethod
     def around(cls, sector: Mask, size: int) -> Letterbox:
         """The letterbox of a sector bool [H,W] that is not empty."""
-        rows, cols = np.flatnonzero(sector.any(axis=1)), np.flatnonzero(sector.any(axis=0))
-        height, width = int(rows[-1] - rows[0] + 1), int(cols[-1] - cols[0] + 1)
+        return cls._of(_extent(sector), sector.shape, size)
+
+    @classmethod
+    def closer(cls, inside: Letterbox, seen: Mask, *, margin: float) -> Letterbox | None:
+        """The letterbox of a square window around what is seen, cut to the one that it was seen in.
+
+        Parameters
+        ----------
+        inside : Letterbox
+            The wider one.
+        seen : bool [H,W]
+            Where the structure was seen, in the source picture.
+        margin : float
+            The window's side over the longer side of what is seen.
+
+        Returns
+        -------
+        Letterbox or None
+            None where nothing was seen.
+        """
+        if not seen.any():
+            return None
+        top, left, height, width = _extent(seen)
+        half = max(height, width) * margin / 2
+        row, col = top + height / 2, left + width / 2
+        first_row, last_row = max(inside.top, int(row - half)), min(inside.top + inside.height, round(row + half))
+        first_col, last_col = max(inside.left, int(col - half)), min(inside.left + inside.width, round(col + half))
+        window = first_row, first_col, last_row - first_row, last_col - first_col
+        return cls._of(window, seen.shape, inside.size)
+
+    @classmethod
+    def _of(cls, box: tuple[int, int, int, int], shape: tuple[int, ...], size: int) -> Letterbox:
+        """The letterbox of a box (top, left, height, width) in a picture."""
+        top, left, height, width = box
         scale = size / max(height, width)
         inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
         return cls(
-            rows=sector.shape[0],
-            cols=sector.shape[1],
-            top=int(rows[0]),
-            left=int(cols[0]),
+            rows=shape[0],
+            cols=shape[1],
+            top=top,
+            left=left,
             height=height,
             width=width,
             size=size,
@@ -53,9 +85,10 @@ class Letterbox:
         """Frames u8 [T,H,W] as squares u8 [T,S,S]."""
         out = np.zeros((len(frames), self.size, self.size), np.uint8)
         inner = out[:, self._inner_rows, self._inner_cols]
+        how = cv2.INTER_AREA if self.inner_height < self.height else cv2.INTER_LINEAR
         for target, frame in zip(inner, frames, strict=True):
             box = frame[self.top : self.top + self.height, self.left : self.left + self.width]
-            target[:] = cv2.resize(box, (self.inner_width, self.inner_height), interpolation=cv2.INTER_AREA)
+            target[:] = cv2.resize(box, (self.inner_width, self.inner_height), interpolation=how)
         return out
 
     def restore(self, logits: npt.NDArray[np.float32], sector: Mask) -> Mask:
@@ -66,6 +99,11 @@ class Letterbox:
             box = cv2.resize(inner, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
             target[self.top : self.top + self.height, self.left : self.left + self.width] = largest_part(box > 0)
         return out & sector
+
+    def holds(self, seen: Mask) -> bool:
+        """Does all that was seen bool [H,W] lie inside?"""
+        box = seen[self.top : self.top + self.height, self.left : self.left + self.width]
+        return bool(box.sum() == seen.sum())
 
     def to_square(self, row: float, col: float) -> tuple[float, float]:
         """A point of the source as (x, y) in 0 to 1 of the square."""
@@ -80,6 +118,12 @@ class Letterbox:
     @property
     def _inner_cols(self) -> slice:
         return slice(self.inner_left, self.inner_left + self.inner_width)
+
+
+def _extent(mask: Mask) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a mask that is not empty."""
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(cols[0]), int(rows[-1] - rows[0] + 1), int(cols[-1] - cols[0] + 1)
 
 
 def largest_part(mask: Mask) -> Mask:

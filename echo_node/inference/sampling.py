@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from echo_node.records import Clip
+
 VIEW_FRAMES = 8  # spread over the clip: systole and diastole are both among them
 
 
@@ -16,3 +18,18 @@ def middle(total: int, wanted: int) -> tuple[int, ...]:
     """Up to ``wanted`` consecutive indices from the middle of ``total`` frames."""
     first = max(0, (total - wanted) // 2)
     return tuple(range(first, min(total, first + wanted)))
+
+
+def pick(clip: Clip, indices: tuple[int, ...]) -> Clip:
+    """A clip that holds only some of its frames."""
+    picked = list(indices)
+    return Clip(
+        SOPInstanceUID=clip.SOPInstanceUID,
+        frames=clip.frames[picked],
+        frame_numbers=tuple(clip.frame_numbers[i] for i in picked),
+        times_ms=None if clip.times_ms is None else clip.times_ms[picked],
+        spacing_mm=clip.spacing_mm,
+        sector=clip.sector,
+        mode=clip.mode,
+        NumberOfFrames=clip.NumberOfFrames,
+    )

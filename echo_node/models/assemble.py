@@ -10,12 +10,26 @@ from echo_node.models.prompt_decoder import PromptDecoder
 from echo_node.models.view_head import ViewHead
 from echo_node.models.vit import Stem, VisionTransformer, ViTShape
 
+
+def _of_dinov2(*, width: int, depth: int, heads: int, patch_size: int = 14) -> ViTShape:
+    """The encoders whose weights are published: DINOv2 with registers."""
+    return ViTShape(
+        width=width,
+        depth=depth,
+        heads=heads,
+        image_size=16 * patch_size,
+        patch_size=patch_size,
+        registers=4,
+        layer_scale=1e-5,
+    )
+
+
 SHAPES: Mapping[str, ViTShape] = {
     # Small enough to be trained from nothing on two CPU cores within the hour.
     "tiny": ViTShape(width=128, depth=4, heads=4, image_size=112, patch_size=8, stem=Stem.CONVOLUTION),
-    "small": ViTShape(width=384, depth=12, heads=6, image_size=224, patch_size=14),
-    "base": ViTShape(width=768, depth=12, heads=12, image_size=224, patch_size=14),
-    "large": ViTShape(width=1024, depth=24, heads=16, image_size=224, patch_size=14),
+    "small": _of_dinov2(width=384, depth=12, heads=6),
+    "base": _of_dinov2(width=768, depth=12, heads=12),
+    "large": _of_dinov2(width=1024, depth=24, heads=16),
 }
 
 

@@ -2,8 +2,10 @@
 
 Shaped after Segment Anything (Kirillov A et al., ICCV 2023): sparse prompts become tokens, the
 previous mask is added to the image, both attend to each other, and the mask is a product of the
-structure's token with the upscaled image. A structure is itself a learned prompt, so that the same
-decoder works by itself, follows a person's clicks, and carries a mask from frame to frame.
+structure's token with the upscaled image. A border is finer than a patch, so the frame itself joins
+while the image is upscaled, as finer maps do in Segment Anything 2 (Ravi N et al., 2024). A structure
+is itself a learned prompt: the same decoder works by itself, follows a person's clicks, and carries a
+mask from frame to frame.
 """
 
 from __future__ import annotations
@@ -44,16 +46,21 @@ class PromptDecoder(nn.Module):
             nn.Conv2d(width // 4, width // 4, 3, padding=1),
             nn.GELU(),
         )
+        self.refine = Refinement(width // 4)
         self.to_kernel = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width // 4))
         self.bias = nn.Parameter(torch.zeros(1))
 
-    def forward(self, tokens: Tensor, structure: Tensor, points: Tensor, kinds: Tensor, previous: Tensor) -> Tensor:
+    def forward(
+        self, tokens: Tensor, frames: Tensor, structure: Tensor, points: Tensor, kinds: Tensor, previous: Tensor
+    ) -> Tensor:
         """Decode one mask per row.
 
         Parameters
         ----------
         tokens : [B,1+P,D]
             The encoder's tokens of the frame.
+        frames : [B,1,S,S]
+            The frame, as the encoder took it.
         structure : int64 [B]
             Which structure is meant.
         points : [B,8,2]
@@ -76,10 +83,35 @@ class PromptDecoder(nn.Module):
             queries, image = layer(queries, image, asked=asked, place=place)
         n, _, width = image.shape
         picture = image.transpose(1, 2).reshape(n, width, self.grid, self.grid)  # [B,W,G,G]
-        picture = self.upscale(picture)  # [B,W/4,4G,4G]
+        picture = self.refine(self.upscale(picture), frames)  # [B,W/4,4G,4G]
         kernel = self.to_kernel(queries[:, 0])  # [B,W/4]
         logits = torch.einsum("bchw,bc->bhw", picture, kernel)[:, None] + self.bias  # [B,1,4G,4G]
         return F.interpolate(logits, size=(self.image_size, self.image_size), mode="bilinear")
+
+
+class Refinement(nn.Module):
+    """The frame's own edges, added to the upscaled image (twice the map's resolution)."""
+
+    def __init__(self, width: int, *, detail: int = 16) -> None:
+        super().__init__()
+        self.detail = nn.Sequential(
+            nn.Conv2d(1, detail, 5, stride=2, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(detail, detail, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.fuse = nn.Sequential(
+            nn.Conv2d(width + detail, 2 * detail, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * detail, width, 3, padding=1),
+        )
+
+    def forward(self, picture: Tensor, frames: Tensor) -> Tensor:
+        """Map [B,W,H,H] and frames [B,1,S,S] to a map [B,W,H,H]."""
+        side = 2 * picture.shape[-1]
+        fine = self.detail(F.interpolate(frames, size=(side, side), mode="bilinear"))  # [B,d,H,H]
+        added: Tensor = self.fuse(torch.cat([picture, fine], dim=1))
+        return picture + added
 
 
 class PromptEncoder(nn.Module):

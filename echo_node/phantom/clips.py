@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from echo_node.codes import ImageMode, Structure, View
-from echo_node.phantom import acoustics, others
+from echo_node.phantom.acoustics import beams, compressed
 from echo_node.phantom.anatomy import TO_AORTA, Fields, fields
 from echo_node.phantom.heart import Patient, moment
 from echo_node.phantom.look import Look, sample_look
+from echo_node.phantom.others import render
 from echo_node.phantom.planes import APICAL, Plane, sample_plane
 from echo_node.phantom.scan import Raster, raster
 from echo_node.phantom.screen import Screen, compose
@@ -141,7 +142,7 @@ def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> Sim
     shape = POLAR_SHAPE if size < FINE_FROM else FINE_POLAR_SHAPE
     patient, look, plane = scene.patient, scene.look, scene.plane
     salt, warp = patient.speckle, warp_of(patient.speckle, moment(patient, 0.0).length_ed)
-    grid = acoustics.beams(xp, plane, look, shape=shape, rng=rng, salt=salt)
+    grid = beams(xp, plane, look, shape=shape, rng=rng, salt=salt)
     target = raster(
         xp, depth_mm=plane.depth, near_mm=look.near_mm, half_angle=look.half_angle, grid=shape, size=size
     )
@@ -153,8 +154,9 @@ def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> Sim
         points = straight - xp.reshape(xp.asarray(sway), (3, 1, 1))
         solids = fields(xp, points, now)
         echo = heart_echo(xp, grid, points, solids, now, look, frame=frame, salt=salt)
-        grey = acoustics.compressed(xp, grid, echo, look, frame=frame)
-        shown = grey if shown is None else look.persistence * shown + (1 - look.persistence) * grey
+        grey = compressed(xp, grid, echo, look, frame=frame)
+        stays = _persistence(scene, frame)
+        shown = grey if shown is None else stays * shown + (1 - stays) * grey
         pictures.append(_to_bytes(xp, target, shown))
         masks.append(_masks(xp, target, solids))
         volumes.append(patient.esv_ml + (patient.edv_ml - patient.esv_ml) * now.filling)
@@ -175,6 +177,13 @@ def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> Sim
         patient=patient,
         foreshortening=_foreshortening(scene, target, warp, masks[ed], ed),
     )
+
+
+def _persistence(scene: Scene, frame: int) -> float:
+    """Share of the picture before that is still seen on a frame."""
+    if frame == 0 or scene.look.persistence_ms == 0:
+        return 0.0
+    return float(np.exp((scene.times[frame - 1] - scene.times[frame]) / scene.look.persistence_ms))
 
 
 def _look(view: View, rng: np.random.Generator) -> Look:
@@ -258,7 +267,7 @@ def _foreshortening(scene: Scene, target: Raster, warp: Warp, masks: Masks, ed: 
 
 
 def _other(rng: np.random.Generator, times: npt.NDArray[np.float64], size: int) -> SimulatedClip:
-    frames, sector = others.render(rng, frames=len(times), size=size)
+    frames, sector = render(rng, frames=len(times), size=size)
     return SimulatedClip(
         frames=frames,
         times_ms=times,

@@ -51,7 +51,7 @@ class Look:
     depth_db: tuple[float, ...]  # its wobble
     beam_db: tuple[float, ...]  # across the sector
     smoothing: float  # of speckle, samples
-    persistence: float  # share of the frame before
+    persistence_ms: float  # in which what was shown fades to 1/e; 0 shows every frame by itself
 
 
 def sample_look(rng: np.random.Generator) -> Look:
@@ -98,7 +98,7 @@ def sample_look(rng: np.random.Generator) -> Look:
         depth_db=tuple(float(v) for v in rng.normal(0, 3, 7)),
         beam_db=tuple(float(v) for v in rng.normal(0, 3, 6) - u(0, 22) * np.array([1, 0.25, 0, 0, 0.25, 1])),
         smoothing=float(u(0.0, 1.3)),
-        persistence=float(u(0.0, 0.4)),
+        persistence_ms=float(u(0, 30)),
     )
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.phantom import acoustics
+from echo_node.phantom.acoustics import Beams, beams, compressed, hashed
 from echo_node.phantom.look import Look, sample_look
 from echo_node.phantom.planes import Plane
 from echo_node.phantom.scan import raster
@@ -72,7 +72,7 @@ def _sector(rng: np.random.Generator, kind: Kind, frames: int, size: int) -> tup
         look = replace(look, noise_db=look.white_db - look.range_db * float(rng.uniform(0.3, 0.9)))
     plane = Plane(np.zeros(3), np.array([0.0, 0, 1]), np.array([1.0, 0, 0]), depth + look.near_mm)
     salt = int(rng.integers(1 << 20))
-    grid = acoustics.beams(xp, plane, look, shape=_POLAR_SHAPE, rng=rng, salt=salt)
+    grid = beams(xp, plane, look, shape=_POLAR_SHAPE, rng=rng, salt=salt)
     level = (_ECHOES[kind](rng, grid, look) * grid.texture).astype(np.float32)
     target = raster(
         xp, depth_mm=plane.depth, near_mm=look.near_mm, half_angle=look.half_angle,
@@ -81,13 +81,13 @@ def _sector(rng: np.random.Generator, kind: Kind, frames: int, size: int) -> tup
     drift = rng.normal(0, 0.5, (3, 1, 1)).astype(np.float32)
     pictures = []
     for frame in range(frames):
-        echo = level * acoustics.hashed(xp, grid.table, grid.points + frame * drift, salt=salt)
-        grey = acoustics.compressed(xp, grid, echo, look, frame=frame)
+        echo = level * hashed(xp, grid.table, grid.points + frame * drift, salt=salt)
+        grey = compressed(xp, grid, echo, look, frame=frame)
         pictures.append(np.where(target.sector, np.clip(target.picture(xp, grey), 0, 1) * 255, 0))
     return np.stack(pictures).astype(np.uint8), target.sector
 
 
-def _tissue(rng: np.random.Generator, grid: acoustics.Beams, look: Look) -> Field:
+def _tissue(rng: np.random.Generator, grid: Beams, look: Look) -> Field:
     """Parenchyma with patches, cysts, vessels, lesions and bright interfaces, amplitude [A,L]."""
     right, down = grid.points[0], grid.points[2] - look.near_mm
     reach = float(down.max())
@@ -109,7 +109,7 @@ def _tissue(rng: np.random.Generator, grid: acoustics.Beams, look: Look) -> Fiel
     return np.asarray(level, np.float32)
 
 
-def _air(rng: np.random.Generator, grid: acoustics.Beams, look: Look) -> Field:
+def _air(rng: np.random.Generator, grid: Beams, look: Look) -> Field:
     """Echoes to and fro between the face and itself: lines at even depths that fade."""
     down = grid.depth - look.near_mm
     period = rng.uniform(4, 25)
@@ -118,7 +118,7 @@ def _air(rng: np.random.Generator, grid: acoustics.Beams, look: Look) -> Field:
     return np.asarray(rng.uniform(0.5, 4) * lines * fade + 0 * grid.gain, np.float32)
 
 
-def _nothing(rng: np.random.Generator, grid: acoustics.Beams, look: Look) -> Field:
+def _nothing(rng: np.random.Generator, grid: Beams, look: Look) -> Field:
     del look
     return np.asarray(0 * grid.gain + 10 ** (rng.uniform(-70, -45) / 20), np.float32)
 

@@ -18,7 +18,7 @@ from echo_node.phantom.planes import VIEWS
 LABELS: tuple[View, ...] = (*VIEWS, View.OTHER)
 STRUCTURES: tuple[Structure, ...] = tuple(Structure)
 MEAN, STD = 0.2, 0.2  # of grey levels inside a square, as the encoder takes them
-STORED_SIZE = 128  # pixels; somewhat more than the encoder's, for augmentation
+STORED_SIZE = 208  # pixels; more than the encoder's, for it also looks at parts closely
 _CLIPS_PER_SHARD = 70
 
 
@@ -26,8 +26,8 @@ _CLIPS_PER_SHARD = 70
 class Clips:
     """A set of labelled clips in memory."""
 
-    images: npt.NDArray[np.uint8]  # [N,T,128,128]
-    masks: npt.NDArray[np.uint8]  # [N,T,C,128,16], bits packed along the columns
+    images: npt.NDArray[np.uint8]  # [N,T,208,208]
+    masks: npt.NDArray[np.uint8]  # [N,T,C,208,26], bits packed along the columns
     views: npt.NDArray[np.int64]  # [N], index into LABELS
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ def _clip(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     rng = np.random.default_rng([seed, number])
     view = number % len(LABELS)
-    clip = simulate_clip(sample_patient(rng), LABELS[view], rng=rng, frames=frames)
+    clip = simulate_clip(sample_patient(rng), LABELS[view], rng=rng, frames=frames, size=STORED_SIZE)
     box = Letterbox.around(clip.sector, STORED_SIZE)
     images = box.apply(clip.frames)
     masks = np.zeros((frames, len(STRUCTURES), STORED_SIZE, STORED_SIZE), np.bool_)

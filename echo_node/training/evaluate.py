@@ -11,7 +11,7 @@ from tqdm import trange
 
 from echo_node.codes import ImageMode, Quantity, Structure, View
 from echo_node.inference.engine import Engine
-from echo_node.inference.sampling import spread
+from echo_node.inference.sampling import pick, spread
 from echo_node.measure.biplane import measure_biplane
 from echo_node.measure.single_plane import measure_clip
 from echo_node.phantom import Patient, SimulatedClip, sample_patient, simulate_clip
@@ -88,7 +88,7 @@ def as_clip(simulated: SimulatedClip, *, uid: str) -> Clip:
 def _score(
     engine: Engine, clip: Clip, simulated: SimulatedClip, scores: Scores
 ) -> tuple[Clip, tuple[Segmentation, ...]]:
-    few = subset(clip, spread(clip.NumberOfFrames))
+    few = pick(clip, spread(clip.NumberOfFrames))
     prediction = engine.classify(few)
     scores.truth.append(engine.views.index(simulated.view))
     scores.found.append(engine.views.index(prediction.view))
@@ -101,21 +101,6 @@ def _score(
         true = simulated.masks[mask.structure][np.array(frames.frame_numbers) - 1]
         scores.overlap[mask.structure].extend(dice(a, b) for a, b in zip(mask.masks, true, strict=True))
     return frames, masks
-
-
-def subset(clip: Clip, indices: tuple[int, ...]) -> Clip:
-    """A clip that holds only some of its frames."""
-    picked = list(indices)
-    return Clip(
-        SOPInstanceUID=clip.SOPInstanceUID,
-        frames=clip.frames[picked],
-        frame_numbers=tuple(clip.frame_numbers[i] for i in picked),
-        times_ms=None if clip.times_ms is None else clip.times_ms[picked],
-        spacing_mm=clip.spacing_mm,
-        sector=clip.sector,
-        mode=clip.mode,
-        NumberOfFrames=clip.NumberOfFrames,
-    )
 
 
 def _measured(engine: Engine, clip: Clip, masks: tuple[Segmentation, ...], view: View) -> ClipAnalysis:

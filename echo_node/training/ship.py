@@ -11,6 +11,7 @@ from echo_node.export.package import INTENDED_USE, Calibration, Contents, write_
 from echo_node.inference.engine import load_engine
 from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.training import data
+from echo_node.training.augment import MARGIN
 from echo_node.training.calibrate import calibrate
 from echo_node.training.evaluate import evaluate
 from echo_node.training.train import Recipe, train
@@ -57,6 +58,7 @@ def _contents(model: EchoModel, calibration: Calibration, measured: Mapping[str,
         structures=data.STRUCTURES,
         mean=data.MEAN,
         std=data.STD,
+        margin=MARGIN,
         calibration=calibration,
         measured=measured,
         card=_card(calibration, measured),

@@ -26,12 +26,13 @@ def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
     views, scores = [], defaultdict(list)
     for images, packed in zip(clips.images, clips.masks, strict=True):
         squares = np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in images])
-        tokens = model.encoder(torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD)))
+        frames = torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD))
+        tokens = model.encoder(frames)
         views.append(int(model.view(tokens[None]).argmax()))
         masks = np.unpackbits(packed[:_FRAMES_MASKED], axis=-1)  # [t,C,s,s]
         for index, structure in enumerate(data.STRUCTURES):
             if masks[:, index].sum() > 200 * _FRAMES_MASKED:
-                found = _segment(model, tokens[:_FRAMES_MASKED], index)
+                found = _segment(model, tokens[:_FRAMES_MASKED], frames[:_FRAMES_MASKED], index)
                 scores[structure.name].append(dice(found, _resized(masks[:, index], size)))
     model.train()
     figures = {"view_balanced_accuracy": balanced_accuracy(np.array(views), clips.views)}
@@ -39,10 +40,11 @@ def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def _segment(model: EchoModel, tokens: torch.Tensor, structure: int) -> npt.NDArray[np.bool_]:
+def _segment(model: EchoModel, tokens: torch.Tensor, frames: torch.Tensor, structure: int) -> npt.NDArray[np.bool_]:
     n = len(tokens)
     logits = model.segment(
         tokens,
+        frames,
         torch.full((n,), structure),
         torch.zeros(n, MAX_POINTS, 2),
         torch.zeros(n, MAX_POINTS, dtype=torch.int64),

@@ -1,10 +1,18 @@
 """The commands, from a shell."""
 
+import json
+import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pydicom
 import pytest
+
+from echo_node.codes import View
+from echo_node.reports import read_report
+from echo_node.services.simulate import known_exam
 
 PROGRAM = Path(sys.executable).with_name("echo-node")
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
@@ -65,3 +73,47 @@ def test_what_serves_does_not_import_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_folder_is_analysed_without_a_network(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    _, exam = known_exam(1, start=datetime(2026, 1, 2, tzinfo=UTC))
+    apical = next(item for item in exam if item.clip.view is View.A4C)
+    pydicom.dcmwrite(folder / "a4c.dcm", apical.ds, enforce_file_format=True)
+    (folder / "notes.txt").write_text("not DICOM", encoding="utf-8")
+    done = run("--config", SHIPPED, "analyse-folder", folder, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "notes.txt: passed over" in done.stdout
+    (study,) = out.iterdir()
+    results = json.loads((study / "results.json").read_text(encoding="utf-8"))
+    reading = read_report((study / "report.dcm").read_bytes())
+    assert [m["quantity"] for m in results["measurements"]] == [m.quantity.name for m in reading.measurements]
+    assert results["clips"][0]["prediction"]["view"] == "A4C"
+    assert pydicom.dcmread(next(study.glob("seg-*.dcm"))).Modality == "SEG"
+    assert (study / "clip-001.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_empty_folder_is_no_success(tmp_path):
+    done = run("--config", SHIPPED, "analyse-folder", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+
+
+ENGINE = SHIPPED.parent / "engines" / "echoapex-tiny-phantom"
+
+
+def test_engines_are_listed_verified_and_described(tmp_path):
+    listed = run("engines", "list", ENGINE.parent)
+    assert listed.returncode == 0
+    assert "echoapex-tiny-phantom" in listed.stdout
+    verified = run("engines", "verify", ENGINE)
+    assert verified.returncode == 0, verified.stderr
+    assert "encoder" in verified.stdout
+    assert "Research use, not for diagnosis" in run("engines", "card", ENGINE).stdout
+    broken = tmp_path / "engines" / "broken"
+    shutil.copytree(ENGINE, broken)
+    (broken / "view.onnx").write_bytes(b"other")
+    refused = run("engines", "list", broken.parent)
+    assert refused.returncode == 1
+    assert "view.onnx" in refused.stdout
+    assert run("engines", "list", tmp_path).returncode == 1

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from echo_node.errors import EngineError
-from echo_node.export.graphs import TOLERANCE, check_parity, export, golden, graphs
+from echo_node.export.graphs import check_parity, export, golden, graphs
+from echo_node.inference.golden import TOLERANCE
 from echo_node.models.assemble import EchoModel
 from echo_node.models.vit import Stem, ViTShape
 

@@ -10,7 +10,7 @@ import yaml
 from echo_node.codes import Structure, View
 from echo_node.config import Backend
 from echo_node.errors import EngineError, ManifestError
-from echo_node.inference.engine import load_engine
+from echo_node.inference.engine import Engine, load_engine
 from echo_node.inference.manifest import load_manifest
 from echo_node.inference.onnxruntime_backend import OnnxRuntime
 from echo_node.inference.prompts import Point, PointKind, Prompts
@@ -141,24 +141,47 @@ def test_prompts_change_the_answer(engine, a4c):
         engine.segment(clip, [Structure.LV_CAVITY], Prompts(points=against.points * 9))
 
 
-def test_each_frame_is_encoded_once(a4c):
+class Counting:
+    """The real runtime, counting what it encodes."""
+
+    name = "counting"
+
+    def __init__(self, manifest):
+        self.inner, self.encoded = OnnxRuntime(SHIPPED, manifest, threads=1, on_gpu=False), []
+
+    def run(self, graph, inputs):
+        if graph == "encoder":
+            self.encoded += [frame.tobytes() for frame in inputs["frames"]]
+        return self.inner.run(graph, inputs)
+
+
+def test_no_frame_is_encoded_twice_in_the_same_window(a4c):
     manifest, digest = load_manifest(SHIPPED)
-
-    class Counting:
-        name = "counting"
-
-        def __init__(self):
-            self.inner, self.encoded = OnnxRuntime(SHIPPED, manifest, threads=1, on_gpu=False), 0
-
-        def run(self, graph, inputs):
-            self.encoded += len(inputs["frames"]) if graph == "encoder" else 0
-            return self.inner.run(graph, inputs)
-
-    from echo_node.inference.engine import Engine
-
-    runtime = Counting()
+    runtime = Counting(manifest)
     engine = Engine(manifest, digest, runtime)
     _, clip = a4c
     engine.classify(clip)
-    engine.segment(clip, [Structure.LV_CAVITY, Structure.LA])
-    assert runtime.encoded == len(clip.frames)
+    assert len(runtime.encoded) == len(clip.frames)
+    engine.segment(clip, [Structure.LV_CAVITY, Structure.LV_MYOCARDIUM])
+    assert len(runtime.encoded) == 2 * len(clip.frames), "the cavity's window holds the myocardium too"
+    engine.segment(clip, [Structure.LA])
+    assert len(runtime.encoded) == 3 * len(clip.frames)
+    assert len(set(runtime.encoded)) == len(runtime.encoded)
+
+
+class Blind(Counting):
+    """The real runtime, but that no structure is ever seen."""
+
+    def run(self, graph, inputs):
+        found = super().run(graph, inputs)
+        return np.full_like(found, -9.0) if graph == "segment" else found
+
+
+def test_a_structure_that_is_not_seen_is_looked_for_in_the_whole_sector(a4c):
+    manifest, digest = load_manifest(SHIPPED)
+    runtime = Blind(manifest)
+    _, clip = a4c
+    (cavity,) = Engine(manifest, digest, runtime).segment(clip, [Structure.LV_CAVITY])
+    assert cavity.masks.shape == clip.frames.shape
+    assert not cavity.masks.any()
+    assert len(runtime.encoded) == len(clip.frames), "there was nothing to go closer to"

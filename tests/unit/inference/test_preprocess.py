@@ -41,3 +41,20 @@ def test_normalise_has_the_encoder_s_shape():
     assert out.shape == (3, 1, 8, 8)
     assert out.dtype == np.float32
     assert np.allclose(out, 2.0)
+
+
+def test_a_closer_window_lies_around_what_was_seen_and_inside_the_wider_one():
+    sector = np.zeros((300, 400), bool)
+    sector[20:290, 10:390] = True
+    whole = Letterbox.around(sector, 112)
+    seen = np.zeros_like(sector)
+    seen[100:160, 200:230] = True
+    window = Letterbox.closer(whole, seen, margin=1.5)
+    assert (window.top, window.left, window.height, window.width) == (85, 170, 90, 90)
+    assert window.holds(seen)
+    assert not window.holds(sector)
+    seen[22:160, 200:230] = True
+    at_the_top = Letterbox.closer(whole, seen, margin=1.5)
+    assert at_the_top.top == 20
+    assert at_the_top.holds(seen)
+    assert Letterbox.closer(whole, np.zeros_like(seen), margin=1.5) is None

@@ -19,6 +19,7 @@ def model():
 
 def prompt_of(n: int) -> dict:
     return {
+        "frames": torch.randn(n, 1, 112, 112, generator=torch.Generator().manual_seed(1)),
         "structure": torch.zeros(n, dtype=torch.int64),
         "points": torch.rand(n, MAX_POINTS, 2),
         "kinds": torch.zeros(n, MAX_POINTS, dtype=torch.int64),
@@ -56,6 +57,14 @@ def test_points_that_are_none_say_nothing(model):
     kinds = prompt["kinds"].clone()
     kinds[0, 0] = PointKind.FOREGROUND
     assert not torch.allclose(model.segment(tokens, **prompt), model.segment(tokens, **(prompt | {"kinds": kinds})))
+
+
+@torch.no_grad()
+def test_a_finer_grid_of_the_frame_than_the_patches_reaches_the_mask(model):
+    """Two frames with the same tokens, one shifted by a pixel, have different outlines."""
+    tokens, prompt = model.encoder(torch.zeros(1, 1, 112, 112)), prompt_of(1)
+    moved = prompt | {"frames": prompt["frames"].roll(1, dims=-1)}
+    assert not torch.allclose(model.segment(tokens, **prompt), model.segment(tokens, **moved))
 
 
 def test_weights_survive_a_file_within_half_precision(tmp_path):

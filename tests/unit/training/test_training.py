@@ -49,6 +49,21 @@ def test_augmentation_moves_picture_and_mask_alike():
         assert dice(bright, inside) > 0.8
 
 
+def test_going_close_shows_the_whole_structure_large_and_keeps_its_shape():
+    image = np.zeros((2, 208, 208), np.uint8)
+    image[0, 50:80, 60:75] = 200
+    image[1, 52:78, 62:73] = 200
+    masks = np.stack([np.zeros_like(image), (image > 0).astype(np.uint8)], axis=1)
+    for seed in range(8):
+        _, moved = augment(image, masks, size=112, rng=np.random.default_rng(seed), around=1)
+        assert not moved[:, 0].any()
+        rows, cols = np.flatnonzero(moved[0, 1].any(axis=1)), np.flatnonzero(moved[0, 1].any(axis=0))
+        assert 112 / 2.1 < rows[-1] - rows[0] < 112 / 1.1
+        assert rows[0] > 0
+        assert rows[-1] < 111
+        assert (rows[-1] - rows[0]) / (cols[-1] - cols[0]) == pytest.approx(2, rel=0.35)  # turned a little
+
+
 def test_prompts_tell_the_truth():
     rng = np.random.default_rng(4)
     truth = np.zeros((112, 112), np.uint8)

@@ -1,0 +1,101 @@
+"""The three losses of DINOv2, and the balancing of the teacher's answers.
+
+Student and teacher see different parts of the same picture. The student is asked for the teacher's answer
+to the whole picture (DINO, Caron M et al., 2021) and to the patches it cannot see (iBOT, Zhou J et al.,
+2022), while its answers to different pictures are kept apart (KoLeo, Sablayrolles A et al., 2019).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@torch.no_grad()
+def sinkhorn_knopp(logits: Tensor, *, temperature: float, rounds: int = 3) -> Tensor:
+    """Answers [N,K] to probabilities [N,K] that use every prototype equally (Cuturi M, 2013).
+
+    Rows are normalised over K, columns over the N of all processes together, in turns.
+
+    Parameters
+    ----------
+    logits : [N,K]
+        N may differ between processes.
+    temperature : float
+        Below 1 sharpens.
+    rounds : int
+        Turns.
+    """
+    q = (logits.float() / temperature).double()
+    peak = _over_all(q.max() if q.numel() else q.new_tensor(-torch.inf), torch.distributed.ReduceOp.MAX)
+    q = (q - peak).exp()  # [N,K]
+    for _ in range(rounds):
+        q = q / _over_all(q.sum(dim=0, keepdim=True))
+        q = q / q.sum(dim=1, keepdim=True)
+    return q.float()
+
+
+def dino_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy of every student's crop with every teacher's, but for the same crop.
+
+    Parameters
+    ----------
+    students : [C,B,K]
+        Logits of C crops; the first G are the crops that the teacher saw.
+    teachers : [G,B,K]
+        Balanced probabilities.
+    temperature : float
+        Of the student.
+
+    Returns
+    -------
+    scalar
+        Mean over pairs of crops and pictures.
+    """
+    logarithms = F.log_softmax(students.float() / temperature, dim=-1)
+    pairs = -torch.einsum("cbk,gbk->cg", logarithms, teachers) / students.shape[1]  # [C,G]
+    same = torch.zeros_like(pairs, dtype=torch.bool)
+    same.fill_diagonal_(True)
+    return pairs[~same].mean()
+
+
+def ibot_loss(students: Tensor, teachers: Tensor, weights: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy on hidden patches.
+
+    Parameters
+    ----------
+    students : [M,K]
+        Logits of the M patches that the student could not see.
+    teachers : [M,K]
+        Balanced probabilities of the same patches, seen.
+    weights : [M]
+        One over the number of hidden patches of the patch's picture, so that every picture counts alike;
+        they sum to the number of pictures with hidden patches.
+    temperature : float
+        Of the student.
+    """
+    logarithms = F.log_softmax(students.float() / temperature, dim=-1)
+    per_patch = -(teachers * logarithms).sum(dim=-1)  # [M]
+    return (per_patch * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def koleo_loss(features: Tensor) -> Tensor:
+    """Minus the mean logarithm of each feature's [B,D] distance to its nearest neighbour, on the sphere."""
+    unit = F.normalize(features.float(), dim=-1, eps=1e-8)
+    with torch.no_grad():
+        similarity = unit @ unit.T
+        similarity.fill_diagonal_(-1)
+        nearest = similarity.argmax(dim=1)
+    distances = F.pairwise_distance(unit, unit[nearest], eps=1e-8)
+    return -(distances + 1e-8).log().mean()
+
+
+def _over_all(
+    value: Tensor, operation: torch.distributed.ReduceOp.RedOpType = torch.distributed.ReduceOp.SUM
+) -> Tensor:
+    """A sum or maximum over all processes; the value itself where there is one."""
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(value, op=operation)
+    return value

@@ -1,0 +1,284 @@
+"""``echo-node pretrain``: pictures without labels to an encoder.
+
+One process per device: alone, or as many as ``torchrun`` starts. Every picture has a random stream of its
+own (seed and number), so that workers, processes and restarts change nothing of what is seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+from tqdm import trange
+
+from echo_node.inference.preprocess import normalise
+from echo_node.models.assemble import SHAPES
+from echo_node.models.checkpoints import load_state, save_state
+from echo_node.training import data
+from echo_node.training.dino.crops import CropRules, sample_crops
+from echo_node.training.dino.learner import Learner, follow, teacher_of
+from echo_node.training.dino.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
+from echo_node.training.dino.masking import sample_masks
+from echo_node.training.dino.probe import probe
+from echo_node.training.dino.schedule import cosine, ramp, warmed_up
+from echo_node.training.dino.sources import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DinoRecipe:
+    """Everything that decides a pretraining's result."""
+
+    size: str = "tiny"
+    seed: int = 1
+    steps: int = 2000
+    batch: int = 32  # pictures per process, step and accumulation
+    accumulate: int = 1
+    crops: CropRules = field(default_factory=CropRules)
+    prototypes: int = 4096
+    hidden: int = 512
+    bottleneck: int = 128
+    learning_rate: float = 1e-3
+    last_learning_rate: float = 1e-6
+    warm_up: float = 0.1  # shares of the run from here on
+    hold_prototypes: float = 0.02
+    warm_teacher: float = 0.3
+    weight_decay: tuple[float, float] = (0.04, 0.2)
+    momentum: tuple[float, float] = (0.992, 1.0)
+    teacher_temperature: tuple[float, float] = (0.04, 0.07)
+    student_temperature: float = 0.1
+    koleo: float = 0.1
+    clip_norm: float = 3.0
+    probe_every: int = 250
+    workers: int = 0
+
+
+@dataclass(slots=True)
+class Place:
+    """Which process of how many this is, and its device."""
+
+    rank: int
+    processes: int
+    device: torch.device
+
+    @classmethod
+    def find(cls) -> Place:
+        """From what torchrun says; alone where it says nothing."""
+        on_gpu = torch.cuda.is_available()
+        if "RANK" not in os.environ:
+            return cls(0, 1, torch.device("cuda" if on_gpu else "cpu"))
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+        local = int(os.environ["LOCAL_RANK"])
+        device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
+
+
+@dataclass(slots=True)
+class Pretraining:
+    """A run's state: all that a checkpoint holds."""
+
+    student: Learner
+    teacher: Learner
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+
+    @classmethod
+    def start(cls, recipe: DinoRecipe, device: torch.device) -> Pretraining:
+        """A fresh run."""
+        torch.manual_seed(recipe.seed)
+        student = Learner(
+            SHAPES[recipe.size],
+            prototypes=recipe.prototypes,
+            hidden=recipe.hidden,
+            bottleneck=recipe.bottleneck,
+        ).to(device)
+        return cls(student, teacher_of(student), torch.optim.AdamW(_groups(student), betas=(0.9, 0.999)))
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, and the teacher's encoder beside it."""
+        state = {
+            "student": self.student.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+        save_state(state, path)
+        encoder = {name: value.contiguous().cpu() for name, value in self.teacher.encoder.state_dict().items()}
+        save_file(encoder, path.with_name("encoder.safetensors"))
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = load_state(path)
+        self.student.load_state_dict(state["student"])
+        self.teacher.load_state_dict(state["teacher"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+
+def _groups(student: Learner) -> list[dict[str, object]]:
+    """Weights decay; biases, norms, scales, tokens and positions do not (they are vectors or named)."""
+    free = {"class_token", "registers", "positions", "mask_token"}
+    named = list(student.named_parameters())
+    vectors = [p for n, p in named if p.ndim < 2 or n.rpartition(".")[2] in free]
+    prototypes = [p for n, p in named if "prototypes" in n]
+    others = {id(p) for p in [*vectors, *prototypes]}
+    return [
+        {"params": [p for _, p in named if id(p) not in others], "decays": True, "prototypes": False},
+        {"params": vectors, "decays": False, "prototypes": False},
+        {"params": prototypes, "decays": True, "prototypes": True},
+    ]
+
+
+class CropsOf(Dataset[tuple[Tensor, Tensor]]):
+    """Pictures by number, cut into crops: [2,1,S,S] and [L,1,s,s], normalised."""
+
+    def __init__(self, source: Source, recipe: DinoRecipe) -> None:
+        self._source, self._recipe = source, recipe
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([self._recipe.seed, 1, number])
+        crops = sample_crops(self._source.draw(rng), self._recipe.crops, rng)
+        large, small = (normalise(c, mean=data.MEAN, std=data.STD) for c in (crops.large, crops.small))
+        return torch.from_numpy(large), torch.from_numpy(small)
+
+
+def pretrain(
+    out: Path,
+    source: Source,
+    recipe: DinoRecipe,
+    *,
+    known: data.Clips | None = None,
+    unseen: data.Clips | None = None,
+) -> Learner:
+    """Pretrain, or go on where the folder's checkpoint stands.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the run: ``checkpoint.pt``, ``encoder.safetensors``, ``metrics.jsonl``.
+    source : Source
+        Pictures.
+    recipe : DinoRecipe
+    known, unseen : Clips, optional
+        Labelled ones, to probe the features with as training goes on.
+
+    Returns
+    -------
+    Learner
+        The teacher.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    place = Place.find()
+    run, checkpoint = Pretraining.start(recipe, place.device), out / "checkpoint.pt"
+    if checkpoint.exists():
+        run.resume(checkpoint)
+    alone = place.processes == 1
+    student = run.student if alone else DistributedDataParallel(run.student)
+    batches = _batches(source, recipe, place, first_step=run.step)
+    bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc="pretrain", unit="step")
+    for step in bar:
+        losses = _step(run, student, recipe, place, batches, step)
+        run.step = step + 1
+        bar.set_postfix(losses)
+        is_last = run.step == recipe.steps
+        if place.rank == 0 and (is_last or run.step % recipe.probe_every == 0):
+            run.save(checkpoint)
+            known_ones = probe(run.teacher.encoder, known, unseen) if known and unseen else {}
+            with (out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+                metrics.write(json.dumps({"step": run.step, **losses, **known_ones}) + "\n")
+    return run.teacher
+
+
+def _batches(
+    source: Source, recipe: DinoRecipe, place: Place, *, first_step: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of this process, from a step on: pictures are numbered over all processes."""
+    per_step = recipe.batch * recipe.accumulate * place.processes
+    numbers = [
+        step * per_step + part * recipe.batch * place.processes + place.rank * recipe.batch + n
+        for step in range(first_step, recipe.steps)
+        for part in range(recipe.accumulate)
+        for n in range(recipe.batch)
+    ]
+    loader = DataLoader(
+        CropsOf(source, recipe),
+        batch_size=recipe.batch,
+        sampler=numbers,
+        num_workers=recipe.workers,
+        pin_memory=place.device.type == "cuda",
+    )
+    for large, small in loader:
+        yield (
+            large.transpose(0, 1).to(place.device, non_blocking=True),
+            small.transpose(0, 1).to(place.device, non_blocking=True),
+        )
+
+
+def _step(
+    run: Pretraining,
+    student: nn.Module,
+    recipe: DinoRecipe,
+    place: Place,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    step: int,
+) -> dict[str, float]:
+    share = step / recipe.steps
+    _set_rates(run.optimiser, recipe, share)
+    sums: dict[str, float] = {}
+    run.optimiser.zero_grad(set_to_none=True)
+    for part in range(recipe.accumulate):
+        large, small = next(batches)
+        rng = np.random.default_rng([recipe.seed, 2, step, part, place.rank])
+        masked = torch.from_numpy(sample_masks(2 * recipe.batch, run.student.encoder.shape.grid, rng=rng))
+        with torch.autocast(place.device.type, dtype=torch.bfloat16, enabled=place.device.type == "cuda"):
+            losses = _losses(run, student, recipe, (large, small, masked.to(place.device)), share)
+        total = torch.stack(list(losses.values())).sum() / recipe.accumulate
+        total.backward()  # type: ignore[no-untyped-call]
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, 0.0) + loss.item() / recipe.accumulate
+    nn.utils.clip_grad_norm_(run.student.parameters(), recipe.clip_norm)
+    run.optimiser.step()
+    follow(run.teacher, run.student, momentum=cosine(*recipe.momentum, share))
+    return {name: round(value, 4) for name, value in sums.items()}
+
+
+def _losses(
+    run: Pretraining,
+    student: nn.Module,
+    recipe: DinoRecipe,
+    batch: tuple[Tensor, Tensor, Tensor],
+    share: float,
+) -> dict[str, Tensor]:
+    large, small, masked = batch
+    low, high = recipe.teacher_temperature
+    temperature = ramp(low, high, share=share, until=recipe.warm_teacher)
+    whole, patches = run.teacher.teach(large, masked)
+    balanced = sinkhorn_knopp(whole.flatten(0, 1), temperature=temperature).view_as(whole)
+    patch_targets = sinkhorn_knopp(patches, temperature=temperature)
+    logits, hidden, features = student(large, small, masked)
+    counts = masked.sum(dim=1, keepdim=True).clamp(min=1)  # [2B,1]
+    weights = (1 / counts).expand_as(masked)[masked]
+    return {
+        "dino": dino_loss(logits, balanced, temperature=recipe.student_temperature),
+        "ibot": ibot_loss(hidden, patch_targets, weights, temperature=recipe.student_temperature),
+        "koleo": recipe.koleo * (koleo_loss(features[0]) + koleo_loss(features[1])),
+    }
+
+
+def _set_rates(optimiser: torch.optim.Optimizer, recipe: DinoRecipe, share: float) -> None:
+    rate = warmed_up(recipe.learning_rate, recipe.last_learning_rate, share=share, warm_up=recipe.warm_up)
+    decay = cosine(*recipe.weight_decay, share)
+    for group in optimiser.param_groups:
+        held = group["prototypes"] and share < recipe.hold_prototypes
+        group["lr"] = 0.0 if held else rate
+        group["weight_decay"] = decay if group["decays"] else 0.0

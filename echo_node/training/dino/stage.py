@@ -1,0 +1,42 @@
+"""The first stage of an engine: which pictures, which recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from echo_node.models.assemble import SHAPES
+from echo_node.training import data
+from echo_node.training.dino.crops import CropRules
+from echo_node.training.dino.pretrain import DinoRecipe, pretrain
+from echo_node.training.dino.sources import PhantomSource, Source, open_source
+from echo_node.training.train import Recipe
+
+_PROBED = 420  # labelled phantoms of each set, for the probes
+
+
+def pretrain_on(
+    folder: Path | None, out: Path, *, size: str, steps: int, batch: int, accumulate: int, workers: int
+) -> None:
+    """Pretrain an encoder on a folder of pictures, or on phantoms without one.
+
+    The features are probed on labelled phantoms either way.
+    """
+    labelled, shards = Recipe(), out / "phantoms"
+    shape = SHAPES[size]
+    recipe = DinoRecipe(
+        size=size,
+        steps=steps,
+        batch=batch,
+        accumulate=accumulate,
+        workers=workers,
+        crops=CropRules(large=shape.image_size, small=shape.patch_size * round(0.43 * shape.grid)),
+    )
+    unseen = data.load(shards, seed=2, clips=_PROBED, frames=labelled.frames)
+    if folder is None:
+        known = data.load(shards, seed=1, clips=labelled.train_clips, frames=labelled.frames)
+        source: Source = PhantomSource(known)
+        known = data.Clips(known.images[:_PROBED], known.masks[:_PROBED], known.views[:_PROBED])
+    else:
+        known = data.load(shards, seed=1, clips=_PROBED, frames=labelled.frames)
+        source = open_source(folder, size=max(data.STORED_SIZE, shape.image_size))
+    pretrain(out, source, recipe, known=known, unseen=unseen)

@@ -1,0 +1,248 @@
+"""The DINOv2 recipe: its losses against references written out, and a run broken off and resumed."""
+
+import tarfile
+from dataclasses import replace
+from io import BytesIO
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.distributed
+import torch.multiprocessing
+
+from echo_node.errors import EchoNodeError
+from echo_node.models.assemble import SHAPES
+from echo_node.models.vit import VisionTransformer, ViTShape
+from echo_node.training import data
+from echo_node.training.dino.crops import CropRules, sample_crops
+from echo_node.training.dino.learner import Learner, follow, teacher_of
+from echo_node.training.dino.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
+from echo_node.training.dino.masking import sample_masks
+from echo_node.training.dino.pretrain import DinoRecipe, Pretraining, pretrain
+from echo_node.training.dino.probe import linear, nearest
+from echo_node.training.dino.schedule import cosine, ramp, warmed_up
+from echo_node.training.dino.sources import DicomSource, PhantomSource, TarSource, open_source
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def balanced(logits: np.ndarray, temperature: float, rounds: int) -> np.ndarray:
+    """Sinkhorn-Knopp as its paper has it: columns, then rows, of one matrix."""
+    q = np.exp(logits.astype(np.float64) / temperature)
+    for _ in range(rounds):
+        q /= q.sum(axis=0)
+        q /= q.sum(axis=1)[:, None]
+    return q
+
+
+def test_sinkhorn_knopp_against_its_definition():
+    logits = np.random.default_rng(0).uniform(-1, 1, (12, 5)).astype(np.float32)
+    found = sinkhorn_knopp(torch.from_numpy(logits), temperature=0.2, rounds=3).numpy()
+    assert np.abs(found - balanced(logits, 0.2, 3)).max() < 1e-6
+    even = sinkhorn_knopp(torch.from_numpy(logits), temperature=0.2, rounds=200).numpy()
+    assert np.abs(even.sum(axis=0) - 12 / 5).max() < 1e-4  # every prototype has its share
+    assert sinkhorn_knopp(torch.from_numpy(logits), temperature=0.005).isfinite().all()  # as sharp as cosines get
+
+
+def test_dino_loss_pairs_every_crop_with_every_teacher_s_but_its_own():
+    rng = np.random.default_rng(1)
+    students, teachers = rng.normal(size=(5, 3, 7)), softmax(rng.normal(size=(2, 3, 7)))
+    terms = [
+        -(teachers[g] * np.log(softmax(students[c] / 0.1))).sum(axis=-1).mean()
+        for c in range(5)
+        for g in range(2)
+        if c != g
+    ]
+    found = dino_loss(torch.from_numpy(students), torch.from_numpy(teachers).float(), temperature=0.1)
+    assert found.item() == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_ibot_loss_counts_every_picture_alike():
+    rng = np.random.default_rng(2)
+    students, teachers = rng.normal(size=(6, 4)), softmax(rng.normal(size=(6, 4)))
+    pictures = [range(5), range(5, 6)]  # five hidden patches of one picture, one of another
+    weights = torch.tensor([1 / 5] * 5 + [1.0])
+    entropy = -(teachers * np.log(softmax(students / 0.1))).sum(axis=-1)
+    expected = np.mean([entropy[list(p)].mean() for p in pictures])
+    found = ibot_loss(torch.from_numpy(students), torch.from_numpy(teachers).float(), weights, temperature=0.1)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_koleo_against_all_distances():
+    x = np.random.default_rng(3).normal(size=(9, 4))
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    distances = np.linalg.norm(unit[:, None] - unit[None], axis=-1) + 10 * np.eye(9)
+    expected = -np.log(distances.min(axis=1)).mean()
+    assert koleo_loss(torch.from_numpy(x)).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_masks_hide_what_was_asked():
+    masks = sample_masks(40, 14, rng=np.random.default_rng(4))
+    shares = np.sort(masks.mean(axis=1))
+    assert (shares[:20] == 0).all()
+    assert 0.09 < shares[20] < 0.13
+    assert 0.47 < shares[-1] < 0.51
+    again = sample_masks(40, 14, rng=np.random.default_rng(4))
+    assert (masks == again).all()
+
+
+def test_schedules_at_their_ends():
+    assert cosine(0.9, 1.0, 0.0) == 0.9
+    assert cosine(0.9, 1.0, 1.0) == 1.0
+    assert warmed_up(2.0, 0.5, share=0.05, warm_up=0.1) == pytest.approx(1.0)
+    assert warmed_up(2.0, 0.5, share=1.0, warm_up=0.1) == pytest.approx(0.5)
+    assert ramp(0.04, 0.07, share=0.15, until=0.3) == pytest.approx(0.055)
+    assert ramp(0.04, 0.07, share=0.9, until=0.3) == 0.07
+
+
+def test_crops_are_parts_of_their_picture():
+    picture = np.zeros((208, 208), np.uint8)
+    picture[:, 104:] = 180  # a grey step that every shift and zoom keeps a step
+    rules = CropRules()
+    crops = sample_crops(picture, rules, np.random.default_rng(5))
+    assert crops.large.shape == (2, 112, 112)
+    assert crops.small.shape == (6, 48, 48)
+    again = sample_crops(picture, rules, np.random.default_rng(5))
+    assert (crops.large == again.large).all()
+
+
+SHAPE = ViTShape(width=16, depth=1, heads=2, image_size=32, patch_size=8)
+RECIPE = DinoRecipe(
+    size="test",
+    steps=4,
+    batch=3,
+    accumulate=2,
+    crops=CropRules(large=32, small=16, small_count=2),
+    prototypes=11,
+    hidden=8,
+    bottleneck=4,
+    probe_every=2,
+)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The recipe's encoder, small enough for a test."""
+    monkeypatch.setattr("echo_node.training.dino.pretrain.SHAPES", {**SHAPES, "test": SHAPE})
+
+
+def phantoms(seed: int, count: int = 8) -> data.Clips:
+    rng = np.random.default_rng(seed)
+    return data.Clips(
+        images=rng.integers(0, 255, (count, 2, 40, 40), np.uint8),
+        masks=np.zeros((count, 2, 6, 40, 5), np.uint8),
+        views=np.arange(count) % 2,
+    )
+
+
+def test_the_teacher_follows_and_hidden_patches_are_not_seen():
+    torch.manual_seed(0)
+    student = Learner(SHAPE, prototypes=11, hidden=8, bottleneck=4)
+    teacher = teacher_of(student)
+    assert not any(p.requires_grad for p in teacher.parameters())
+    with torch.no_grad():
+        for p in student.parameters():
+            p.add_(1.0)
+    before = [p.clone() for p in teacher.parameters()]
+    follow(teacher, student, momentum=0.75)
+    for old, new in zip(before, teacher.parameters(), strict=True):
+        assert torch.allclose(new - old, torch.full_like(old, 0.25), atol=1e-5)
+    encoder = VisionTransformer(SHAPE).eval()
+    frames, hidden = torch.randn(1, 1, 32, 32), torch.zeros(1, 16, dtype=torch.bool)
+    hidden[0, 5] = True
+    other = frames.clone()
+    other[0, 0, 8:16, 8:16] = 9.0  # patch 5
+    token = torch.ones(16)
+    assert torch.allclose(encoder(frames, hidden, token), encoder(other, hidden, token))
+    assert not torch.allclose(encoder(frames), encoder(other))
+
+
+def test_a_resumed_pretraining_ends_with_the_same_weights(tmp_path, small):
+    source = PhantomSource(phantoms(1))
+    whole = pretrain(tmp_path / "whole", source, RECIPE, known=phantoms(2), unseen=phantoms(3))
+    half = pretrain(tmp_path / "part", source, replace(RECIPE, steps=4, probe_every=1))
+    for a, b in zip(whole.parameters(), half.parameters(), strict=True):
+        assert torch.equal(a, b)  # probing changes nothing
+    import echo_node.training.dino.pretrain as module
+
+    calls, original = [], module._step
+
+    def breaking(*args):
+        calls.append(args[-1])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    module._step = breaking
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(tmp_path / "broken", source, RECIPE)
+    finally:
+        module._step = original
+    resumed = pretrain(tmp_path / "broken", source, RECIPE)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert (tmp_path / "broken" / "encoder.safetensors").exists()
+
+
+def test_biases_norms_and_positions_do_not_decay(small):
+    run = Pretraining.start(RECIPE, torch.device("cpu"))
+    decaying = {id(p) for g in run.optimiser.param_groups if g["decays"] for p in g["params"]}
+    for name, parameter in run.student.named_parameters():
+        is_free = parameter.ndim < 2 or "positions" in name or "token" in name
+        assert (id(parameter) in decaying) != is_free, name
+
+
+def _one_of_two(rank: int, folder: str, logits: torch.Tensor) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    part = logits[:5] if rank == 0 else logits[5:]
+    torch.save(sinkhorn_knopp(part, temperature=0.1), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_balance_as_one(tmp_path):
+    logits = torch.from_numpy(np.random.default_rng(6).uniform(-1, 1, (12, 5)).astype(np.float32))
+    torch.multiprocessing.spawn(_one_of_two, args=(str(tmp_path), logits), nprocs=2)
+    both = torch.cat([torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)])
+    assert torch.allclose(both, sinkhorn_knopp(logits, temperature=0.1), atol=1e-6)
+
+
+def test_probes_tell_separable_classes_apart():
+    known, unseen = phantoms(7, 40), phantoms(8, 20)
+    draw = torch.Generator().manual_seed(0)
+
+    def features(clips: data.Clips) -> torch.Tensor:
+        x = torch.randn(len(clips), 6, generator=draw) * 0.3
+        x[:, 0] += torch.from_numpy(clips.views) * 4 - 2
+        return x
+
+    train, test = features(known), features(unseen)
+    for answer in (nearest, linear):
+        assert (answer(train, known, test).numpy() == unseen.views).all()
+
+
+def test_pictures_from_shards_and_from_dicom(tmp_path, data):
+    rng = np.random.default_rng(9)
+    picture = rng.integers(0, 255, (60, 90), np.uint8)
+    (tmp_path / "shards").mkdir()
+    with tarfile.open(tmp_path / "shards" / "a.tar", "w") as archive:
+        for name, content in (("1.png", cv2.imencode(".png", picture)[1].tobytes()), ("1.json", b"{}")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, BytesIO(content))
+    source = open_source(tmp_path / "shards", size=90)
+    assert isinstance(source, TarSource)
+    assert (source.draw(rng)[15:75] == picture).all()
+    tree = open_source(data, size=128)
+    assert isinstance(tree, DicomSource)
+    first, again = (tree.draw(np.random.default_rng(3)) for _ in range(2))
+    assert first.shape == (128, 128)
+    assert first.any()
+    assert (first == again).all()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EchoNodeError, match="neither"):
+        open_source(tmp_path / "empty", size=90)
