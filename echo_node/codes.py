@@ -74,6 +74,15 @@ class Structure(_Coded):
     AORTIC_ROOT = Code("8128003", "SCT", "Aortic root")
 
 
+class WallPoint(enum.Enum):
+    """The four points on one line across a parasternal long axis between which walls are measured."""
+
+    SEPTUM_OUTER = "septum, right ventricular side"
+    SEPTUM_INNER = "septum, left ventricular side"
+    POSTERIOR_INNER = "posterior wall, left ventricular side"
+    POSTERIOR_OUTER = "posterior wall, pericardial side"
+
+
 class ImageMode(_Coded):
     """Image modes (PS3.16 CID 12224)."""
 

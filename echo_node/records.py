@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View
+from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
 
 
 class StudyState(enum.Enum):
@@ -134,7 +134,19 @@ class Landmarks:
 
     SOPInstanceUID: str
     frame_number: int
-    points: tuple[tuple[str, float, float], ...]
+    points: tuple[tuple[WallPoint, float, float], ...]
+    probability: float  # of the least certain point, 0 to 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EjectionEstimate:
+    """What the ejection fraction head says of a clip, without any outline."""
+
+    SOPInstanceUID: str
+    ef: float  # percent
+    uncertainty: float  # one standard deviation, points
+    ed_frame: int  # frame number
+    es_frame: int  # frame number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import array_api_compat.numpy as numpy_namespace
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.codes import ImageMode, Structure, View
+from echo_node.codes import ImageMode, Structure, View, WallPoint
 from echo_node.phantom.acoustics import beams, compressed
 from echo_node.phantom.anatomy import TO_AORTA, Fields, fields
 from echo_node.phantom.heart import Patient, moment
@@ -43,7 +43,7 @@ class SimulatedClip:
     view: View
     mode: ImageMode
     masks: Masks  # bool [T,H,W] each; a structure that the plane does not cut is not there
-    landmarks: Mapping[str, tuple[float, float]]  # (row, column) on the ED frame
+    landmarks: Mapping[WallPoint, npt.NDArray[np.float64]]  # (row, column) of each point [T,2]; PLAX only
     ed_frame: int  # index
     es_frame: int  # index
     volumes_ml: npt.NDArray[np.float64]  # [T], of the solid
@@ -170,7 +170,7 @@ def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> Sim
         view=scene.view,
         mode=ImageMode.TWO_D,
         masks=_stacked(masks),
-        landmarks=_walls(scene, target, warp, ed),
+        landmarks=_walls(scene, target, warp),
         ed_frame=ed,
         es_frame=int(np.argmin(levels)),
         volumes_ml=levels,
@@ -233,23 +233,28 @@ def _stacked(masks: Sequence[Masks]) -> dict[Structure, npt.NDArray[np.bool_]]:
     return {structure: stack for structure, stack in stacks.items() if stack.any()}
 
 
-def _walls(scene: Scene, target: Raster, warp: Warp, ed: int) -> dict[str, tuple[float, float]]:
-    """Septum and posterior wall on a line across the long axis at frame ``ed``, in the long-axis view."""
+def _walls(scene: Scene, target: Raster, warp: Warp) -> dict[WallPoint, npt.NDArray[np.float64]]:
+    """Septum and posterior wall [T,2] on a line across the long axis, in the long-axis view."""
     if scene.view is not View.PLAX:
         return {}
-    now, sway = moment(scene.patient, float(scene.phases[ed])), scene.sways[ed]
-    level = np.array([0.0, 0.0, now.base + LEVEL_OF_WALLS * now.length])
-    lean = float(np.array([*now.lean, 0.0]) @ TO_AORTA)
-    places = {
-        "septum outer": now.radius + now.wall,
-        "septum inner": now.radius + lean,
-        "posterior wall inner": lean - now.radius,
-        "posterior wall outer": -(now.radius + now.wall),
-    }
-    return {
-        name: target.pixel(*scene.plane.project(warp.to_body(level + TO_AORTA * far + sway)))
-        for name, far in places.items()
-    }
+    rows = []
+    for phase, sway in zip(scene.phases, scene.sways, strict=True):
+        now = moment(scene.patient, float(phase))
+        level = np.array([0.0, 0.0, now.base + LEVEL_OF_WALLS * now.length])
+        lean = float(np.array([*now.lean, 0.0]) @ TO_AORTA)
+        places = {
+            WallPoint.SEPTUM_OUTER: now.radius + now.wall,
+            WallPoint.SEPTUM_INNER: now.radius + lean,
+            WallPoint.POSTERIOR_INNER: lean - now.radius,
+            WallPoint.POSTERIOR_OUTER: -(now.radius + now.wall),
+        }
+        rows.append(
+            {
+                point: target.pixel(*scene.plane.project(warp.to_body(level + TO_AORTA * far + sway)))
+                for point, far in places.items()
+            }
+        )
+    return {point: np.array([row[point] for row in rows]) for point in WallPoint}
 
 
 def _foreshortening(scene: Scene, target: Raster, warp: Warp, masks: Masks, ed: int) -> float | None:
@@ -303,5 +308,5 @@ def _on_screen(clip: SimulatedClip, screen: Screen, patient: Patient, rng: np.ra
         frames=frames,
         sector=moved(clip.sector),
         masks={structure: moved(mask) for structure, mask in clip.masks.items()},
-        landmarks={name: (row + top, col + left) for name, (row, col) in clip.landmarks.items()},
+        landmarks={point: places + np.array([top, left]) for point, places in clip.landmarks.items()},
     )

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from echo_node.codes import ImageMode, Structure, View
+from echo_node.codes import ImageMode, Structure, View, WallPoint
 from echo_node.measure.volumes import Disks, biplane_volume_ml, disks
 from echo_node.phantom import SimulatedClip, sample_patient, sample_screen, simulate_clip, simulate_still
 from echo_node.phantom.others import Kind, render
@@ -109,16 +109,16 @@ def test_masks_lie_in_the_sector_and_do_not_overlap(view: View) -> None:
 def test_walls_of_the_long_axis_lie_on_the_muscles_borders() -> None:
     for seed in range(3):
         clip = _clip(View.PLAX, seed, size=240)
-        muscle, cavity = clip.masks[MUSCLE][clip.ed_frame], clip.masks[LV][clip.ed_frame]
-        marks = {name: np.array(place) for name, place in clip.landmarks.items()}
-        between = (marks["septum outer"] + marks["septum inner"]) / 2
-        inside = (marks["septum inner"] + marks["posterior wall inner"]) / 2
-        below = (marks["posterior wall inner"] + marks["posterior wall outer"]) / 2
-        assert muscle[tuple(between.round().astype(int))]
-        assert cavity[tuple(inside.round().astype(int))]
-        assert muscle[tuple(below.round().astype(int))]
+        outer, inner, far_inner, far_outer = (clip.landmarks[point] for point in WallPoint)  # [T,2]
+        for t in range(len(clip.frames)):
+            between = (outer[t] + inner[t]) / 2
+            inside = (inner[t] + far_inner[t]) / 2
+            below = (far_inner[t] + far_outer[t]) / 2
+            assert clip.masks[MUSCLE][t][tuple(between.round().astype(int))]
+            assert clip.masks[LV][t][tuple(inside.round().astype(int))]
+            assert clip.masks[MUSCLE][t][tuple(below.round().astype(int))]
         assert clip.spacing_mm is not None
-        wall = np.linalg.norm(marks["septum outer"] - marks["septum inner"]) * clip.spacing_mm[0]
+        wall = np.linalg.norm((outer - inner)[clip.ed_frame]) * clip.spacing_mm[0]
         assert wall == pytest.approx(10.0, rel=0.35)
 
 
@@ -165,7 +165,7 @@ def test_a_screen_moves_the_truth_along() -> None:
     assert clip.sector.shape == (screen.rows, screen.cols)
     height = np.ptp(np.flatnonzero(clip.sector.any(axis=1))) / screen.rows
     assert 0.35 < height < 0.95
-    row, col = (round(v) for v in clip.landmarks["septum inner"])
+    row, col = clip.landmarks[WallPoint.SEPTUM_INNER][clip.ed_frame].round().astype(int)
     around = clip.masks[LV][clip.ed_frame, row - 4 : row + 5, col - 4 : col + 5]
     assert around.any()
     assert not around.all()
