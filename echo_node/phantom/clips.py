@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from echo_node.codes import ImageMode, Structure, View, WallPoint
 from echo_node.phantom.acoustics import beams, compressed
-from echo_node.phantom.anatomy import TO_AORTA, Fields, fields
+from echo_node.phantom.anatomy import Fields, fields
 from echo_node.phantom.heart import Patient, moment
-from echo_node.phantom.look import Look, sample_look
+from echo_node.phantom.look import Look, sample_look, through_oesophagus, with_contrast
 from echo_node.phantom.others import render
-from echo_node.phantom.planes import APICAL, Plane, sample_plane
+from echo_node.phantom.planes import APICAL, SUBCOSTAL, Plane, sample_plane
 from echo_node.phantom.scan import Raster, raster
 from echo_node.phantom.screen import Screen, compose
 from echo_node.phantom.tissue import heart_echo
+from echo_node.phantom.vessels import TO_AORTA
 from echo_node.phantom.warp import Warp, warp_of
 
 Masks = Mapping[Structure, npt.NDArray[np.bool_]]
@@ -29,7 +30,10 @@ FINE_POLAR_SHAPE = (384, 176)
 FINE_FROM = 256  # pixels
 LEVEL_OF_WALLS = 0.3  # of the LV's length above the annulus: where a PLAX is measured
 BEATS_SHOWN = (1.2, 2.2)
-FRAME_RATES = (25.0, 50.0)
+FRAME_RATES = (20.0, 90.0)
+_CONTRAST = 0.04  # share of apical clips
+_MIRRORED = 0.03  # share of clips whose probe was held the other way round
+_OFF_PLANE = 0.15  # share of OTHER that shows a heart, but in no plane with a name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +99,9 @@ def simulate_clip(
     Parameters
     ----------
     patient : Patient
-        Ignored for :attr:`View.OTHER`, whose pictures show no heart.
+        The heart.
     view : View
-        One of ``planes.VIEWS``, or OTHER.
+        One of ``planes.VIEWS``, or OTHER: mostly no heart, now and then one in a plane without a name.
     rng : numpy Generator
         The same state gives the same bytes.
     screen : Screen, optional
@@ -113,7 +117,7 @@ def simulate_clip(
     """
     size = size if screen is None else screen.sector_size
     times, phases = _timing(patient, rng, frames)
-    if view is View.OTHER:
+    if view is View.OTHER and rng.uniform() >= _OFF_PLANE:
         clip = _other(rng, times, size)
     else:
         look = _look(view, rng)
@@ -121,7 +125,21 @@ def simulate_clip(
         sways = np.float32(straying) * _sway(times, phases, rng)
         scene = Scene(patient, view, look, plane.behind(look.near_mm), times, phases, sways)
         clip = _heart(scene, rng=rng, size=size, xp=xp)
+        if rng.uniform() < straying * _MIRRORED:
+            clip = mirrored(clip)
     return clip if screen is None else _on_screen(clip, screen, patient, rng)
+
+
+def mirrored(clip: SimulatedClip) -> SimulatedClip:
+    """The same clip from a probe held the other way round, left for right, with its truth."""
+    last = clip.sector.shape[1] - 1
+    return replace(
+        clip,
+        frames=np.ascontiguousarray(clip.frames[:, :, ::-1]),
+        sector=np.ascontiguousarray(clip.sector[:, ::-1]),
+        masks={structure: np.ascontiguousarray(mask[..., ::-1]) for structure, mask in clip.masks.items()},
+        landmarks={point: places * [1, -1] + [0, last] for point, places in clip.landmarks.items()},
+    )
 
 
 def _timing(
@@ -187,10 +205,14 @@ def _persistence(scene: Scene, frame: int) -> float:
 
 
 def _look(view: View, rng: np.random.Generator) -> Look:
-    """A machine and a window; under the ribs the window is the liver."""
+    """A machine and a window; under the ribs the window is the liver, in the oesophagus there is none."""
     look = sample_look(rng)
-    if view is View.SUBCOSTAL_4C and rng.uniform() < 0.8:
-        look = replace(look, near_db=float(rng.uniform(-12, -2)), near_reach_mm=float(rng.uniform(22, 45)))
+    if view is View.TEE_SAX:
+        return through_oesophagus(look, rng)
+    if view in SUBCOSTAL and rng.uniform() < 0.8:
+        look = replace(look, near_db=float(rng.uniform(-12, -2)), near_reach_mm=float(rng.uniform(22, 55)))
+    if view in APICAL and rng.uniform() < _CONTRAST:
+        look = with_contrast(look, rng)
     return look
 
 
@@ -218,13 +240,14 @@ def _masks(xp: Any, target: Raster, solids: Fields) -> dict[Structure, npt.NDArr
         return np.asarray(np.asarray(_on_host(target.picture(xp, field) < 0)) & target.sector, np.bool_)
 
     cavity = inside(solids.endocardium)
+    muscle = inside(solids.epicardium) & ~cavity
     return {
         Structure.LV_CAVITY: cavity,
-        Structure.LV_MYOCARDIUM: inside(solids.epicardium) & ~cavity,
+        Structure.LV_MYOCARDIUM: muscle,
         Structure.LA: inside(solids.la),
         Structure.RV: inside(solids.rv),
         Structure.RA: inside(solids.ra),
-        Structure.AORTIC_ROOT: inside(solids.aorta),
+        Structure.AORTIC_ROOT: inside(solids.aorta) & ~cavity & ~muscle,
     }
 
 

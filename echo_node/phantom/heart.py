@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 # A bullet: half an ellipsoid on a short barrel. The barrel is this share of the length.
 BARREL = 0.2
@@ -14,6 +17,10 @@ TWIST_DEG = 8.0  # of the apex against the base at end systole
 _ISOVOLUMIC = 0.05  # of the beat, before ejection
 _MOST_LEAN = 0.2  # of the wall
 _LEAN_SEED = 43
+OFF_SEPTUM = np.array([0.76, -0.65])  # from the septum to the middle of the free wall, in x and y
+_AKINETIC_WALL = 0.85  # of its thickness at end diastole, that a wall keeps at least where nothing contracts
+_THINNEST_MM = 3.0
+_FARTHEST = 0.35  # of the radius: farther off, two planes through the axis would miss the cavity's width
 _SHORTENING = 0.39  # of the length, per relative loss of mean diameter
 
 
@@ -23,7 +30,10 @@ class Patient:
 
     ef: float  # percent
     edv_ml: float
-    wall_mm: float  # LV wall at end diastole
+    wall_mm: float  # LV wall at end diastole, on average
+    asymmetry: float  # by which the septum is thicker than the average, as a share
+    akinesia: float  # how little one wall moves, 0 to 1; the others then move more
+    akinetic_deg: float  # where around the axis that wall is, from lateral
     heart_rate: float  # per minute
     slimness: float  # LV length over width at end diastole
     rv_scale: float
@@ -43,30 +53,69 @@ class Patient:
         return 60_000 / self.heart_rate
 
 
-def sample_patient(rng: np.random.Generator, **fixed: float) -> Patient:
+class Condition(enum.Enum):
+    """What a heart is like; the value is how often it is drawn, against the others."""
+
+    NORMAL = 6.0, "volumes, walls and EF as in health"
+    DILATED = 3.0, "large, weak, thin-walled"
+    CONCENTRIC = 2.5, "walls thick all round"
+    SEPTAL = 1.5, "septum thicker than the rest"
+    REGIONAL = 2.0, "one wall hardly moves"
+    SMALL = 1.0, "small and vigorous"
+    ANY = 4.0, "each number by itself"
+
+    @property
+    def weight(self) -> float:
+        """How often it is drawn, against the others."""
+        return self.value[0]
+
+
+# Of each condition: EDV in ml, EF in percent, wall in mm, asymmetry and akinesia as shares (from, to).
+# Normal ranges: Lang RM et al., J Am Soc Echocardiogr 2015;28:1.
+_RANGES: Mapping[Condition, tuple[tuple[float, float], ...]] = {
+    Condition.NORMAL: ((62, 150), (52, 74), (6, 11), (0, 0.1), (0, 0)),
+    Condition.DILATED: ((150, 300), (10, 45), (6, 12), (0, 0.1), (0, 0.4)),
+    Condition.CONCENTRIC: ((55, 150), (40, 75), (12, 22), (0, 0.15), (0, 0)),
+    Condition.SEPTAL: ((50, 130), (50, 75), (10, 17), (0.25, 0.45), (0, 0)),
+    Condition.REGIONAL: ((80, 220), (25, 55), (7, 12), (0, 0.15), (0.5, 1)),
+    Condition.SMALL: ((46, 75), (55, 75), (6, 12), (0, 0.1), (0, 0)),
+    Condition.ANY: ((46, 260), (10, 75), (6, 20), (0, 0.3), (0, 0.5)),
+}
+
+
+def sample_patient(rng: np.random.Generator, condition: Condition | None = None, **fixed: float) -> Patient:
     """A patient from healthy to ill.
 
-    Volume and EF go together as they do in patients: large ventricles are more often weak. EF spans 15
-    to 75 %, EDV 60 to 250 ml, the wall 6 to 20 mm, the heart rate 45 to 120 a minute.
+    Volume, EF and wall go together as they do in patients: each condition has ranges of its own. In all,
+    EF spans 10 to 75 %, EDV 46 to 300 ml, the wall 6 to 22 mm (the septum more), the heart rate 45 to 140.
 
     Parameters
     ----------
     rng : numpy Generator
         The same state gives the same patient.
+    condition : Condition, optional
+        Drawn by weight where it is left out.
     **fixed
         Fields of :class:`Patient` that are given, not drawn.
     """
-    edv = float(np.clip(rng.lognormal(np.log(120), 0.33), 60, 250))
+    if condition is None:
+        weights = np.array([c.weight for c in Condition])
+        condition = list(Condition)[rng.choice(len(Condition), p=weights / weights.sum())]
+    edv, ef, wall, asymmetry, akinesia = (float(rng.uniform(*span)) for span in _RANGES[condition])
+    atria = 1.4 if condition in (Condition.DILATED, Condition.CONCENTRIC) else 1.0
     drawn: dict[str, Any] = {
         "edv_ml": edv,
-        "ef": float(np.clip(rng.normal(55 - 0.10 * (edv - 120), 14), 15, 75)),
-        "wall_mm": float(np.clip(rng.gamma(9, 1.15), 6, 20)),
-        "heart_rate": float(rng.uniform(45, 120)),
-        "slimness": float(rng.uniform(1.4, 2.0)),
-        "rv_scale": float(rng.uniform(0.95, 1.5)),
-        "la_ml": float(rng.uniform(26, 110)),
-        "ra_ml": float(rng.uniform(26, 110)),
-        "aortic_root_mm": float(rng.uniform(26, 38)),
+        "ef": ef,
+        "wall_mm": wall,
+        "asymmetry": asymmetry,
+        "akinesia": akinesia,
+        "akinetic_deg": float(rng.uniform(0, 360)),
+        "heart_rate": float(np.clip(rng.gamma(22, 3.4), 45, 140)),
+        "slimness": float(rng.uniform(1.3, 2.0)),
+        "rv_scale": float(rng.uniform(0.9, 1.6)),
+        "la_ml": float(rng.uniform(22, 90) * atria),
+        "ra_ml": float(rng.uniform(22, 90) * atria),
+        "aortic_root_mm": float(rng.uniform(25, 40)),
         "speckle": int(rng.integers(1 << 20)),
     }
     return Patient(**(drawn | fixed))
@@ -142,6 +191,7 @@ def moment(patient: Patient, phase: float) -> Moment:
     length = length_ed * (1 - shortening * (1 - fill))
     volume = patient.esv_ml + (patient.edv_ml - patient.esv_ml) * fill
     radius = float(np.sqrt(volume / bullet_volume_ml(1.0, length)))
+    wall = _wall(patient, radius, length, cavity_ml=volume, radius_ed=radius_ed, length_ed=length_ed)
     end = systole_share(patient.heart_rate)
     late = (phase % 1.0 - end) / (1 - end)
     return Moment(
@@ -151,24 +201,37 @@ def moment(patient: Patient, phase: float) -> Moment:
         length=length,
         base=length_ed - length,
         radius=radius,
-        wall=_wall(patient, radius, length, cavity_ml=volume, radius_ed=radius_ed, length_ed=length_ed),
+        wall=wall,
         twist=float(np.deg2rad(TWIST_DEG) * (1 - fill)),
         filling=fill,
         in_systole=phase % 1.0 < end,
         opening=float(np.clip(np.interp(late, [0.08, 0.2, 0.5, 0.7, 0.85, 1.0], [0, 1, 0.5, 0.5, 0.9, 0]), 0, 1)),
-        lean=_lean(patient, fill),
+        lean=_lean(patient, fill, wall, radius),
     )
 
 
-def _lean(patient: Patient, fill: float) -> tuple[float, float]:
-    """One side of the wall is thicker than the other, and not as much so in systole: volumes stay."""
+def _lean(patient: Patient, fill: float, wall: float, radius: float) -> tuple[float, float]:
+    """The cavity lies off the wall's middle, at rest and more or less so in systole: volumes stay.
+
+    A septum is thick where the cavity lies away from it; a wall stands still where the cavity moves
+    towards it as it shrinks.
+    """
     rng = np.random.default_rng([_LEAN_SEED, patient.speckle])
-    angles, shares = rng.uniform(0, 2 * np.pi, 2), rng.uniform(0, _MOST_LEAN, 2)
-    x, y = (
-        patient.wall_mm * float(shares[0] * turn(angles[0]) + (1 - fill) * shares[1] * turn(angles[1]))
-        for turn in (np.cos, np.sin)
+    most = _MOST_LEAN * max(0.0, 1 - 2 * patient.asymmetry)  # a thick septum outweighs what else varies
+    angles, shares = rng.uniform(0, 2 * np.pi, 2), rng.uniform(0, most, 2)
+    still = np.deg2rad(patient.akinetic_deg)
+    drift = patient.akinesia * max(0.0, wall - _AKINETIC_WALL * patient.wall_mm) * (1 - fill)
+    off = patient.wall_mm * (
+        shares[0] * _unit(angles[0]) + (1 - fill) * shares[1] * _unit(angles[1]) + patient.asymmetry * OFF_SEPTUM
     )
-    return x, y
+    off = off + drift * _unit(still)
+    limit = max(0.0, min(wall - _THINNEST_MM, _FARTHEST * radius))
+    off = off * min(1.0, limit / (float(np.hypot(*off)) + 1e-9))
+    return float(off[0]), float(off[1])
+
+
+def _unit(angle: float) -> npt.NDArray[np.float64]:
+    return np.array([np.cos(angle), np.sin(angle)])
 
 
 def _wall(

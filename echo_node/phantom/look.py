@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Look:
     pericardium_db: float
     specular: float  # of borders that lie across the beam, against speckle
     leaflet: float  # of valves
+    annulus: float  # of the ring that the mitral leaflets hang on
+    tissue_db: float  # 0; less where contrast agent makes the blood shine and tissue is suppressed
     fibre: float  # loss of myocardium's echo where the beam runs along the wall, 0 to 1
     # beam
     wavelength_mm: float
@@ -77,7 +79,9 @@ def sample_look(rng: np.random.Generator) -> Look:
         rough_mm=float(u(0.2, 1.6)),
         pericardium_db=float(u(-2, 12)),
         specular=float(u(0.3, 2.4)),
-        leaflet=float(u(0.3, 1.7)),
+        leaflet=float(u(0.08, 1.5)),
+        annulus=float(u(0.0, 1.0)),
+        tissue_db=0.0,
         fibre=float(u(0.2, 0.85)),
         wavelength_mm=float(u(0.4, 0.75)),
         apodisation=float(u(0.9, 1.9)),
@@ -99,6 +103,23 @@ def sample_look(rng: np.random.Generator) -> Look:
         beam_db=tuple(float(v) for v in rng.normal(0, 3, 6) - u(0, 22) * np.array([1, 0.25, 0, 0, 0.25, 1])),
         smoothing=float(u(0.0, 1.3)),
         persistence_ms=float(u(0, 30)),
+    )
+
+
+def with_contrast(look: Look, rng: np.random.Generator) -> Look:
+    """The same machine with a contrast agent in the blood, and tissue suppressed."""
+    return replace(look, blood_db=float(rng.uniform(-3, 4)), tissue_db=float(rng.uniform(-24, -12)), haze_db=-30.0)
+
+
+def through_oesophagus(look: Look, rng: np.random.Generator) -> Look:
+    """The same machine with a transoesophageal probe: 5 to 7 MHz, no ribs, no fat, little haze."""
+    return replace(
+        look,
+        wavelength_mm=float(rng.uniform(0.22, 0.32)),
+        pulse_mm=float(rng.uniform(0.3, 0.6)),
+        near_reach_mm=float(rng.uniform(2, 5)),
+        haze_db=float(rng.uniform(-30, -12)),
+        shadows=(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Doppler stills: what carts send beside their clips, and nothing here may measure."""
+"""Doppler and M-mode stills: what carts send beside their clips, and nothing here may measure."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ import numpy.typing as npt
 
 from echo_node.codes import ImageMode, Structure, View
 from echo_node.phantom.clips import SimulatedClip, simulate_clip
-from echo_node.phantom.heart import Patient
-from echo_node.phantom.others import spectrum
+from echo_node.phantom.heart import Patient, moment
+from echo_node.phantom.others import Field, spectrum
 from echo_node.phantom.screen import Screen
 
-MODES = (ImageMode.COLOUR_FLOW, ImageMode.PW_DOPPLER, ImageMode.CW_DOPPLER)
+MODES = (
+    ImageMode.COLOUR_FLOW,
+    ImageMode.PW_DOPPLER,
+    ImageMode.CW_DOPPLER,
+    ImageMode.TISSUE_DOPPLER,
+    ImageMode.M_MODE,
+)
 
 _CHAMBERS = (Structure.LV_CAVITY, Structure.LA, Structure.RV, Structure.RA)
-_STRIP_FROM = 0.55  # of the height: a spectrum below a small picture
+_STRIP_FROM = 0.55  # of the height: a strip below a small picture
+_SWEEP_BEATS = 3.0  # over a strip
+_MOMENTS = 48  # per beat, of an M-mode
+_FASTEST = 0.9  # of half the strip's height: the annulus at its fastest
 
 
 def simulate_still(patient: Patient, mode: ImageMode, *, rng: np.random.Generator, screen: Screen) -> SimulatedClip:
-    """A colour flow or spectral Doppler still on a screen, frames u8 [1,H,W,3]; its view is OTHER.
+    """A Doppler or M-mode still on a screen, frames u8 [1,H,W,3]; its view is OTHER.
 
-    ``sector`` is where the echoes are: the sector for colour flow, the strip for a spectrum.
+    ``sector`` is where the echoes are: the sector for colour flow, the strip for what runs over time.
 
     Parameters
     ----------
     patient : Patient
-        Whose apical four-chamber view it starts from.
+        Whose apical four-chamber view it starts from, or the long axis for an M-mode.
     mode : ImageMode
         One of :data:`MODES`.
     rng : numpy Generator
@@ -37,9 +46,12 @@ def simulate_still(patient: Patient, mode: ImageMode, *, rng: np.random.Generato
         The vendor's layout.
     """
     assert mode in MODES, f"no still of {mode.name}"
-    flat = simulate_clip(patient, View.A4C, rng=rng, screen=screen, frames=1)
-    draw = _with_colour if mode is ImageMode.COLOUR_FLOW else _with_spectrum
-    frame, sector = draw(flat, rng)
+    view = View.PLAX if mode is ImageMode.M_MODE else View.A4C
+    flat = simulate_clip(patient, view, rng=rng, screen=screen, frames=1)
+    if mode is ImageMode.COLOUR_FLOW:
+        frame, sector = _with_colour(flat, rng)
+    else:
+        frame, sector = _with_strip(flat, _STRIPS[mode](patient, rng))
     return replace(
         flat,
         frames=frame[None],
@@ -85,10 +97,8 @@ def _velocity_colour(velocity: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]
     return np.asarray(rgb, np.uint8)
 
 
-def _with_spectrum(
-    flat: SimulatedClip, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """A strip of velocities over time under a small picture."""
+def _with_strip(flat: SimulatedClip, strip: Field) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """A strip over time, 0 to 1, under a small picture."""
     whole = flat.frames[0]
     rows, cols = whole.shape[:2]
     frame = np.zeros_like(whole)
@@ -96,11 +106,47 @@ def _with_spectrum(
     frame[: rows // 2, cols // 4 : cols // 4 + cols // 2] = small
     top, bottom = int(_STRIP_FROM * rows), int(0.95 * rows)
     left, right = int(0.06 * cols), int(0.92 * cols)
-    strip = np.clip(spectrum(rng, bottom - top, right - left), 0, 1) * 255
-    frame[top:bottom, left:right] = strip[..., None].astype(np.uint8)
+    shown = cv2.resize(strip, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    frame[top:bottom, left:right] = (np.clip(shown, 0, 1) * 255)[..., None].astype(np.uint8)
     for tick in range(1, 8):
         row = top + (bottom - top) * tick // 8
         frame[row, right : right + 8] = 220
     sector = np.zeros((rows, cols), np.bool_)
     sector[top:bottom, left:right] = True
     return frame, sector
+
+
+def _of_blood(patient: Patient, rng: np.random.Generator) -> Field:
+    """Velocities of blood: a beat's jets."""
+    del patient
+    return spectrum(rng, _STRIP_SIZE[0], _STRIP_SIZE[1])
+
+
+def _of_annulus(patient: Patient, rng: np.random.Generator) -> Field:
+    """Velocities of the mitral annulus: down in systole, back in early and in late diastole."""
+    rows, cols = _STRIP_SIZE
+    phases = rng.uniform() + np.arange(cols) / cols * _SWEEP_BEATS
+    base = np.array([moment(patient, float(phase)).base for phase in phases])
+    velocity = np.gradient(base)
+    row = rows / 2 - velocity / (np.abs(velocity).max() + 1e-9) * _FASTEST * rows / 2
+    off = (np.arange(rows)[:, None] - row[None]) / (rng.uniform(0.03, 0.07) * rows)
+    grain = 0.75 + 0.25 * rng.standard_normal((rows, cols))
+    return np.asarray(np.exp(-(off**2)) * grain, np.float32)
+
+
+def _of_beam(patient: Patient, rng: np.random.Generator) -> Field:
+    """One beam of the long axis over time."""
+    clip = simulate_clip(patient, View.PLAX, rng=rng, frames=_MOMENTS, size=_STRIP_SIZE[0])
+    rows = np.flatnonzero(clip.sector.any(axis=1))
+    beam = clip.frames[:, rows[0] : rows[-1] + 1, clip.sector.shape[1] // 2]  # [T,rows]
+    beats = np.tile(beam.T, int(_SWEEP_BEATS))
+    return np.asarray(beats / 255.0, np.float32)
+
+
+_STRIP_SIZE = (192, 512)
+_STRIPS = {
+    ImageMode.PW_DOPPLER: _of_blood,
+    ImageMode.CW_DOPPLER: _of_blood,
+    ImageMode.TISSUE_DOPPLER: _of_annulus,
+    ImageMode.M_MODE: _of_beam,
+}

@@ -20,8 +20,12 @@ _BORDERS = {
     "la": (1.1, 0.9),
     "ra": (1.1, 0.9),
     "aorta": (1.1, 1.2),
+    "arch": (1.1, 1.0),
+    "trunk": (1.0, 0.9),
+    "cava": (0.9, 0.8),
 }
-_WALL_MM = {"rv": 4.5, "la": 3.0, "ra": 3.0, "aorta": 2.5}
+_WALL_MM = {"rv": 4.5, "la": 3.0, "ra": 3.0, "aorta": 2.5, "arch": 2.2, "trunk": 2.0, "cava": 1.6}
+_CHORD_MM, _CHORD = 0.7, 0.45
 
 
 def heart_echo(
@@ -30,12 +34,16 @@ def heart_echo(
     """The scatterers [2,A,L] of the heart at one moment; ``points`` [3,A,L] are its own mm."""
     incidence = {name: _square(xp, grid, getattr(solids, name)) for name in _BORDERS}
     is_muscle = (solids.papillary < 0) & (solids.endocardium < 0)
-    blood = (solids.endocardium + grid.rough < 0) | (solids.rv + grid.rough < 0)
-    blood = blood | (solids.la < 0) | (solids.ra < 0) | (solids.aorta < 0) | (solids.vessel < 0)
-    level = xp.where(blood, 10 ** (look.blood_db / 20), _bulk(xp, grid, solids, look, incidence))
-    level = xp.where(is_muscle, 0.8, level) + _borders(xp, points, solids, now, look, incidence)
+    blood = solids.blood(xp, grid.rough)
+    tissue = 10 ** (look.tissue_db / 20)
+    level = xp.where(blood, 10 ** (look.blood_db / 20), tissue * _bulk(xp, grid, solids, look, incidence))
+    borders = xp.where(
+        blood & (_within(xp, solids) < -1.5), 0.0, _borders(xp, points, solids, now, look, incidence)
+    )
+    level = xp.where(is_muscle, 0.8 * tissue, level) + tissue * borders
     leaflets = _near(xp, solids.leaflets, _LEAFLET_MM) * (0.35 + 0.65 * _square(xp, grid, solids.leaflets))
-    amplitude = grid.texture * (level + look.leaflet * leaflets)
+    leaflets = leaflets + _CHORD * _near(xp, solids.chords, _CHORD_MM)
+    amplitude = grid.texture * (level + tissue * look.leaflet * leaflets)
     body = _material(xp, points, solids, now, flow=xp.where(blood, frame * _BLOOD_STEP_MM, 0.0))
     return amplitude * hashed(xp, grid.table, body, salt=salt)
 
@@ -48,6 +56,12 @@ def _square(xp: Any, grid: Beams, field: Array) -> Array:
     step = float(grid.depth[1, 0] - grid.depth[0, 0])
     inner = xp.clip(xp.abs(field[2:, :] - field[:-2, :]) / (2 * step), 0.0, 1.0)
     return xp.concat([inner[:1, :], inner, inner[-1:, :]], axis=0)
+
+
+def _within(xp: Any, solids: Fields) -> Array:
+    """How deep in blood a point lies [A,L], negative: vessels that join have no border between them."""
+    right = xp.minimum(xp.minimum(solids.ra, solids.cava), xp.minimum(solids.rv, solids.trunk))
+    return xp.minimum(right, xp.minimum(solids.aorta, solids.arch))
 
 
 def _near(xp: Any, field: Array, width: float) -> Array:
@@ -87,7 +101,7 @@ def _borders(xp: Any, points: Array, solids: Fields, now: Moment, look: Look, in
     free_wall = (solids.rv > 6) & (points[2, ...] > now.base - 12)
     sac = 10 ** (look.pericardium_db / 20) * _near(xp, solids.epicardium - 1.5, _SAC_MM)
     total = total + xp.where(free_wall, sac * (0.1 + 0.6 * incidence["epicardium"] ** 2), 0.0)
-    return total + 0.6 * look.leaflet * _near(xp, solids.annulus, _ANNULUS_MM)
+    return total + look.annulus * _near(xp, solids.annulus, _ANNULUS_MM)
 
 
 def _material(xp: Any, points: Array, solids: Fields, now: Moment, *, flow: Array) -> Array:

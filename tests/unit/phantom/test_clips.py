@@ -10,6 +10,7 @@ import pytest
 from echo_node.codes import ImageMode, Structure, View, WallPoint
 from echo_node.measure.volumes import Disks, biplane_volume_ml, disks
 from echo_node.phantom import SimulatedClip, sample_patient, sample_screen, simulate_clip, simulate_still
+from echo_node.phantom.clips import mirrored
 from echo_node.phantom.others import Kind, render
 from echo_node.phantom.planes import APICAL, VIEWS
 
@@ -18,7 +19,9 @@ LV, MUSCLE = Structure.LV_CAVITY, Structure.LV_MYOCARDIUM
 
 def _clip(view: View, seed: int = 0, frames: int | None = 2, **kwargs: Any) -> SimulatedClip:
     rng = np.random.default_rng(seed)
-    patient = sample_patient(rng, edv_ml=120.0, ef=60.0, wall_mm=10.0, la_ml=50.0, ra_ml=50.0)
+    patient = sample_patient(
+        rng, edv_ml=120.0, ef=60.0, wall_mm=10.0, asymmetry=0.0, akinesia=0.0, la_ml=50.0, ra_ml=50.0
+    )
     return simulate_clip(patient, view, rng=rng, frames=frames, **kwargs)
 
 
@@ -48,10 +51,12 @@ def test_ejection_fraction_of_a_perfect_pair_is_the_solids() -> None:
             clip = simulate_clip(patient, view, rng=rng, frames=24, size=200, straying=0.0)
             pair.append([_disks(clip, k) for k in (clip.ed_frame, clip.es_frame)])
         edv, esv = (biplane_volume_ml(pair[0][k], pair[1][k]) for k in (0, 1))
-        errors.append(100 * (edv - esv) / edv - patient.ef)
+        error = abs(100 * (edv - esv) / edv - patient.ef)
+        errors.append(error)
+        # A nearly empty cavity is some 15 mm wide: planes a millimetre off its axis lose a share of it.
+        assert error < (3.5 if patient.esv_ml > 35 else 9)
         assert edv == pytest.approx(patient.edv_ml, rel=0.12)
-    assert np.abs(errors).mean() < 2
-    assert np.max(np.abs(errors)) < 3.5
+    assert np.mean(errors) < 2
 
 
 def test_four_chamber_has_its_chambers_where_a_reader_expects_them() -> None:
@@ -74,9 +79,9 @@ def test_two_chamber_has_no_right_heart() -> None:
 
 def test_long_axis_runs_from_apex_left_to_aorta_right() -> None:
     for view in (View.PLAX, View.A3C):
-        clip = _clip(view, 2)
+        clip = _clip(view, 2, straying=0.0)
         assert _centre(clip, Structure.AORTIC_ROOT)[1] > _centre(clip, LV)[1]
-    plax = _clip(View.PLAX, 2)
+    plax = _clip(View.PLAX, 2, straying=0.0)
     assert _centre(plax, Structure.LA)[1] > _centre(plax, LV)[1]
     assert _centre(plax, Structure.LA)[0] > _centre(plax, Structure.AORTIC_ROOT)[0]
 
@@ -120,6 +125,60 @@ def test_walls_of_the_long_axis_lie_on_the_muscles_borders() -> None:
         assert clip.spacing_mm is not None
         wall = np.linalg.norm((outer - inner)[clip.ed_frame]) * clip.spacing_mm[0]
         assert wall == pytest.approx(10.0, rel=0.35)
+
+
+_SHOWN = {  # what must fill at least 1 % of the picture, and what less than that
+    View.RV_INFLOW: ({Structure.RV, Structure.RA}, {LV, Structure.AORTIC_ROOT}),
+    View.RV_OUTFLOW: ({Structure.RV, Structure.AORTIC_ROOT}, {LV}),
+    View.PSAX_AV: ({Structure.AORTIC_ROOT, Structure.LA, Structure.RV}, {MUSCLE}),
+    View.PSAX_MV: ({LV, MUSCLE}, {Structure.RA}),
+    View.PSAX_APEX: ({LV, MUSCLE}, {Structure.LA, Structure.RA, Structure.AORTIC_ROOT}),
+    View.A4C_RV: ({LV, Structure.RV, Structure.RA}, set()),
+    View.A5C: ({LV, MUSCLE, Structure.AORTIC_ROOT}, set()),
+    View.SUBCOSTAL_SAX: ({LV, MUSCLE, Structure.RV}, {Structure.LA}),
+    View.IVC: ({Structure.RA}, {LV}),
+    View.SUPRASTERNAL: (set(), {LV, MUSCLE, Structure.RV, Structure.RA}),
+    View.TEE_SAX: ({Structure.AORTIC_ROOT, Structure.LA, Structure.RV}, {MUSCLE}),
+}
+
+
+@pytest.mark.parametrize("view", _SHOWN)
+def test_planes_cut_what_they_are_named_for(view: View) -> None:
+    shown, absent = _SHOWN[view]
+    for seed in range(3):
+        clip = _clip(view, seed, straying=0.0)
+        shares = {structure: _share(clip, structure) for structure in Structure}
+        assert all(shares[structure] > 0.01 for structure in shown), shares
+        assert all(shares[structure] < 0.01 for structure in absent), shares
+
+
+def test_levels_of_the_short_axis_go_down_to_the_apex() -> None:
+    order = (View.PSAX_MV, View.PSAX_CHORDAE, View.PSAX_PM, View.PSAX_APEX)
+    for seed in range(3):
+        clips = [_clip(view, seed, straying=0.0) for view in order]
+        areas = [np.sum(c.masks[LV][c.ed_frame]) * (c.spacing_mm or (0, 0))[0] ** 2 for c in clips]
+        assert areas[2] < 1.15 * areas[0]
+        assert areas[3] < 0.6 * areas[1]
+
+
+def test_the_focused_view_brings_the_right_ventricle_to_the_middle() -> None:
+    for seed in range(3):
+        usual, focused = _clip(View.A4C, seed, straying=0.0), _clip(View.A4C_RV, seed, straying=0.0)
+        off = [abs(_centre(c, Structure.RV)[1] / c.sector.shape[1] - 0.5) for c in (usual, focused)]
+        assert off[1] < off[0]
+
+
+def test_a_probe_held_the_other_way_round_takes_the_truth_along() -> None:
+    clip = _clip(View.PLAX, 1, straying=0.0)
+    turned = mirrored(clip)
+    assert (turned.frames == clip.frames[:, :, ::-1]).all()
+    assert (turned.masks[LV] == clip.masks[LV][..., ::-1]).all()
+    for point in WallPoint:
+        row, col = turned.landmarks[point][0]
+        assert (row, clip.sector.shape[1] - 1 - col) == pytest.approx(tuple(clip.landmarks[point][0]))
+    again = mirrored(turned)
+    assert (again.frames == clip.frames).all()
+    assert again.landmarks[WallPoint.SEPTUM_INNER] == pytest.approx(clip.landmarks[WallPoint.SEPTUM_INNER])
 
 
 def test_frames_hold_both_ends_of_the_beat() -> None:
@@ -180,4 +239,9 @@ def test_doppler_stills_are_no_view() -> None:
     spectrum = simulate_still(patient, ImageMode.PW_DOPPLER, rng=rng, screen=screen)
     assert (colour.view, spectrum.view) == (View.OTHER, View.OTHER)
     assert spectrum.mode is ImageMode.PW_DOPPLER
+    for mode in (ImageMode.TISSUE_DOPPLER, ImageMode.M_MODE):
+        strip = simulate_still(patient, mode, rng=rng, screen=screen)
+        over_time = strip.frames[0][strip.sector].reshape(-1, np.flatnonzero(strip.sector.any(axis=0)).size, 3)
+        assert over_time.std(axis=1).mean() > 2, "it changes over the beat"
+        assert (strip.mode, strip.view) == (mode, View.OTHER)
     assert spectrum.spacing_mm is None

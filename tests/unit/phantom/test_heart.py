@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from echo_node.phantom.anatomy import fields
-from echo_node.phantom.heart import Patient, filling, moment, sample_patient, systole_share
+from echo_node.phantom.heart import OFF_SEPTUM, Condition, Patient, filling, moment, sample_patient, systole_share
 from echo_node.phantom.warp import warp_of
 
 Host = npt.NDArray[np.float32]
@@ -66,10 +66,27 @@ def test_beat_runs_from_full_to_empty_and_back() -> None:
 def test_patients_stay_in_range_and_what_is_fixed_stays_fixed() -> None:
     rng = np.random.default_rng(1)
     patients = [sample_patient(rng) for _ in range(300)]
-    assert all(15 <= p.ef <= 75 and 60 <= p.edv_ml <= 250 for p in patients)
-    assert all(6 <= p.wall_mm <= 20 and 45 <= p.heart_rate <= 120 for p in patients)
+    assert all(10 <= p.ef <= 75 and 46 <= p.edv_ml <= 300 for p in patients)
+    assert all(6 <= p.wall_mm <= 22 and 45 <= p.heart_rate <= 140 for p in patients)
     assert np.ptp([p.ef for p in patients]) > 45
     assert sample_patient(rng, ef=33.0).ef == 33.0
+
+
+def test_conditions_are_what_they_are_called() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        septal = moment(sample_patient(rng, Condition.SEPTAL), 0.0)
+        off = np.array(septal.lean)
+        assert septal.wall - off @ OFF_SEPTUM > 0
+        thick, thin = septal.wall + off @ OFF_SEPTUM, septal.wall - off @ OFF_SEPTUM
+        assert thick > 1.2 * thin, "the septum is thicker than the wall across from it"
+        still = sample_patient(rng, Condition.REGIONAL, akinesia=1.0, asymmetry=0.0)
+        away = np.array([np.cos(np.deg2rad(still.akinetic_deg)), np.sin(np.deg2rad(still.akinetic_deg))])
+        ed, es = moment(still, 0.0), moment(still, systole_share(still.heart_rate))
+        moves = [now.radius + side * float(np.array(now.lean) @ away) for side in (1, -1) for now in (ed, es)]
+        assert moves[0] - moves[1] < moves[2] - moves[3], "the still wall moves in less than the other"
+    assert sample_patient(rng, Condition.DILATED).edv_ml >= 150
+    assert sample_patient(rng, Condition.CONCENTRIC).wall_mm >= 12
 
 
 def test_warp_has_an_exact_inverse() -> None:
