@@ -37,6 +37,7 @@ class Patient:
     heart_rate: float  # per minute
     slimness: float  # LV length over width at end diastole
     rv_scale: float
+    tenting_mm: float  # how far into the ventricle the shut mitral leaflets meet; less than 0 billows
     la_ml: float  # smallest, at end diastole
     ra_ml: float
     aortic_root_mm: float
@@ -112,7 +113,8 @@ def sample_patient(rng: np.random.Generator, condition: Condition | None = None,
         "akinetic_deg": float(rng.uniform(0, 360)),
         "heart_rate": float(np.clip(rng.gamma(22, 3.4), 45, 140)),
         "slimness": float(rng.uniform(1.3, 2.0)),
-        "rv_scale": float(rng.uniform(0.9, 1.6)),
+        "rv_scale": float(rng.uniform(0.9, 1.75)),
+        "tenting_mm": float(rng.uniform(-3, 7)),
         "la_ml": float(rng.uniform(22, 90) * atria),
         "ra_ml": float(rng.uniform(22, 90) * atria),
         "aortic_root_mm": float(rng.uniform(25, 40)),

@@ -16,7 +16,8 @@ class Look:
 
     half_angle: float  # radians
     near_mm: float  # from the sector's tip to the probe's face: 2 phased, up to 14 with a curved face
-    # tissue, in dB against myocardium
+    # tissue, in dB against a septum that the beam meets well
+    muscle_db: float  # myocardium: often little brighter than the haze in the cavity
     blood_db: float
     surroundings_db: float
     rim_db: float  # pericardium and what lies on it, fading outwards
@@ -59,16 +60,19 @@ class Look:
 def sample_look(rng: np.random.Generator) -> Look:
     """A machine and a window, from excellent to poor.
 
-    Blood lies 20 to 32 dB under myocardium; dynamic ranges are 45 to 70 dB; the wavelength is that of 2
-    to 4 MHz. Gain is drawn by the grey level at which myocardium shows.
+    Blood lies 20 to 30 dB under myocardium in a good window; reverberation and side lobes fill it up to 8 dB
+    under it in a poor one. Dynamic ranges are 45 to 70 dB; the wavelength is that of 2 to 4 MHz. Gain is drawn
+    by the grey level at which tissue shows.
     """
     u = rng.uniform
     span = float(u(45, 70))
+    muscle = -12 * float(u()) ** 1.5
     white = _SPECKLE_DB + (1 - float(u(0.46, 0.95))) * span
     return Look(
-        half_angle=float(np.deg2rad(u(34, 50))),
-        near_mm=float(u(1.5, 4) if u() < 0.55 else u(4, 14)),
-        blood_db=-float(u(20, 32)),
+        half_angle=float(np.deg2rad(u(30, 50))),
+        near_mm=float(u(1.5, 4) if u() < 0.5 else u(4, 22)),
+        muscle_db=muscle,
+        blood_db=muscle - 8 - 22 * float(u()) ** 0.7,
         surroundings_db=-8 - 32 * float(u()) ** 0.6,
         rim_db=float(u(-20, 3)),
         rim_mm=float(u(3, 18)),
@@ -79,8 +83,8 @@ def sample_look(rng: np.random.Generator) -> Look:
         rough_mm=float(u(0.2, 1.6)),
         pericardium_db=float(u(-2, 12)),
         specular=float(u(0.3, 2.4)),
-        leaflet=float(u(0.08, 1.5)),
-        annulus=float(u(0.0, 1.0)),
+        leaflet=float(u(0.05, 1.6)),
+        annulus=float(u(0.0, 0.9)),
         tissue_db=0.0,
         fibre=float(u(0.2, 0.85)),
         wavelength_mm=float(u(0.4, 0.75)),
@@ -90,18 +94,18 @@ def sample_look(rng: np.random.Generator) -> Look:
         defocus=float(u(1.3, 2.4)),
         shadows=_shadows(rng),
         patches=_patches(rng),
-        haze_db=float(u(-30, 2)),
-        haze_mm=float(u(6, 32)),
+        haze_db=float(u(-30, 3)),
+        haze_mm=float(u(6, 32) if u() < 0.6 else u(30, 70)),
         noise_db=white - span + float(u(-30, -8)),
         noise_growth_db=float(u(6, 18)),
         white_db=white,
         range_db=span,
         gamma=float(u(0.8, 1.6)),
         s_curve=float(u(-0.2, 0.9)),
-        tilt_db=float(u(-14, 4)),
+        tilt_db=float(u(-13, 7)),
         depth_db=tuple(float(v) for v in rng.normal(0, 3, 7)),
         beam_db=tuple(float(v) for v in rng.normal(0, 3, 6) - u(0, 22) * np.array([1, 0.25, 0, 0, 0.25, 1])),
-        smoothing=float(u(0.0, 1.3)),
+        smoothing=float(u(0.0, 1.8)),
         persistence_ms=float(u(0, 30)),
     )
 

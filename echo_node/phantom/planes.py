@@ -82,7 +82,7 @@ def _apical(view: View, heart: Moment, rng: np.random.Generator, straying: float
     angle = np.deg2rad(_ROTATION_DEG[view] + straying * rng.normal(0, _ROTATION_SPREAD_DEG))
     right = np.array([np.cos(angle), np.sin(angle), 0.0])
     out = np.array([-np.sin(angle), np.cos(angle), 0.0])
-    tip = heart.length_ed + heart.apical_wall + rng.uniform(8, 22)
+    tip = heart.length_ed + heart.apical_wall + rng.uniform(3, 22)
     off = rng.normal(0, _OFF_APEX_MM)
     if rng.uniform() < _FORESHORTENED:
         off = rng.choice([-1, 1]) * rng.uniform(*_FAR_OFF_APEX_MM)
@@ -95,7 +95,7 @@ def _apical(view: View, heart: Moment, rng: np.random.Generator, straying: float
         View.A4C_RV: np.array([-1.15 * width, 0.12 * width, 0.0]),
         View.A5C: TO_AORTA * 0.62 * heart.radius_ed,  # tilted up to the outflow tract
     }.get(view, np.zeros(3))
-    depth = (tip + rng.uniform(42, 78)) * rng.uniform(0.95, 1.15)
+    depth = (tip + rng.uniform(30, 78)) * rng.uniform(0.95, 1.15)
     return _plane(origin, target - origin, right, depth)
 
 

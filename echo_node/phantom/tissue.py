@@ -40,7 +40,7 @@ def heart_echo(
     borders = xp.where(
         blood & (_within(xp, solids) < -1.5), 0.0, _borders(xp, points, solids, now, look, incidence)
     )
-    level = xp.where(is_muscle, 0.8 * tissue, level) + tissue * borders
+    level = xp.where(is_muscle, 0.8 * tissue * 10 ** (look.muscle_db / 20), level) + tissue * borders
     leaflets = _near(xp, solids.leaflets, _LEAFLET_MM) * (0.35 + 0.65 * _square(xp, grid, solids.leaflets))
     leaflets = leaflets + _CHORD * _near(xp, solids.chords, _CHORD_MM)
     amplitude = grid.texture * (level + tissue * look.leaflet * leaflets)
@@ -78,7 +78,7 @@ def _bulk(xp: Any, grid: Beams, solids: Fields, look: Look, incidence: dict[str,
         wall = _WALL * (0.25 + 0.75 * incidence[name])  # lost where the beam runs along it
         level = xp.where((field >= 0) & (field < thick), xp.maximum(wall, level), level)
     # Fibres run around the ventricle: their echo is best where the beam meets the wall square on.
-    muscle = 1 - look.fibre * (1 - incidence["epicardium"])
+    muscle = 10 ** (look.muscle_db / 20) * (1 - look.fibre * (1 - incidence["epicardium"]))
     return xp.where(solids.epicardium < 0, muscle, level)
 
 

@@ -20,7 +20,7 @@ def mitral(xp: Any, x: Array, y: Array, z: Array, now: Moment) -> Array:
     across = x * float(TO_AORTA[1]) - y * float(TO_AORTA[0])
     chord = xp.sqrt(xp.clip(ring * ring - across * across, 1.0, FAR * FAR))
     up, opening = z - now.base, now.opening
-    tent = 2.0 + 0.12 * ring
+    tent = now.patient.tenting_mm + 0.12 * ring * opening
     front = _leaflet(xp, along, up, chord, (-0.3 + 1.0 * opening) * chord, tent + 0.85 * ring * opening)
     back = _leaflet(xp, along, up, -chord, (-0.3 - 0.5 * opening) * chord, tent + 0.35 * ring * opening)
     return xp.where(xp.abs(across) < ring, xp.minimum(front, back), FAR)

@@ -54,7 +54,7 @@ def test_ejection_fraction_of_a_perfect_pair_is_the_solids() -> None:
         error = abs(100 * (edv - esv) / edv - patient.ef)
         errors.append(error)
         # A nearly empty cavity is some 15 mm wide: planes a millimetre off its axis lose a share of it.
-        assert error < (3.5 if patient.esv_ml > 35 else 9)
+        assert error < (4.5 if patient.esv_ml > 35 else 9)
         assert edv == pytest.approx(patient.edv_ml, rel=0.12)
     assert np.mean(errors) < 2
 
@@ -219,7 +219,7 @@ def test_every_kind_of_other_picture_renders(kind: Kind) -> None:
 def test_a_screen_moves_the_truth_along() -> None:
     rng = np.random.default_rng(6)
     screen = sample_screen(rng)
-    clip = _clip(View.PLAX, 4, screen=screen)
+    clip = _clip(View.PLAX, 4, screen=screen, straying=0.0)
     assert clip.frames.shape == (2, screen.rows, screen.cols, 3)
     assert clip.sector.shape == (screen.rows, screen.cols)
     height = np.ptp(np.flatnonzero(clip.sector.any(axis=1))) / screen.rows
