@@ -13,10 +13,11 @@ import numpy.typing as npt
 from echo_node.codes import ImageMode, Structure, View, WallPoint
 from echo_node.phantom.acoustics import beams, compressed
 from echo_node.phantom.anatomy import Fields, fields
-from echo_node.phantom.heart import Patient, moment
+from echo_node.phantom.heart import Moment, Patient, moment
 from echo_node.phantom.look import Look, sample_look, through_oesophagus, with_contrast
 from echo_node.phantom.others import render
 from echo_node.phantom.planes import APICAL, SUBCOSTAL, Plane, sample_plane
+from echo_node.phantom.rhythm import Beats, Rhythm, beats, sample_rhythm
 from echo_node.phantom.scan import Raster, raster
 from echo_node.phantom.screen import Screen, compose
 from echo_node.phantom.tissue import heart_echo
@@ -79,8 +80,13 @@ class Scene:
     look: Look
     plane: Plane
     times: npt.NDArray[np.float64]  # [T] ms
-    phases: npt.NDArray[np.float64]  # [T], 0 to 1 of the beat
+    beats: Beats  # of the frames
     sways: npt.NDArray[np.float32]  # [T,3] mm, of the heart against the probe
+
+    def moment(self, frame: int) -> Moment:
+        """The heart's shape on a frame."""
+        phase, level = self.beats.phases[frame], self.beats.levels[frame]
+        return moment(self.patient, float(phase), level=float(level))
 
 
 def simulate_clip(
@@ -116,14 +122,14 @@ def simulate_clip(
         Where the acoustics run: NumPy, or torch through array_api_compat.
     """
     size = size if screen is None else screen.sector_size
-    times, phases = _timing(patient, rng, frames)
+    times, when = _timing(patient, rng, frames)
     if view is View.OTHER and rng.uniform() >= _OFF_PLANE:
         clip = _other(rng, times, size)
     else:
         look = _look(view, rng)
         plane = sample_plane(view, moment(patient, 0.0), rng, straying=straying)
-        sways = np.float32(straying) * _sway(times, phases, rng)
-        scene = Scene(patient, view, look, plane.behind(look.near_mm), times, phases, sways)
+        sways = np.float32(straying) * _sway(times, when.phases, rng)
+        scene = Scene(patient, view, look, plane.behind(look.near_mm), times, when, sways)
         clip = _heart(scene, rng=rng, size=size, xp=xp)
         if rng.uniform() < straying * _MIRRORED:
             clip = mirrored(clip)
@@ -144,16 +150,15 @@ def mirrored(clip: SimulatedClip) -> SimulatedClip:
 
 def _timing(
     patient: Patient, rng: np.random.Generator, frames: int | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Frame times in ms and phases of the beat."""
+) -> tuple[npt.NDArray[np.float64], Beats]:
+    """Frame times in ms, and where in its beat each lies."""
     if frames is None:
-        rate, beats = rng.uniform(*FRAME_RATES), rng.uniform(*BEATS_SHOWN)
-        times = np.arange(int(beats * patient.beat_ms * rate / 1000)) * 1000 / rate
+        rate, shown = rng.uniform(*FRAME_RATES), rng.uniform(*BEATS_SHOWN)
+        times = np.arange(int(shown * patient.beat_ms * rate / 1000)) * 1000 / rate
         start = rng.uniform(-0.08, 0.08)  # carts trim to the R wave, roughly
-    else:
-        times = np.arange(frames) * patient.beat_ms / frames
-        start = rng.uniform()
-    return times, (start + times / patient.beat_ms) % 1.0
+        return times, beats(times, patient, sample_rhythm(rng), start=start, rng=rng)
+    times = np.arange(frames) * patient.beat_ms / frames
+    return times, beats(times, patient, Rhythm.REGULAR, start=rng.uniform(), rng=rng)
 
 
 def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> SimulatedClip:
@@ -167,8 +172,8 @@ def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> Sim
     straight = warp.to_solid(xp, grid.points)
     pictures, masks, volumes = [], [], []
     shown: Any = None
-    for frame, (phase, sway) in enumerate(zip(scene.phases, scene.sways, strict=True)):
-        now = moment(patient, float(phase))
+    for frame, sway in enumerate(scene.sways):
+        now = scene.moment(frame)
         points = straight - xp.reshape(xp.asarray(sway), (3, 1, 1))
         solids = fields(xp, points, now)
         echo = heart_echo(xp, grid, points, solids, now, look, frame=frame, salt=salt)
@@ -261,8 +266,8 @@ def _walls(scene: Scene, target: Raster, warp: Warp) -> dict[WallPoint, npt.NDAr
     if scene.view is not View.PLAX:
         return {}
     rows = []
-    for phase, sway in zip(scene.phases, scene.sways, strict=True):
-        now = moment(scene.patient, float(phase))
+    for frame, sway in enumerate(scene.sways):
+        now = scene.moment(frame)
         level = np.array([0.0, 0.0, now.base + LEVEL_OF_WALLS * now.length])
         lean = float(np.array([*now.lean, 0.0]) @ TO_AORTA)
         places = {
@@ -284,7 +289,7 @@ def _foreshortening(scene: Scene, target: Raster, warp: Warp, masks: Masks, ed: 
     """What an apical plane misses of the long axis: its cavity ends short of the true apex."""
     if scene.view not in APICAL:
         return None
-    now, sway = moment(scene.patient, float(scene.phases[ed])), scene.sways[ed]
+    now, sway = scene.moment(ed), scene.sways[ed]
     ends = [np.array([0.0, 0.0, z]) for z in (now.base, now.base + now.length)]
     base, apex = (np.array(target.pixel(*scene.plane.project(warp.to_body(e + sway)))) for e in ends)
     cavity = np.argwhere(masks[Structure.LV_CAVITY])

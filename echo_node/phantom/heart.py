@@ -184,9 +184,11 @@ def bullet_volume_ml(radius: float, length: float) -> float:
     return float(np.pi * radius**2 * (2 / 3 * above + below - below**3 / (3 * above**2)) / 1000)
 
 
-def moment(patient: Patient, phase: float) -> Moment:
-    """The heart's shape at a phase (0 to 1 from end diastole to the next)."""
+def moment(patient: Patient, phase: float, *, level: float = 1.0) -> Moment:
+    """The heart's shape at a phase (0 to 1 from end diastole to the next) of a beat that began at a level."""
     fill = filling(phase, patient.heart_rate)
+    if phase % 1.0 < systole_share(patient.heart_rate):
+        fill = level * fill
     length_ed = (patient.edv_ml / bullet_volume_ml(0.5 / patient.slimness, 1.0)) ** (1 / 3)
     radius_ed = 0.5 * length_ed / patient.slimness
     shortening = _SHORTENING * (1 - (patient.esv_ml / patient.edv_ml) ** (1 / 3))
