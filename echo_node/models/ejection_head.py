@@ -79,7 +79,9 @@ class FrameReader(nn.Module):
         nn.init.trunc_normal_(self.places, std=0.02)
         nn.init.trunc_normal_(self.queries, std=0.5)
         self.gather = CrossAttention(width, heads)
-        self.mix = nn.Sequential(nn.Linear((queries + 1) * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mix = nn.Sequential(
+            nn.Linear((queries + 1) * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [N,1+P,D] to a vector [N,W]."""
