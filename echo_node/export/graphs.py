@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from echo_node.codes import WallPoint
 from echo_node.errors import EngineError
 from echo_node.inference.golden import TOLERANCE
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PREVIOUS_LOGIT, PointKind
@@ -62,6 +63,7 @@ def graphs(model: EchoModel, *, batch: int, seed: int = 0) -> list[Graph]:
         "kinds": torch.randint(len(PointKind), (batch, MAX_POINTS), generator=draw),
         "previous": torch.randn(batch, 1, LOW_RESOLUTION, LOW_RESOLUTION, generator=draw) * PREVIOUS_LOGIT,
     }
+    sequences = torch.stack([tokens, tokens.flip(0)])
     side = shape.image_size
     return [
         Graph(
@@ -75,7 +77,7 @@ def graphs(model: EchoModel, *, batch: int, seed: int = 0) -> list[Graph]:
         Graph(
             name="view",
             module=model.view,
-            example={"tokens": tokens[None].expand(2, -1, -1, -1).contiguous()},
+            example={"tokens": sequences},
             free={"tokens": {0: "batch", 1: "time"}},
             output="logits",
             output_shape=("batch", model.view.linear.out_features),
@@ -87,6 +89,22 @@ def graphs(model: EchoModel, *, batch: int, seed: int = 0) -> list[Graph]:
             free={name: {0: "batch"} for name in prompted},
             output="logits",
             output_shape=("batch", 1, side, side),
+        ),
+        Graph(
+            name="walls",
+            module=model.walls,
+            example={"tokens": tokens, "frames": frames},
+            free={"tokens": {0: "batch"}, "frames": {0: "batch"}},
+            output="maps",
+            output_shape=("batch", len(WallPoint), 4 * shape.grid, 4 * shape.grid),
+        ),
+        Graph(
+            name="ejection",
+            module=model.ejection,
+            example={"tokens": sequences, "times": torch.rand(2, batch, generator=draw).cumsum(dim=1)},
+            free={"tokens": {0: "batch", 1: "time"}, "times": {0: "batch", 1: "time"}},
+            output="ejection",  # EF as a share, log-variance, then one volume per frame
+            output_shape=("batch", "2 + time"),
         ),
     ]
 

@@ -23,6 +23,12 @@ from echo_node.models.checkpoints import save_weights
 LARGEST_PACKAGE = 25_000_000  # bytes
 _GOLDEN_BATCH = 2
 _OTHER_BATCH = 5  # that the free dimension is free is tried with another size
+TASKS: Mapping[str, str] = {  # by the graph that makes each possible
+    "view": "view",
+    "segment": "segmentation, and ejection fraction by the method of disks",
+    "walls": "wall points of a parasternal long axis",
+    "ejection": "ejection fraction of an apical cine without outlines",
+}
 INTENDED_USE = (
     "Research use, not for diagnosis. Trained on simulated hearts alone: its figures are figures on "
     "phantoms and say nothing of patients."
@@ -95,7 +101,7 @@ def _manifest(contents: Contents, parts: Sequence[Graph], folder: Path) -> dict[
         "schema": SCHEMA,
         "name": contents.name,
         "version": contents.version,
-        "tasks": ["view", "segmentation", "ejection fraction by the method of disks"],
+        "tasks": [TASKS[part.name] for part in parts if part.name in TASKS],
         "intended_use": INTENDED_USE,
         "files": {name: _entry(folder / name) for name in names},
         "graphs": {part.name: _graph(part) for part in parts},

@@ -1,8 +1,9 @@
-"""An engine: a clip's frames to its view and its masks.
+"""An engine: a clip's frames to its view, its masks, its wall points and its ejection fraction.
 
 Views are told from whole sectors. A structure is found there on a few frames, and outlined on every
 frame in a closer window around it: a left ventricle in systole is some ten pixels wide in the first,
-and some thirty in the second. No frame is encoded twice in the same window.
+and some thirty in the second. So are wall points. No frame is encoded twice in the same window. Which heads
+there are besides views and masks depends on the package.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import numpy.typing as npt
 
 from echo_node.codes import Structure, View
 from echo_node.config import Backend
+from echo_node.errors import EngineError
+from echo_node.inference import ejection, walls
 from echo_node.inference.backend import Runtime, open_runtime
 from echo_node.inference.golden import check_golden
 from echo_node.inference.manifest import Manifest, load_manifest
-from echo_node.inference.preprocess import Letterbox, Mask, normalise
+from echo_node.inference.preprocess import WALL_MARGIN, Letterbox, Mask, normalise
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, NO_PROMPTS, PointKind, Prompts, as_previous
 from echo_node.inference.sampling import pick, spread
-from echo_node.records import Clip, EngineIdentity, Segmentation, ViewPrediction
+from echo_node.records import Clip, EjectionEstimate, EngineIdentity, Landmarks, Segmentation, ViewPrediction
 
 Tokens = npt.NDArray[np.float32]  # [T,1+P,D]
 
@@ -57,12 +60,15 @@ class Engine:
         self._manifest = manifest
         self._runtime = runtime
         self._tokens: dict[tuple[str, int, Letterbox], Tokens] = {}  # of the clip at hand
+        self._windows: dict[tuple[str, Structure], Letterbox] = {}  # that its structures were outlined in
         self.identity = EngineIdentity(
             name=manifest.name, version=manifest.version, digest=digest, backend=runtime.name
         )
         self.view_threshold = manifest.view.threshold
         self.views = tuple(View[label.name] for label in manifest.views)
         self.structures = tuple(Structure[label.name] for label in manifest.structures)
+        self.finds_walls = "walls" in manifest.graphs
+        self.estimates_ejection = "ejection" in manifest.graphs
 
     def classify(self, clip: Clip) -> ViewPrediction:
         """The view of a clip from the frames that it holds."""
@@ -105,6 +111,7 @@ class Engine:
                 box = whole
             elif box not in windows:
                 windows.append(box)
+            self._windows[clip.SOPInstanceUID, structure] = box
             found.append(
                 Segmentation(
                     SOPInstanceUID=clip.SOPInstanceUID,
@@ -115,6 +122,55 @@ class Engine:
             )
         return tuple(found)
 
+    def find_walls(self, clip: Clip) -> tuple[Landmarks, ...]:
+        """The four wall points on every frame that a clip of a parasternal long axis holds.
+
+        Raises
+        ------
+        EngineError
+            The package has no such head: see :attr:`finds_walls`.
+        """
+        self._check("walls")
+        whole = self._letterbox(clip)
+        seen = walls.region(self._places(pick(clip, spread(len(clip.frames))), whole), clip.sector)
+        box = Letterbox.closer(whole, seen, margin=WALL_MARGIN) or whole
+        return walls.as_landmarks(self._places(clip, box), clip)
+
+    def estimate_ejection(self, clip: Clip, cavity: Segmentation) -> EjectionEstimate:
+        """EF of an apical clip without its outlines, which only say where to look.
+
+        Parameters
+        ----------
+        clip : Clip
+            With times.
+        cavity : Segmentation
+            The LV cavity on the clip's frames; its window is used again where this engine outlined it last.
+
+        Raises
+        ------
+        EngineError
+            The package has no such head, or the clip no times: see :attr:`estimates_ejection`.
+        """
+        self._check("ejection")
+        if clip.times_ms is None:
+            raise EngineError(f"clip {clip.SOPInstanceUID} has no frame times; the ejection fraction needs them")
+        box = self._windows.get((clip.SOPInstanceUID, cavity.structure))
+        if box is None:
+            whole, margin = self._letterbox(clip), self._manifest.preprocess.margin
+            seen = np.asarray(cavity.masks.any(axis=0), np.bool_)
+            box = Letterbox.closer(whole, seen, margin=margin) or whole
+        indices = ejection.looked_at(clip.times_ms)
+        times = clip.times_ms[list(indices)]
+        inputs = {
+            "tokens": self._encode(pick(clip, indices), box)[None],
+            "times": ((times - times[0])[None] / 1000).astype(np.float32),
+        }
+        return ejection.read_estimate(self._runtime.run("ejection", inputs)[0], indices, clip)
+
+    def _check(self, graph: str) -> None:
+        if graph not in self._manifest.graphs:
+            raise EngineError(f"engine {self.identity.name} {self.identity.version} has no graph {graph!r}")
+
     def _letterbox(self, clip: Clip) -> Letterbox:
         return Letterbox.around(clip.sector, self._manifest.preprocess.size)
 
@@ -122,6 +178,7 @@ class Engine:
         """Tokens of the clip's frames; those seen before are not computed again."""
         keys = [(clip.SOPInstanceUID, number, box) for number in clip.frame_numbers]
         self._tokens = {key: kept for key, kept in self._tokens.items() if key[0] == clip.SOPInstanceUID}
+        self._windows = {key: kept for key, kept in self._windows.items() if key[0] == clip.SOPInstanceUID}
         new = [i for i, key in enumerate(keys) if key not in self._tokens]
         for part in self._batches(new):
             frames = self._frames(clip, box, part)
@@ -146,6 +203,15 @@ class Engine:
             }
             parts.append(self._runtime.run("segment", inputs)[:, 0])
         return box.restore(np.concatenate(parts), clip.sector)
+
+    def _places(self, clip: Clip, box: Letterbox) -> walls.Places:
+        """Wall points on the clip's frames, seen in one window."""
+        tokens = self._encode(clip, box)
+        parts = [
+            self._runtime.run("walls", {"tokens": tokens[part], "frames": self._frames(clip, box, part)})
+            for part in self._batches(list(range(len(tokens))))
+        ]
+        return walls.locate(np.concatenate(parts), box)
 
     def _frames(self, clip: Clip, box: Letterbox, indices: Sequence[int]) -> npt.NDArray[np.float32]:
         """Frames of the clip as the encoder takes them [N,1,S,S]."""

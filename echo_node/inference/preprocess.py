@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 Frames = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+WALL_MARGIN = 1.6  # of a window around wall points: its side over the longer extent of the four
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,12 @@ class Letterbox:
         x = self.inner_left + (col - self.left + 0.5) * self.inner_width / self.width
         y = self.inner_top + (row - self.top + 0.5) * self.inner_height / self.height
         return x / self.size, y / self.size
+
+    def from_square(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Points (x, y) in 0 to 1 of the square as (row, col) of the source."""
+        row = (y * self.size - self.inner_top) * self.height / self.inner_height + self.top - 0.5
+        col = (x * self.size - self.inner_left) * self.width / self.inner_width + self.left - 0.5
+        return row, col
 
     @property
     def _inner_rows(self) -> slice:

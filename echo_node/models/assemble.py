@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from echo_node.codes import WallPoint
+from echo_node.models.ejection_head import EjectionHead
 from echo_node.models.prompt_decoder import PromptDecoder
 from echo_node.models.view_head import ViewHead
 from echo_node.models.vit import Stem, VisionTransformer, ViTShape
+from echo_node.models.wall_head import WallHead
 
 
 def _of_dinov2(*, width: int, depth: int, heads: int, patch_size: int = 14) -> ViTShape:
@@ -44,6 +47,8 @@ class EchoModel(nn.Module):
         self.segment = PromptDecoder(
             image_width=shape.width, grid=shape.grid, image_size=shape.image_size, structures=structures
         )
+        self.walls = WallHead(image_width=shape.width, grid=shape.grid, points=len(WallPoint))
+        self.ejection = EjectionHead(image_width=shape.width, grid=shape.grid)
 
 
 def build(name: str, *, views: int, structures: int) -> EchoModel:

@@ -16,8 +16,14 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Read weights that :func:`save_weights` wrote; every name and shape must fit."""
-    model.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    """Read weights that :func:`save_weights` wrote; every name and shape must fit.
+
+    A head of which the file has nothing, since it is younger than the file, stays as it is.
+    """
+    found = {name: value.float() for name, value in load_file(path).items()}
+    parts = {name.split(".")[0] for name in found}
+    kept = {name: value for name, value in model.state_dict().items() if name.split(".")[0] not in parts}
+    model.load_state_dict(kept | found)
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:

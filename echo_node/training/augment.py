@@ -1,61 +1,122 @@
 """Domain randomisation on top of the phantom's: place, scale, grey levels, blur, noise, haze.
 
-Half of it looks at a whole sector, half into a window around one structure, as an engine does.
+Half of it looks at a whole sector, half into a window around one structure or the wall points, as an engine does.
 
 Never a left-right flip: which side the left ventricle is on tells views apart.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from echo_node.inference.preprocess import WALL_MARGIN
+
 MARGIN = 1.5  # an engine's window: its side over the structure's longer side
-_MARGINS = (1.2, 1.9)  # that it is trained with
+MARGINS = (1.2, 1.9)  # that it is trained with
+_WALL_MARGINS = (WALL_MARGIN - 0.25, WALL_MARGIN + 0.35)
 
 Images = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float32]
+Warp = npt.NDArray[np.float64]  # [2,3], from stored pixels (x, y, 1) to the result's
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a window is drawn around, in stored pixels, and how wide it may be."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    margins: tuple[float, float]  # the window's side over the longer of width and height
+
+    @classmethod
+    def mask(cls, masks: Masks) -> Around:
+        """Around what any of the masks u8 [T,s,s] shows, which must be something."""
+        left, top, width, height = cv2.boundingRect(masks.max(axis=0))
+        return cls(left, top, width, height, MARGINS)
+
+    @classmethod
+    def points(cls, points: Points) -> Around:
+        """Around points (row, column) [T,4,2]."""
+        first, last = points.min(axis=(0, 1)).astype(float), points.max(axis=(0, 1)).astype(float)
+        height, width = last - first
+        return cls(first[1], first[0], width, height, _WALL_MARGINS)
 
 
 def augment(
-    images: Images, masks: Masks, *, size: int, rng: np.random.Generator, around: int | None = None
-) -> tuple[Images, Masks]:
-    """One clip's frames, changed alike.
+    images: Images,
+    masks: Masks,
+    points: Points,
+    *,
+    size: int,
+    rng: np.random.Generator,
+    around: Around | None = None,
+) -> tuple[Images, Masks, Points]:
+    """One clip's frames, changed alike, and their truth with them.
 
     Parameters
     ----------
     images : u8 [T,s,s]
     masks : u8 [T,C,s,s] of 0 and 1
+    points : float32 [T,4,2]
+        Row and column in stored pixels, or NaN.
     size : int
         S, of the result.
     rng : numpy Generator
-    around : int, optional
-        The structure to go close to, which some frame must show; the whole square where left out.
+    around : Around, optional
+        What to go close to; the whole square where left out.
 
     Returns
     -------
-    u8 [T,S,S], u8 [T,C,S,S]
+    u8 [T,S,S], u8 [T,C,S,S], float32 [T,4,2]
+        Points may lie outside the square.
     """
-    warp = _whole(images.shape[-1], size, rng) if around is None else _close(masks[:, around], size, rng)
-    area = np.abs(np.linalg.det(warp[:, :2]))  # of a stored pixel, in pixels of the result
-    smooth = 0.5 * np.sqrt(max(0.0, 1 / area - 1))  # sigma that a shrinking needs
-    frames = np.stack(
-        [
-            cv2.warpAffine(cv2.GaussianBlur(f, (0, 0), smooth) if smooth > 0.3 else f, warp, (size, size))
-            for f in images
-        ]
-    )
+    warp = draw_warp(images.shape[-1], size, rng, around=around)
     labels = np.stack(
         [
             [cv2.warpAffine(m, warp, (size, size)) if m.any() else np.zeros((size, size), np.uint8) for m in c]
             for c in masks * np.uint8(255)
         ]
     )
-    return randomise_greys(np.asarray(frames, np.uint8), rng), (labels > 127).astype(np.uint8)
+    frames = randomise_greys(warped(images, warp, size), rng)
+    return frames, (labels > 127).astype(np.uint8), moved(points, warp)
 
 
-def _whole(stored: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def looked_at(images: Images, *, size: int, rng: np.random.Generator, around: Around | None = None) -> Images:
+    """As :func:`augment`, without any truth."""
+    warp = draw_warp(images.shape[-1], size, rng, around=around)
+    return randomise_greys(warped(images, warp, size), rng)
+
+
+def draw_warp(stored: int, size: int, rng: np.random.Generator, *, around: Around | None) -> Warp:
+    """A window of a stored square: the whole of it, or close around something; never quite straight."""
+    return _whole(stored, size, rng) if around is None else _close(around, size, rng)
+
+
+def warped(images: Images, warp: Warp, size: int) -> Images:
+    """Frames u8 [T,s,s] seen through a window, u8 [T,S,S]."""
+    area = np.abs(np.linalg.det(warp[:, :2]))  # of a stored pixel, in pixels of the result
+    smooth = 0.5 * np.sqrt(max(0.0, 1 / area - 1))  # sigma that a shrinking needs
+    frames = [
+        cv2.warpAffine(cv2.GaussianBlur(f, (0, 0), smooth) if smooth > 0.3 else f, warp, (size, size))
+        for f in images
+    ]
+    return np.asarray(np.stack(frames), np.uint8)
+
+
+def moved(points: Points, warp: Warp) -> Points:
+    """Points (row, column) [...,2] where a warp takes them; NaN stays NaN."""
+    xy = points[..., ::-1] @ warp[:, :2].T + warp[:, 2]
+    return np.asarray(xy[..., ::-1], np.float32)
+
+
+def _whole(stored: int, size: int, rng: np.random.Generator) -> Warp:
     """Turn, zoom and shift about the middle."""
     zoom = size / stored * np.exp(rng.uniform(-0.16, 0.2))
     turn = float(rng.normal(0, 5))
@@ -64,11 +125,11 @@ def _whole(stored: int, size: int, rng: np.random.Generator) -> npt.NDArray[np.f
     return warp
 
 
-def _close(masks: Masks, size: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A window of the engine's margin, about, around what any of the masks [T,s,s] shows."""
-    x, y, width, height = cv2.boundingRect(masks.max(axis=0))
-    side = max(width, height) * rng.uniform(*_MARGINS)
-    middle = np.array([x + width / 2, y + height / 2]) + rng.uniform(-0.1, 0.1, 2) * side
+def _close(around: Around, size: int, rng: np.random.Generator) -> Warp:
+    """A window of about the engine's margin around something."""
+    side = max(around.width, around.height) * rng.uniform(*around.margins)
+    middle = np.array([around.left + around.width / 2, around.top + around.height / 2])
+    middle = middle + rng.uniform(-0.1, 0.1, 2) * side
     turn = float(rng.normal(0, 5))
     warp = np.asarray(cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), turn, size / side), np.float64)
     warp[:, 2] += size / 2 - middle

@@ -11,7 +11,7 @@ from echo_node.export.package import Calibration
 from echo_node.inference.preprocess import normalise
 from echo_node.models.assemble import EchoModel
 from echo_node.training import data
-from echo_node.training.augment import augment
+from echo_node.training.augment import looked_at
 
 _TEMPERATURES = np.geomspace(0.3, 5.0, 60)
 _WANTED = 0.99  # of the views that are believed, so many shall be right
@@ -26,10 +26,9 @@ def calibrate(model: EchoModel, clips: data.Clips, *, seed: int = 5) -> Calibrat
     """
     model.eval()
     logits = []
-    for index, (images, packed) in enumerate(zip(clips.images, clips.masks, strict=True)):
+    for index, images in enumerate(clips.images):
         rng = np.random.default_rng([seed, index])
-        masks = np.unpackbits(packed, axis=-1)
-        frames, _ = augment(images, masks, size=model.shape.image_size, rng=rng)
+        frames = looked_at(images, size=model.shape.image_size, rng=rng)
         tokens = model.encoder(torch.from_numpy(normalise(frames, mean=data.MEAN, std=data.STD)))
         logits.append(model.view(tokens[None])[0])
     rows, truth = torch.stack(logits), torch.from_numpy(clips.views)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from echo_node.codes import Structure, View
+from echo_node.codes import Structure, View, WallPoint
 from echo_node.inference.preprocess import Letterbox
-from echo_node.phantom import sample_patient, simulate_clip
+from echo_node.phantom import SimulatedClip, sample_patient, simulate_clip
 from echo_node.phantom.planes import VIEWS
 
 LABELS: tuple[View, ...] = (*VIEWS, View.OTHER)
@@ -20,6 +21,7 @@ STRUCTURES: tuple[Structure, ...] = tuple(Structure)
 MEAN, STD = 0.2, 0.2  # of grey levels inside a square, as the encoder takes them
 STORED_SIZE = 208  # pixels; more than the encoder's, for it also looks at parts closely
 _CLIPS_PER_SHARD = 70
+_FORM = f"{len(LABELS)}-points"  # of a shard: what was rendered for other labels or without points is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,14 @@ class Clips:
     images: npt.NDArray[np.uint8]  # [N,T,208,208]
     masks: npt.NDArray[np.uint8]  # [N,T,C,208,26], bits packed along the columns
     views: npt.NDArray[np.int64]  # [N], index into LABELS
+    points: npt.NDArray[np.float32]  # [N,T,4,2], (row, column) of each WallPoint; NaN where there is none
 
     def __len__(self) -> int:
         return len(self.views)
+
+    def first(self, count: int) -> Clips:
+        """The first of them."""
+        return Clips(**{field.name: getattr(self, field.name)[:count] for field in fields(Clips)})
 
 
 def load(folder: Path, *, seed: int, clips: int, frames: int, workers: int = 2) -> Clips:
@@ -56,26 +63,25 @@ def load(folder: Path, *, seed: int, clips: int, frames: int, workers: int = 2) 
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         shards = list(tqdm(pool.imap(_shard, tasks), total=len(tasks), desc="phantoms", unit="shard"))
     parts = [np.load(path) for path in shards]
-    return Clips(*(np.concatenate([part[name] for part in parts]) for name in ("images", "masks", "views")))
+    return Clips(**{field.name: np.concatenate([part[field.name] for part in parts]) for field in fields(Clips)})
 
 
 def _shard(task: tuple[Path, int, int, int, int]) -> Path:
     """Render one shard unless it is there; whole or not at all."""
     folder, seed, start, stop, frames = task
-    path = folder / f"{seed}-{frames}-{start}-{stop}.npz"
+    path = folder / f"{seed}-{frames}-{start}-{stop}-{_FORM}.npz"
     if path.exists():
         return path
     rendered = [_clip(seed, number, frames) for number in range(start, stop)]
-    images, masks, views = (np.stack(column) for column in zip(*rendered, strict=True))
     half = path.with_suffix(".half.npz")
-    np.savez(half, images=images, masks=masks, views=views)
+    columns = {field.name: np.stack([row[field.name] for row in rendered]) for field in fields(Clips)}
+    np.savez(half, allow_pickle=False, **columns)
     half.rename(path)
     return path
 
 
-def _clip(
-    seed: int, number: int, frames: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _clip(seed: int, number: int, frames: int) -> dict[str, npt.NDArray[Any]]:
+    """One row of :class:`Clips`."""
     rng = np.random.default_rng([seed, number])
     view = number % len(LABELS)
     clip = simulate_clip(sample_patient(rng), LABELS[view], rng=rng, frames=frames, size=STORED_SIZE)
@@ -85,4 +91,19 @@ def _clip(
     for index, structure in enumerate(STRUCTURES):
         if structure in clip.masks:
             masks[:, index] = box.apply(clip.masks[structure].astype(np.uint8) * 255) > 127
-    return images, np.packbits(masks, axis=-1), np.array(view, np.int64)
+    return {
+        "images": images,
+        "masks": np.packbits(masks, axis=-1),
+        "views": np.array(view, np.int64),
+        "points": _points(clip, box),
+    }
+
+
+def _points(clip: SimulatedClip, box: Letterbox) -> npt.NDArray[np.float32]:
+    """Wall points [T,4,2] in pixels of the square; a whole number is the middle of a pixel."""
+    points = np.full((len(clip.frames), len(WallPoint), 2), np.nan, np.float32)
+    for index, point in enumerate(WallPoint):
+        for frame, (row, col) in enumerate(clip.landmarks.get(point, ())):
+            x, y = box.to_square(row, col)
+            points[frame, index] = y * box.size - 0.5, x * box.size - 0.5
+    return points

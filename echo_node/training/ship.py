@@ -1,4 +1,4 @@
-"""``echo-node train``: train, calibrate, export, evaluate, and write the engine package."""
+"""``echo-node train``: train, then the ejection head, calibrate, export, evaluate, and write the engine package."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.training import data
 from echo_node.training.augment import MARGIN
 from echo_node.training.calibrate import calibrate
+from echo_node.training.ejection import train_ejection
 from echo_node.training.evaluate import evaluate
 from echo_node.training.train import Recipe, train
 
@@ -36,6 +37,7 @@ def train_and_ship(run: Path, engine: Path, *, patients: int = _PATIENTS) -> Map
     """
     recipe = Recipe()
     model = train(run, recipe)
+    train_ejection(model, run)
     unseen = data.load(run / "phantoms", seed=2, clips=_CALIBRATION_CLIPS, frames=recipe.frames)
     calibration = calibrate(model, unseen)
     with tempfile.TemporaryDirectory() as folder:  # the figures come from the package itself
@@ -86,12 +88,14 @@ _CARD = """# {name} {version}
 ## What it does
 Names the view of a clip ({views}), and outlines on request {structures},
 with points, a box or an earlier mask as further prompts. EF, EDV and ESV follow from the outlines by the
-method of disks.
+method of disks. It finds the four points between which the walls of a parasternal long axis are measured, and
+estimates EF from an apical cine without outlines, with an uncertainty.
 
 ## Model
 A vision transformer (width {shape.width}, depth {shape.depth}, {shape.heads} heads) on one grey channel of
 {shape.image_size} x {shape.image_size} pixels, with a token per {shape.patch_size} x {shape.patch_size} pixels
-behind a stem of strided convolutions; a linear view head over the frames of a clip; a two-way prompt decoder.
+behind a stem of strided convolutions; a linear view head over the frames of a clip; a two-way prompt decoder;
+a convolutional decoder with a heat map per wall point; queries in space and a transformer in time for EF.
 A view is believed from a probability of {calibration.threshold} on (temperature {calibration.temperature},
 fitted on unseen phantoms).
 
@@ -110,5 +114,6 @@ are points against the solid's own EF, over the clips that were measured.
 ## Limits
 Never evaluated on labelled patients. It knows six of the eighteen standard views and may take another for one
 of them. There is no contrast, no regional wall-motion disorder, no arrhythmia and no inverted probe in its
-data. Its uncertainty is repeatability over frames and beats, not accuracy.
+data. The uncertainty of outlines is repeatability over frames and beats, not accuracy; that of the EF estimate is
+scaled to its errors on unseen phantoms.
 """

@@ -20,14 +20,16 @@ from echo_node.inference.preprocess import normalise
 from echo_node.models.assemble import EchoModel, build
 from echo_node.models.checkpoints import load_state, save_state
 from echo_node.training import data
-from echo_node.training.augment import augment
+from echo_node.training.augment import Around, augment
 from echo_node.training.data import MEAN, STD
 from echo_node.training.dense_head import DenseHead
-from echo_node.training.losses import mask_loss
+from echo_node.training.losses import mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.validate import validate
 
 _APICAL = [data.LABELS.index(view) for view in (View.A4C, View.A2C)]
+_WALL_WEIGHT = 0.25  # of the wall loss: it starts at some 5 nats, the others at 1
+_WALLS_WINDOW = 0.7  # of windows in clips with wall points: around these
 _LEAST_PIXELS = 400  # of all frames together: what is smaller is nothing to go close to
 _LV = data.STRUCTURES.index(Structure.LV_CAVITY)
 
@@ -46,6 +48,7 @@ class Recipe:
     frames_per_clip: int = 2
     close_share: float = 0.5  # of clips looked at in a window around one structure
     apical_share: float = 0.5  # of a batch at least: the views that are measured need the finest masks
+    wall_share: float = 0.1  # of a batch at least: clips whose wall points are known
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warm_up: int = 100
@@ -153,20 +156,25 @@ class Batch:
     previous: Tensor  # [B*T,1,32,32]
     targets: Tensor  # [B*T,1,S,S]
     all_masks: Tensor  # [B*T,C,S,S]
+    walls: Tensor  # [B*T,4,2], row and column as shares of the square; NaN where unknown
 
 
 def draw_batch(clips: data.Clips, recipe: Recipe, *, size: int, rng: np.random.Generator) -> Batch:
     """Random clips, random frames of each, one structure and prompt per frame."""
     chosen = _draw_clips(clips, recipe, rng)
-    images, prompts, structures, targets, everything, is_whole = [], [], [], [], [], []
+    images, prompts, structures, targets, everything, walls, is_whole = [], [], [], [], [], [], []
     for index in chosen:
         picked = np.sort(rng.permutation(recipe.frames)[: recipe.frames_per_clip])
         masks = np.unpackbits(clips.masks[index][picked], axis=-1)
-        around = _draw_window(masks, recipe, rng)
-        frames, labels = augment(clips.images[index][picked], masks, size=size, rng=rng, around=around)
+        points = clips.points[index][picked]
+        window, around = _draw_window(masks, points, recipe, rng)
+        frames, labels, points = augment(
+            clips.images[index][picked], masks, points, size=size, rng=rng, around=window
+        )
         images.append(frames)
         everything.append(labels)
-        is_whole.append(around is None)
+        walls.append((points + 0.5) / size)
+        is_whole.append(window is None)
         present = np.flatnonzero(labels.any(axis=(0, 2, 3)))
         for t in range(len(picked)):
             structure = _draw_structure(present, rng, around=around)
@@ -184,22 +192,32 @@ def draw_batch(clips: data.Clips, recipe: Recipe, *, size: int, rng: np.random.G
         previous=torch.from_numpy(np.stack([p.previous for p in prompts])),
         targets=torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)),
         all_masks=torch.from_numpy(np.concatenate(everything).astype(np.float32)),
+        walls=torch.from_numpy(np.concatenate(walls)),
     )
 
 
 def _draw_clips(clips: data.Clips, recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Indices of a batch's clips."""
-    anyone = rng.integers(0, len(clips), recipe.clips_per_step)
-    apical = rng.choice(np.flatnonzero(np.isin(clips.views, _APICAL)), recipe.clips_per_step)
-    return np.where(rng.uniform(size=recipe.clips_per_step) < recipe.apical_share, apical, anyone)
+    """Indices of a batch's clips: some of the apical views, some with wall points, the others any."""
+    count = recipe.clips_per_step
+    anyone = rng.integers(0, len(clips), count)
+    apical = rng.choice(np.flatnonzero(np.isin(clips.views, _APICAL)), count)
+    with_walls = rng.choice(np.flatnonzero(np.isfinite(clips.points).all(axis=(1, 2, 3))), count)
+    chance = rng.uniform(size=count)
+    some = np.where(chance < recipe.apical_share + recipe.wall_share, with_walls, anyone)
+    return np.where(chance < recipe.apical_share, apical, some)
 
 
-def _draw_window(masks: npt.NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator) -> int | None:
-    """The structure to go close to, mostly the LV cavity; None for the whole sector."""
+def _draw_window(
+    masks: npt.NDArray[np.uint8], points: npt.NDArray[np.float32], recipe: Recipe, rng: np.random.Generator
+) -> tuple[Around | None, int | None]:
+    """What to go close to: the wall points, or a structure, mostly the LV cavity, and which; None for nothing."""
     present = np.flatnonzero(masks.sum(axis=(0, 2, 3)) > _LEAST_PIXELS)
     if rng.uniform() >= recipe.close_share or not present.size:
-        return None
-    return _LV if _LV in present and rng.uniform() < 0.7 else int(rng.choice(present))
+        return None, None
+    if np.isfinite(points).all() and rng.uniform() < _WALLS_WINDOW:
+        return Around.points(points), None
+    structure = _LV if _LV in present and rng.uniform() < 0.7 else int(rng.choice(present))
+    return Around.mask(masks[:, structure]), structure
 
 
 def _draw_structure(present: npt.NDArray[np.int64], rng: np.random.Generator, *, around: int | None) -> int:
@@ -223,14 +241,23 @@ def _step(run: Run, recipe: Recipe, clips: data.Clips, step: int) -> dict[str, f
     views = (views * batch.is_whole).sum() / batch.is_whole.sum().clamp(min=1)
     masks = run.model.segment(tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous)
     shapes = mask_loss(masks, batch.targets)
+    walls = _wall_loss(run.model, tokens, batch)
     dense = mask_loss(run.dense(tokens).flatten(0, 1)[:, None], batch.all_masks.flatten(0, 1)[:, None])
     run.optimiser.zero_grad(set_to_none=True)
-    (views + shapes + dense).backward()  # type: ignore[no-untyped-call]
+    (views + shapes + dense + _WALL_WEIGHT * walls).backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_([*run.model.parameters(), *run.dense.parameters()], 1.0)
     run.optimiser.step()
     _average(run, recipe, step)
-    losses = {"view_loss": views, "mask_loss": shapes, "dense_loss": dense}
+    losses = {"view_loss": views, "mask_loss": shapes, "dense_loss": dense, "wall_loss": walls}
     return {name: round(loss.item(), 4) for name, loss in losses.items()}
+
+
+def _wall_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
+    """Of the frames whose points are known, and of them alone: the others cost no time."""
+    rows = torch.nonzero(batch.walls.isfinite().all(dim=(1, 2)))[:, 0]  # [K]
+    if not len(rows):
+        return tokens.new_zeros(())
+    return point_loss(model.walls(tokens[rows], batch.frames[rows]), batch.walls[rows])
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

@@ -35,7 +35,7 @@ def pretrain_on(
     if folder is None:
         known = data.load(shards, seed=1, clips=labelled.train_clips, frames=labelled.frames)
         source: Source = PhantomSource(known)
-        known = data.Clips(known.images[:_PROBED], known.masks[:_PROBED], known.views[:_PROBED])
+        known = known.first(_PROBED)
     else:
         known = data.load(shards, seed=1, clips=_PROBED, frames=labelled.frames)
         source = open_source(folder, size=max(data.STORED_SIZE, shape.image_size))

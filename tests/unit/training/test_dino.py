@@ -136,6 +136,7 @@ def phantoms(seed: int, count: int = 8) -> data.Clips:
         images=rng.integers(0, 255, (count, 2, 40, 40), np.uint8),
         masks=np.zeros((count, 2, 6, 40, 5), np.uint8),
         views=np.arange(count) % 2,
+        points=np.full((count, 2, 4, 2), np.nan, np.float32),
     )
 
 

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from echo_node.codes import Structure, View
 from echo_node.inference.prompts import PointKind
+from echo_node.training import data
 from echo_node.training import train as training
-from echo_node.training.augment import augment
-from echo_node.training.losses import dice_loss, mask_loss
+from echo_node.training.augment import Around, augment, draw_warp, moved, warped
+from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.metrics import balanced_accuracy, dice
 from echo_node.training.prompts import sample_prompt
 
 TINY = training.Recipe(
     train_clips=7, validation_clips=7, frames=2, steps=4, clips_per_step=2, frames_per_clip=2, validate_every=2
 )
+UNKNOWN = np.full((2, 4, 2), np.nan, np.float32)
 
 
 def test_dice_loss_is_what_it_is_by_hand():
@@ -43,9 +46,9 @@ def test_augmentation_moves_picture_and_mask_alike():
     image[0, 50:80, 40:90] = 200
     mask = (image > 0).astype(np.uint8)[:, None]
     for seed in range(5):
-        moved, moved_mask = augment(image, mask, size=112, rng=np.random.default_rng(seed))
-        inside = moved_mask[0, 0] > 0
-        bright = moved[0] > 0.5 * moved[0][inside].mean()
+        frames, labels, _ = augment(image, mask, UNKNOWN, size=112, rng=np.random.default_rng(seed))
+        inside = labels[0, 0] > 0
+        bright = frames[0] > 0.5 * frames[0][inside].mean()
         assert dice(bright, inside) > 0.8
 
 
@@ -55,13 +58,95 @@ def test_going_close_shows_the_whole_structure_large_and_keeps_its_shape():
     image[1, 52:78, 62:73] = 200
     masks = np.stack([np.zeros_like(image), (image > 0).astype(np.uint8)], axis=1)
     for seed in range(8):
-        _, moved = augment(image, masks, size=112, rng=np.random.default_rng(seed), around=1)
-        assert not moved[:, 0].any()
-        rows, cols = np.flatnonzero(moved[0, 1].any(axis=1)), np.flatnonzero(moved[0, 1].any(axis=0))
+        rng, around = np.random.default_rng(seed), Around.mask(masks[:, 1])
+        _, labels, _ = augment(image, masks, UNKNOWN, size=112, rng=rng, around=around)
+        assert not labels[:, 0].any()
+        rows, cols = np.flatnonzero(labels[0, 1].any(axis=1)), np.flatnonzero(labels[0, 1].any(axis=0))
         assert 112 / 2.1 < rows[-1] - rows[0] < 112 / 1.1
         assert rows[0] > 0
         assert rows[-1] < 111
         assert (rows[-1] - rows[0]) / (cols[-1] - cols[0]) == pytest.approx(2, rel=0.35)  # turned a little
+
+
+def test_points_move_with_the_picture_exactly():
+    """A blob's middle is where its point went, in the whole square and close to."""
+    true = np.array([[[60.0, 80.0], [90.0, 84.0], [120.0, 90.0], [140.0, 95.0]]], np.float32)
+    r, c = np.mgrid[0:208, 0:208]
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        around = Around.points(true) if seed % 2 else None
+        warp = draw_warp(208, 112, rng, around=around)
+        for row, col in true[0]:
+            blob = 255 * np.exp(-((r - row) ** 2 + (c - col) ** 2) / 18)
+            picture = warped(blob[None].round().astype(np.uint8), warp, 112)[0].astype(float)
+            rows, cols = np.mgrid[0:112, 0:112]
+            found = (rows * picture).sum() / picture.sum(), (cols * picture).sum() / picture.sum()
+            assert found == pytest.approx(tuple(moved(np.array([row, col], np.float32), warp)), abs=0.06)
+
+
+def test_augment_moves_points_by_the_warp_that_it_draws():
+    image, masks = np.full((2, 208, 208), 90, np.uint8), np.zeros((2, 1, 208, 208), np.uint8)
+    points = np.random.default_rng(0).uniform(50, 150, (2, 4, 2)).astype(np.float32)
+    points[1, 2] = np.nan
+    for around in (None, Around.points(points[:1])):
+        _, _, found = augment(image, masks, points, size=112, rng=np.random.default_rng(3), around=around)
+        warp = draw_warp(208, 112, np.random.default_rng(3), around=around)
+        assert np.array_equal(found, moved(points, warp), equal_nan=True)
+        assert np.isnan(found[1, 2]).all()
+        assert np.isfinite(found).sum() == 14
+
+
+def test_a_window_around_points_holds_them_as_large_as_the_engine_s():
+    points = np.array([[[60, 80], [90, 84], [120, 90], [140, 95]]], np.float32)
+    for seed in range(8):
+        warp = draw_warp(208, 112, np.random.default_rng(seed), around=Around.points(points))
+        inside = moved(points, warp)
+        assert inside.min() >= 0
+        assert inside.max() <= 111
+        assert 1.3 < 112 / np.ptp(inside[0, :, 0]) < 2.1
+
+
+def test_point_loss_is_least_at_the_truth_and_ignores_what_is_unknown():
+    r, c = torch.meshgrid(torch.arange(56.0), torch.arange(56.0), indexing="ij")
+
+    def maps(row: float, col: float) -> torch.Tensor:
+        return (-0.5 * ((r - row) ** 2 + (c - col) ** 2))[None, None].expand(1, 4, 56, 56)
+
+    point = (torch.tensor([20.3, 33.6]) + 0.5) / 56
+    points = point.expand(1, 4, 2).clone()
+    assert point_loss(maps(20.3, 33.6), points).item() == pytest.approx(0, abs=1e-4)
+    # A Gaussian of one cell that is half a cell off: a divergence of 0.125, and half a cell in one of two axes.
+    assert point_loss(maps(20.8, 33.6), points).item() == pytest.approx(0.125 + 0.1 * 0.25, abs=1e-3)
+    points[0, 1], points[0, 2] = float("nan"), torch.tensor([1.2, 0.5])
+    wrong = maps(20.3, 33.6).clone()
+    wrong[0, 1:3] = 0
+    assert point_loss(wrong, points).item() == pytest.approx(0, abs=1e-4)
+    nothing = torch.zeros(1, 4, 8, 8, requires_grad=True)
+    loss = point_loss(nothing, torch.full((1, 4, 2), torch.nan))
+    loss.backward()
+    assert loss.item() == 0
+    assert not nothing.grad.any()
+
+
+def test_ejection_loss_by_hand():
+    found = torch.tensor([[0.5, 0.0, 1.0, 0.6]])
+    loss = ejection_loss(found, torch.tensor([0.6]), torch.tensor([[1.0, 0.5]]))
+    assert loss.item() == pytest.approx(10 * (0.1 + 0.05) + 0.5 * 0.01, abs=1e-5)
+
+
+def test_wall_points_of_a_shard_lie_between_cavity_and_muscle(tmp_path):
+    clips = data.load(tmp_path, seed=3, clips=len(data.LABELS) + 1, frames=2, workers=1)
+    has_points = np.isfinite(clips.points).all(axis=(1, 2, 3))
+    assert (has_points == (clips.views == data.LABELS.index(View.PLAX))).all()
+    for images, packed, points in zip(clips.images, clips.masks, clips.points, strict=True):
+        if np.isfinite(points).all():
+            masks = np.unpackbits(packed, axis=-1)
+            cavity = masks[:, data.STRUCTURES.index(Structure.LV_CAVITY)]
+            for t in range(len(images)):
+                row, col = points[t, 1:3].mean(axis=0).round().astype(int)
+                assert cavity[t, row, col], "the middle of the inner points"
+                assert np.isfinite(points[t]).all()
+                assert (np.diff(points[t, :, 0]) > 0).all(), "the septum is above"
 
 
 def test_prompts_tell_the_truth():

@@ -1,0 +1,229 @@
+"""Stage 2: the ejection fraction head, on the tokens of a frozen encoder.
+
+Apical beats are encoded once, in windows around the true cavity with an engine's margin, about, and with greys
+changed as in stage 1. Their tokens stay in memory in half precision. A beat closes on itself, so the head learns
+from stretches of one to two beats, at frame rates that differ. EF and the volume of every frame are the solid's
+own. The figures come from whole cines of other patients, seen through the frames that an engine looks at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import trange
+
+from echo_node.inference import ejection
+from echo_node.inference.ejection import MOST_FRAMES
+from echo_node.inference.preprocess import normalise
+from echo_node.models.assemble import EchoModel
+from echo_node.models.ejection_head import EjectionHead
+from echo_node.training import cines
+from echo_node.training.augment import looked_at
+from echo_node.training.data import MEAN, STD
+from echo_node.training.dino.schedule import warmed_up
+from echo_node.training.losses import ejection_loss
+
+_FRAMES = (12, MOST_FRAMES)  # of a stretch
+_BEATS = (1.05, 2.2)  # of a stretch
+_LOWEST_RATE = 10.0  # frames a second of a stretch; an engine looks at some 15 or more
+_ENCODED_AT_ONCE = 32  # frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EjectionRecipe:
+    """Everything that decides the head, the encoder being given."""
+
+    seed: int = 11
+    beats: int = 600  # of as many patients
+    frames: int = 24  # of a beat
+    looks: int = 2  # at every beat: windows and greys
+    unseen: int = 60  # cines, for the figures and for the scale of the uncertainty
+    steps: int = 2000
+    batch: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warm_up: float = 0.05  # share of the steps
+    averaging: float = 0.99  # of the weights that are kept
+    validate_every: int = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A cine as the head meets it."""
+
+    tokens: Tensor  # float16 [T,1+P,D]
+    times: Tensor  # [T], seconds
+    volumes: Tensor  # [T]
+    ef: float  # share
+    beat: float  # seconds
+
+
+def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = None) -> Mapping[str, float]:
+    """Train the model's ejection fraction head, in place; nothing else of it changes.
+
+    Parameters
+    ----------
+    model : EchoModel
+        After stage 1.
+    out : Path
+        Folder of the run: ``cines/``, ``ejection.jsonl``.
+    recipe : EjectionRecipe, optional
+        The default engine's, where left out.
+
+    Returns
+    -------
+    mapping
+        The figures on unseen cines: see :func:`validate`.
+    """
+    recipe = recipe or EjectionRecipe()
+    known, unseen = _data(model, out / "cines", recipe)
+    torch.manual_seed(recipe.seed)
+    head = EjectionHead(image_width=model.shape.width, grid=model.shape.grid)
+    smoothing = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
+    average = AveragedModel(head, multi_avg_fn=smoothing)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    figures: dict[str, float] = {}
+    bar = trange(recipe.steps, desc="ejection", unit="step")
+    for step in bar:
+        for group in optimiser.param_groups:
+            group["lr"] = warmed_up(
+                recipe.learning_rate, recipe.learning_rate / 100, share=step / recipe.steps, warm_up=recipe.warm_up
+            )
+        loss = _step(head, optimiser, draw_stretches(known, recipe, np.random.default_rng([recipe.seed, step])))
+        average.update_parameters(head)
+        bar.set_postfix(loss=round(loss, 3))
+        if (step + 1) % recipe.validate_every == 0 or step + 1 == recipe.steps:
+            model.ejection.load_state_dict(average.module.state_dict())
+            figures = validate(model.ejection, unseen)
+            with (out / "ejection.jsonl").open("a", encoding="utf-8") as metrics:
+                metrics.write(json.dumps({"step": step + 1, "loss": round(loss, 4), **figures}) + "\n")
+    scale_uncertainty(model.ejection, unseen)
+    return figures
+
+
+def _data(model: EchoModel, folder: Path, recipe: EjectionRecipe) -> tuple[list[Encoded], list[Encoded]]:
+    """Beats to learn from, and whole cines of other patients."""
+    beats = cines.load(folder, seed=recipe.seed, cines=recipe.beats, frames=recipe.frames)
+    known = [
+        encode(model, cine, np.random.default_rng([recipe.seed, number, look]))
+        for number, cine in enumerate(beats)
+        for look in range(recipe.looks)
+    ]
+    others = cines.load(folder, seed=recipe.seed + 1, cines=recipe.unseen, frames=None)
+    unseen = [encode(model, cine, np.random.default_rng([recipe.seed + 1, n])) for n, cine in enumerate(others)]
+    return known, unseen
+
+
+@torch.no_grad()
+def encode(model: EchoModel, cine: cines.Cine, rng: np.random.Generator) -> Encoded:
+    """One look at a cine."""
+    model.eval()
+    squares = looked_at(cine.images, size=model.shape.image_size, rng=rng, around=cine.around)
+    frames = torch.from_numpy(normalise(squares, mean=MEAN, std=STD))
+    tokens = torch.cat([model.encoder(part).half() for part in torch.split(frames, _ENCODED_AT_ONCE)])
+    return Encoded(
+        tokens=tokens,
+        times=torch.from_numpy(cine.times),
+        volumes=torch.from_numpy(cine.volumes),
+        ef=float(cine.ef),
+        beat=float(cine.beat),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stretches:
+    """One step's input and truth."""
+
+    tokens: Tensor  # [B,T,1+P,D]
+    times: Tensor  # [B,T], seconds from the first frame
+    volumes: Tensor  # [B,T]
+    ef: Tensor  # [B]
+
+
+def draw_stretches(known: Sequence[Encoded], recipe: EjectionRecipe, rng: np.random.Generator) -> Stretches:
+    """Stretches of random beats, all of one number of frames."""
+    count = int(rng.integers(_FRAMES[0], _FRAMES[1] + 1))
+    chosen = [known[i] for i in rng.integers(0, len(known), recipe.batch)]
+    places = [_draw_places(beat, count, rng) for beat in chosen]  # in frames from the beat's first, growing
+    inside = [torch.from_numpy(place % len(beat.times)) for beat, place in zip(chosen, places, strict=True)]
+    seconds = [
+        torch.from_numpy((place - place[0]) * (beat.beat / len(beat.times))).float()
+        for beat, place in zip(chosen, places, strict=True)
+    ]
+    return Stretches(
+        tokens=torch.stack([beat.tokens[i] for beat, i in zip(chosen, inside, strict=True)]).float(),
+        times=torch.stack(seconds),
+        volumes=torch.stack([beat.volumes[i] for beat, i in zip(chosen, inside, strict=True)]),
+        ef=torch.tensor([beat.ef for beat in chosen]),
+    )
+
+
+def _draw_places(beat: Encoded, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Frames [T] of a stretch: of a beat or more, no frame twice, at no less than the lowest rate if that goes."""
+    total = len(beat.times)
+    longest = min(_BEATS[1], count / (_LOWEST_RATE * beat.beat))
+    shortest = max(_BEATS[0], count / total)
+    beats = rng.uniform(shortest, max(shortest, longest))
+    steps = np.linspace(0, beats * total - 1, count).round().astype(np.int64)
+    return steps + int(rng.integers(total))
+
+
+def _step(head: EjectionHead, optimiser: torch.optim.Optimizer, batch: Stretches) -> float:
+    loss = ejection_loss(head(batch.tokens, batch.times), batch.ef, batch.volumes)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+    optimiser.step()
+    return loss.item()
+
+
+@torch.no_grad()
+def validate(head: EjectionHead, unseen: Sequence[Encoded]) -> dict[str, float]:
+    """Errors of EF in points, of ED and ES in volume (percent of the end-diastolic one) on whole cines."""
+    errors, ends = [], []
+    for cine in unseen:
+        picked = list(ejection.looked_at(cine.times.double().numpy() * 1000))
+        said = _said(head, cine)
+        errors.append(100 * (said[0].item() - cine.ef))
+        true = cine.volumes[picked]
+        at_ed, at_es = true[said[2:].argmax()], true[said[2:].argmin()]
+        ends.append(100 * (true.max() - at_ed + at_es - true.min()).item() / 2)
+    return {
+        "ef_mae": round(float(np.abs(errors).mean()), 3),
+        "ef_bias": round(float(np.mean(errors)), 3),
+        "end_error": round(float(np.mean(ends)), 3),
+    }
+
+
+def _said(head: EjectionHead, cine: Encoded) -> Tensor:
+    """The head's output [2+T] for the frames that an engine would look at."""
+    picked = list(ejection.looked_at(cine.times.double().numpy() * 1000))
+    times = cine.times[picked] - cine.times[picked[0]]
+    said: Tensor = head(cine.tokens[picked].float()[None], times[None])[0]
+    return said
+
+
+@torch.no_grad()
+def scale_uncertainty(head: EjectionHead, unseen: Sequence[Encoded]) -> float:
+    """Set the head's log-variance so that errors on unseen cines have the spread that it says.
+
+    Returns
+    -------
+    float
+        The factor on the standard deviation.
+    """
+    said = torch.stack([_said(head, cine)[:2] for cine in unseen])  # [N,2]
+    errors = said[:, 0] - torch.tensor([cine.ef for cine in unseen])
+    factor = (errors**2 * torch.exp(-said[:, 1])).mean().sqrt()
+    last = head.to_ejection[-1]
+    assert isinstance(last, nn.Linear)
+    last.bias[1] += 2 * factor.log()
+    return float(factor)
