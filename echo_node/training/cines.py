@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import cv2
@@ -80,7 +80,9 @@ def _rendered(task: tuple[Path, int, int, int | None]) -> Path:
 
 def _cine(seed: int, number: int, frames: int | None) -> Cine:
     rng = np.random.default_rng([seed, number])
-    patient = sample_patient(rng, **({"ef": float(rng.uniform(*_EF_RANGE))} if number % 4 < 2 else {}))
+    patient = sample_patient(rng)
+    if number % 4 < 2:
+        patient = replace(patient, ef=float(rng.uniform(*_EF_RANGE)))
     clip = simulate_clip(patient, _VIEWS[number % 2], rng=rng, frames=frames, size=_RENDERED_SIZE)
     box = Letterbox.around(clip.sector, STORED_SIZE)
     cavity = np.asarray(clip.masks[Structure.LV_CAVITY].any(axis=0), np.uint8) * np.uint8(255)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from tqdm import tqdm
 
 from echo_node.codes import Structure, View, WallPoint
@@ -20,7 +22,11 @@ LABELS: tuple[View, ...] = (*VIEWS, View.OTHER)
 STRUCTURES: tuple[Structure, ...] = tuple(Structure)
 MEAN, STD = 0.2, 0.2  # of grey levels inside a square, as the encoder takes them
 STORED_SIZE = 208  # pixels; more than the encoder's, for it also looks at parts closely
-_CLIPS_PER_SHARD = 70
+# The labels in the order in which clips are rendered: those that are measured, and OTHER, more often.
+CYCLE: tuple[View, ...] = (*LABELS, *(View.A4C, View.A2C, View.PLAX) * 2, View.OTHER, View.OTHER)
+_CLIPS_PER_SHARD = 10 * len(CYCLE)
+_JPEG_SHARE, _JPEG_QUALITY = 0.7, (30, 96)  # of clips that were compressed on their way
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # per process that renders
 _FORM = f"{len(LABELS)}-points"  # of a shard: what was rendered for other labels or without points is not read
 
 
@@ -51,7 +57,7 @@ def load(folder: Path, *, seed: int, clips: int, frames: int, workers: int = 2) 
     seed : int
         Of the set; every clip has its own stream below it.
     clips : int
-        How many, spread evenly over the labels.
+        How many, over the labels as :data:`CYCLE` has them.
     frames : int
         Per clip, evenly over one beat.
     workers : int
@@ -60,6 +66,7 @@ def load(folder: Path, *, seed: int, clips: int, frames: int, workers: int = 2) 
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, clips, _CLIPS_PER_SHARD)
     tasks = [(folder, seed, start, min(clips, start + _CLIPS_PER_SHARD), frames) for start in starts]
+    os.environ.update(_ONE_THREAD)  # read by the processes below as they start; this one has started
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         shards = list(tqdm(pool.imap(_shard, tasks), total=len(tasks), desc="phantoms", unit="shard"))
     parts = [np.load(path) for path in shards]
@@ -83,10 +90,10 @@ def _shard(task: tuple[Path, int, int, int, int]) -> Path:
 def _clip(seed: int, number: int, frames: int) -> dict[str, npt.NDArray[Any]]:
     """One row of :class:`Clips`."""
     rng = np.random.default_rng([seed, number])
-    view = number % len(LABELS)
-    clip = simulate_clip(sample_patient(rng), LABELS[view], rng=rng, frames=frames, size=STORED_SIZE)
+    view = CYCLE[number % len(CYCLE)]
+    clip = simulate_clip(sample_patient(rng), view, rng=rng, frames=frames, size=STORED_SIZE)
     box = Letterbox.around(clip.sector, STORED_SIZE)
-    images = box.apply(clip.frames)
+    images = box.apply(_compressed(clip.frames, clip.sector, rng))
     masks = np.zeros((frames, len(STRUCTURES), STORED_SIZE, STORED_SIZE), np.bool_)
     for index, structure in enumerate(STRUCTURES):
         if structure in clip.masks:
@@ -94,9 +101,24 @@ def _clip(seed: int, number: int, frames: int) -> dict[str, npt.NDArray[Any]]:
     return {
         "images": images,
         "masks": np.packbits(masks, axis=-1),
-        "views": np.array(view, np.int64),
+        "views": np.array(LABELS.index(view), np.int64),
         "points": _points(clip, box),
     }
+
+
+def _compressed(
+    frames: npt.NDArray[np.uint8], sector: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Frames [T,H,W] as JPEG leaves them, mostly."""
+    if rng.uniform() >= _JPEG_SHARE:
+        return frames
+    quality = int(rng.integers(*_JPEG_QUALITY))
+    coded = [
+        simplejpeg.encode_jpeg(np.ascontiguousarray(f[..., None]), quality=quality, colorspace="GRAY")
+        for f in frames
+    ]
+    decoded = np.stack([simplejpeg.decode_jpeg(c, colorspace="GRAY")[..., 0] for c in coded])
+    return np.where(sector, decoded, np.uint8(0))
 
 
 def _points(clip: SimulatedClip, box: Letterbox) -> npt.NDArray[np.float32]:

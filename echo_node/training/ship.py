@@ -15,7 +15,8 @@ from echo_node.training.augment import MARGIN
 from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import train_ejection
 from echo_node.training.evaluate import evaluate
-from echo_node.training.train import Recipe, train
+from echo_node.training.recipe import Recipe
+from echo_node.training.train import train
 
 NAME = "echoapex-tiny-phantom"
 VERSION = "0.1.0"

@@ -9,7 +9,7 @@ from echo_node.training import data
 from echo_node.training.dino.crops import CropRules
 from echo_node.training.dino.pretrain import DinoRecipe, pretrain
 from echo_node.training.dino.sources import PhantomSource, Source, open_source
-from echo_node.training.train import Recipe
+from echo_node.training.recipe import Recipe
 
 _PROBED = 420  # labelled phantoms of each set, for the probes
 

@@ -14,9 +14,16 @@ from echo_node.training.augment import Around, augment, draw_warp, moved, warped
 from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.metrics import balanced_accuracy, dice
 from echo_node.training.prompts import sample_prompt
+from echo_node.training.recipe import Recipe
 
-TINY = training.Recipe(
-    train_clips=7, validation_clips=7, frames=2, steps=4, clips_per_step=2, frames_per_clip=2, validate_every=2
+TINY = Recipe(
+    train_clips=len(data.CYCLE),
+    validation_clips=len(data.CYCLE),
+    frames=2,
+    steps=4,
+    clips_per_step=2,
+    frames_per_clip=2,
+    validate_every=2,
 )
 UNKNOWN = np.full((2, 4, 2), np.nan, np.float32)
 
@@ -167,7 +174,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
     part = tmp_path / "part"
     part.mkdir()
     (part / "phantoms").symlink_to(tmp_path / "whole" / "phantoms")
-    broken = training.Recipe(**{f: getattr(TINY, f) for f in TINY.__dataclass_fields__})
+    broken = Recipe(**{f: getattr(TINY, f) for f in TINY.__dataclass_fields__})
     original = training.learning_rate
     calls = []
 

@@ -1,0 +1,145 @@
+"""Batches of the joint training: which clips, which frames, looked at how, asked what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from echo_node.codes import Structure, View
+from echo_node.inference.preprocess import normalise
+from echo_node.training import data
+from echo_node.training.augment import Around, augment
+from echo_node.training.prompts import sample_prompt
+from echo_node.training.recipe import Recipe
+
+_APICAL = [data.LABELS.index(view) for view in (View.A4C, View.A2C)]
+_PLAX = data.LABELS.index(View.PLAX)
+_WALLS_WINDOW = 0.7  # of windows in clips with wall points: around these
+_LEAST_PIXELS = 400  # of all frames together: what is smaller is nothing to go close to
+_LV = data.STRUCTURES.index(Structure.LV_CAVITY)
+
+
+@dataclass(slots=True)
+class Batch:
+    """One step's input: sequences for the view head, pairs of frame and structure for the decoder."""
+
+    frames: Tensor  # [B*T,1,S,S]
+    views: Tensor  # [B]
+    view_weights: Tensor  # [B], 0 where a window is shown: only of a whole sector is the view asked
+    structures: Tensor  # [B*T]
+    points: Tensor  # [B*T,8,2]
+    kinds: Tensor  # [B*T,8]
+    previous: Tensor  # [B*T,1,32,32]
+    targets: Tensor  # [B*T,1,S,S]
+    all_masks: Tensor  # [B*T,C,S,S]
+    walls: Tensor  # [B*T,4,2], row and column as shares of the square; NaN where unknown
+
+
+def batches(clips: data.Clips, recipe: Recipe, *, size: int, first_step: int) -> Iterator[Batch]:
+    """Batches from a step on; the next is drawn while one is learned from."""
+    weights = _view_weights(clips, recipe)
+
+    def draw(step: int) -> Batch:
+        rng = np.random.default_rng([recipe.seed, step])
+        return draw_batch(clips, recipe, size=size, rng=rng, view_weights=weights)
+
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(draw, first_step)
+        for step in range(first_step, recipe.steps):
+            batch = coming.result()
+            coming = ahead.submit(draw, step + 1)
+            yield batch
+
+
+def _view_weights(clips: data.Clips, recipe: Recipe) -> npt.NDArray[np.float32]:
+    """What a view counts [V], so that each counts alike however often it is drawn."""
+    everyone = np.bincount(clips.views, minlength=len(data.LABELS)) / len(clips)
+    drawn = (1 - recipe.apical_share - recipe.wall_share) * everyone
+    for views, share in ((_APICAL, recipe.apical_share), ([_PLAX], recipe.wall_share)):
+        of_these = np.isin(np.arange(len(everyone)), views) * everyone
+        drawn = drawn + share * of_these / max(of_these.sum(), 1e-9)
+    return np.asarray(1 / (len(everyone) * np.maximum(drawn, 1e-3)), np.float32)
+
+
+def draw_batch(
+    clips: data.Clips,
+    recipe: Recipe,
+    *,
+    size: int,
+    rng: np.random.Generator,
+    view_weights: npt.NDArray[np.float32],
+) -> Batch:
+    """Random clips, random frames of each, one structure and prompt per frame."""
+    chosen = _draw_clips(clips, recipe, rng)
+    images, prompts, structures, targets, everything, walls, is_whole = [], [], [], [], [], [], []
+    for index in chosen:
+        picked = np.sort(rng.permutation(recipe.frames)[: recipe.frames_per_clip])
+        masks = np.unpackbits(clips.masks[index][picked], axis=-1)
+        points = clips.points[index][picked]
+        window, around = _draw_window(masks, points, recipe, rng)
+        frames, labels, points = augment(
+            clips.images[index][picked], masks, points, size=size, rng=rng, around=window
+        )
+        images.append(frames)
+        everything.append(labels)
+        walls.append((points + 0.5) / size)
+        is_whole.append(window is None)
+        present = np.flatnonzero(labels.any(axis=(0, 2, 3)))
+        for t in range(len(picked)):
+            structure = _draw_structure(present, rng, around=around)
+            neighbour = labels[(t + 1) % len(picked), structure]
+            structures.append(structure)
+            targets.append(labels[t, structure])
+            prompts.append(sample_prompt(labels[t, structure], neighbour, rng))
+    return Batch(
+        frames=torch.from_numpy(normalise(np.concatenate(images), mean=data.MEAN, std=data.STD)),
+        views=torch.from_numpy(clips.views[chosen]),
+        view_weights=torch.from_numpy(view_weights[clips.views[chosen]] * np.array(is_whole)),
+        structures=torch.tensor(structures),
+        points=torch.from_numpy(np.stack([p.points for p in prompts])),
+        kinds=torch.from_numpy(np.stack([p.kinds for p in prompts])),
+        previous=torch.from_numpy(np.stack([p.previous for p in prompts])),
+        targets=torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)),
+        all_masks=torch.from_numpy(np.concatenate(everything).astype(np.float32)),
+        walls=torch.from_numpy(np.concatenate(walls)),
+    )
+
+
+def _draw_clips(clips: data.Clips, recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Indices of a batch's clips: some of the apical views, some with wall points, the others any."""
+    count = recipe.clips_per_step
+    anyone = rng.integers(0, len(clips), count)
+    apical = rng.choice(np.flatnonzero(np.isin(clips.views, _APICAL)), count)
+    with_walls = rng.choice(np.flatnonzero(np.isfinite(clips.points).all(axis=(1, 2, 3))), count)
+    chance = rng.uniform(size=count)
+    some = np.where(chance < recipe.apical_share + recipe.wall_share, with_walls, anyone)
+    return np.where(chance < recipe.apical_share, apical, some)
+
+
+def _draw_window(
+    masks: npt.NDArray[np.uint8], points: npt.NDArray[np.float32], recipe: Recipe, rng: np.random.Generator
+) -> tuple[Around | None, int | None]:
+    """What to go close to: the wall points, or a structure, mostly the LV cavity, and which; None for nothing."""
+    present = np.flatnonzero(masks.sum(axis=(0, 2, 3)) > _LEAST_PIXELS)
+    if rng.uniform() >= recipe.close_share or not present.size:
+        return None, None
+    if np.isfinite(points).all() and rng.uniform() < _WALLS_WINDOW:
+        return Around.points(points), None
+    structure = _LV if _LV in present and rng.uniform() < 0.7 else int(rng.choice(present))
+    return Around.mask(masks[:, structure]), structure
+
+
+def _draw_structure(present: npt.NDArray[np.int64], rng: np.random.Generator, *, around: int | None) -> int:
+    """What the window is around or the LV cavity, mostly something there, sometimes what is not."""
+    chance = rng.uniform()
+    if chance < 0.6:
+        return _LV if around is None else around
+    if chance < 0.9 and present.size:
+        return int(rng.choice(present))
+    return int(rng.integers(len(data.STRUCTURES)))

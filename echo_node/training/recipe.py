@@ -1,0 +1,30 @@
+"""Everything that decides the result of the joint training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from echo_node.training import data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides a run's result."""
+
+    size: str = "tiny"
+    seed: int = 1
+    train_clips: int = 400 * len(data.CYCLE)
+    validation_clips: int = 10 * len(data.CYCLE)
+    frames: int = 6  # per clip, as rendered
+    steps: int = 5000
+    clips_per_step: int = 16
+    frames_per_clip: int = 2
+    close_share: float = 0.5  # of clips looked at in a window around one structure
+    apical_share: float = 0.35  # of a batch at least: the views that are measured need the finest masks
+    wall_share: float = 0.1  # of a batch at least: clips whose wall points are known
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warm_up: int = 100
+    averaging: float = 0.995  # of the weights that are kept
+    half_precision: bool = True  # bfloat16 in the encoder: twice as fast where the processor knows it
+    validate_every: int = 500
