@@ -120,9 +120,9 @@ class Geometry(_Coded):
     """Classes of left ventricular geometry, values of LV_GEOMETRY (Lang 2015, figure 6)."""
 
     NORMAL = Code("NORMAL_GEOMETRY", LOCAL_SCHEME, "Normal geometry")
-    CONCENTRIC_REMODELLING = Code("CONCENTRIC_REMODELLING", LOCAL_SCHEME, "Concentric remodelling")
-    CONCENTRIC_HYPERTROPHY = Code("CONCENTRIC_HYPERTROPHY", LOCAL_SCHEME, "Concentric hypertrophy")
-    ECCENTRIC_HYPERTROPHY = Code("ECCENTRIC_HYPERTROPHY", LOCAL_SCHEME, "Eccentric hypertrophy")
+    CONCENTRIC_REMODELLING = Code("CONC_REMODELLING", LOCAL_SCHEME, "Concentric remodelling")
+    CONCENTRIC_HYPERTROPHY = Code("CONC_HYPERTROPHY", LOCAL_SCHEME, "Concentric hypertrophy")
+    ECCENTRIC_HYPERTROPHY = Code("ECC_HYPERTROPHY", LOCAL_SCHEME, "Eccentric hypertrophy")
 
 
 class Method(_Coded):
@@ -133,7 +133,7 @@ class Method(_Coded):
     DIRECT = Code("125316", "DCM", "Directly measured")
     CUBE = Code("125206", "DCM", "Cube Method")
     TWICE_POSTERIOR_WALL = Code(
-        "TWICE_POSTERIOR_WALL", LOCAL_SCHEME, "Twice the posterior wall over the internal dimension"
+        "TWICE_PW_OVER_ID", LOCAL_SCHEME, "Twice the posterior wall over the internal dimension"
     )
     LEARNED = Code("LEARNED_ESTIMATE", LOCAL_SCHEME, "Estimated from the clip by a learned model")
 
@@ -180,7 +180,7 @@ class Reason(_Coded):
     LOW_CONFIDENCE = Code("LOW_CONFIDENCE", LOCAL_SCHEME, "View is not certain enough")
     NOT_A_STANDARD_VIEW = Code("NOT_A_STANDARD_VIEW", LOCAL_SCHEME, "No standard echocardiographic view")
     NO_HEAD_FOR_VIEW = Code("NO_HEAD_FOR_VIEW", LOCAL_SCHEME, "No measurement is made on this view")
-    NO_HEAD_IN_ENGINE = Code("NO_HEAD_IN_ENGINE", LOCAL_SCHEME, "The engine makes no measurement on this view")
+    NO_HEAD_IN_ENGINE = Code("NOT_IN_ENGINE", LOCAL_SCHEME, "The engine makes no measurement on this view")
     # about the measurement
     VIEW_MISSING = Code("VIEW_MISSING", LOCAL_SCHEME, "A required view is missing")
     NO_CALIBRATION = Code("NO_CALIBRATION", LOCAL_SCHEME, "Image has no usable calibration")
