@@ -30,6 +30,8 @@ _TAKEN_OVER = (
     "IssuerOfPatientID",
     "PatientBirthDate",
     "PatientSex",
+    "PatientSize",
+    "PatientWeight",
     "StudyInstanceUID",
     "StudyDate",
     "StudyTime",

@@ -87,7 +87,7 @@ def still() -> Case:
 
 def walls_and_estimate() -> Case:
     """Every kind of number and reason: walls, mass, geometry, a learned EF, and a disagreement."""
-    of = [source(), source(uid=f"{STUDY}.2.2"), source(uid=f"{STUDY}.2.3")]
+    of = [source(uid=f"{STUDY}.2.{n}", PatientSize="1.75", PatientWeight="71.5") for n in (1, 2, 3)]
     plax = long_axis(of[2])
     apart = NotMeasured(
         quantity=Quantity.LVEF_COMBINED, reason=Reason.DISAGREEMENT, detail="31 points apart", view=View.A4C

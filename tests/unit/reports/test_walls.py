@@ -32,7 +32,7 @@ Case = tuple[Analysis, dict[str, Dataset]]
 
 
 def study_of_walls() -> Case:
-    of = source()
+    of = source(PatientSize="1.75", PatientWeight="71")
     plax = long_axis(of)
     return with_mass(analysis(plax, not_measured=()), plax), {of.SOPInstanceUID: of}
 
@@ -117,6 +117,7 @@ def test_mass_thickness_index_and_geometry_stand_together(walls: tuple[Any, Read
     ]
     said = {evaluation.name.value: evaluation.value.value for evaluation in group.get_qualitative_evaluations()}
     assert said["LV_GEOMETRY"] == "ECC_HYPERTROPHY"
+    assert (walls[0].PatientSize, walls[0].PatientWeight) == (1.75, 71)
 
 
 def test_a_line_that_leaves_the_image_is_kept_inside() -> None:
