@@ -117,7 +117,7 @@ class Quantity(_Coded):
 
 
 class Geometry(_Coded):
-    """Classes of left ventricular geometry, values of LV_GEOMETRY (Lang 2015, figure 6)."""
+    """Classes of left ventricular geometry, values of LV_GEOMETRY (Lang 2015, section 4)."""
 
     NORMAL = Code("NORMAL_GEOMETRY", LOCAL_SCHEME, "Normal geometry")
     CONCENTRIC_REMODELLING = Code("CONC_REMODELLING", LOCAL_SCHEME, "Concentric remodelling")

@@ -1,4 +1,4 @@
-"""LV mass, relative wall thickness and geometry of a study (Lang 2015, section 7).
+"""LV mass, relative wall thickness and geometry of a study (Lang 2015, section 4).
 
 References
 ----------

@@ -18,7 +18,7 @@ from echo_node.measure.results import EjectionResult, Recipe, refused
 from echo_node.records import EjectionEstimate, Measurement, NotMeasured, Source
 
 # Points of EF that two good readings of one heart may lie apart. Repeatability over frames and beats does
-# not hold what an outline is wrong by throughout, and 2D EF of an unchanged heart varies by about 10.
+# not hold what an outline is wrong by throughout, and in hearts that had not changed 2D EF varied by over 0.10.
 METHODS_APART = 10.0
 
 
