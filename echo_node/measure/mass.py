@@ -11,6 +11,7 @@ Arch Intern Med 1916;17:863-71.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -51,20 +52,24 @@ def measure_mass(clips: Sequence[ClipAnalysis]) -> MassResult:
     if fault is not None:
         heavy = (Quantity.LV_MASS, Quantity.LV_MASS_INDEX, Quantity.LV_GEOMETRY)
         return MassResult(measurements=(rwt,), not_measured=_refused(heavy, fault))
-    body = clip.body or Body()
+    indexed = _indexed(cube, mass, rwt, clip.body or Body())
+    return replace(indexed, measurements=(mass, rwt, *indexed.measurements))
+
+
+def _indexed(cube: Recipe, mass: Measurement, rwt: Measurement, body: Body) -> MassResult:
+    """Mass index and geometry: what depends on whose heart it is."""
     fault = check_body(body)
     if fault is not None:
-        return MassResult(measurements=(mass, rwt), not_measured=_refused(MASS[2:], fault))
+        return MassResult(not_measured=_refused((Quantity.LV_MASS_INDEX, Quantity.LV_GEOMETRY), fault))
     area = surface_m2(body)
-    index = cube.measurement(
-        Quantity.LV_MASS_INDEX, mass.value / area, uncertainty=(mass.uncertainty or 0.0) / area
-    )
+    spread = None if mass.uncertainty is None else mass.uncertainty / area
+    index = cube.measurement(Quantity.LV_MASS_INDEX, mass.value / area, uncertainty=spread)
     if body.sex is None:
         fault = Fault(Reason.NO_SEX, "the limits of the mass index differ between the sexes")
-        return MassResult(measurements=(mass, rwt, index), not_measured=_refused(MASS[3:], fault))
+        return MassResult(measurements=(index,), not_measured=_refused((Quantity.LV_GEOMETRY,), fault))
     shape = geometry(index.value, rwt.value, body.sex)
-    finding = Finding(quantity=Quantity.LV_GEOMETRY, value=shape, sources=sources)
-    return MassResult(measurements=(mass, rwt, index), findings=(finding,))
+    finding = Finding(quantity=Quantity.LV_GEOMETRY, value=shape, sources=cube.sources)
+    return MassResult(measurements=(index,), findings=(finding,))
 
 
 def cube_mass_g(ivsd_mm: float, lvidd_mm: float, lvpwd_mm: float) -> float:

@@ -135,9 +135,13 @@ def not_measured(item: NotMeasured) -> sr.QualitativeEvaluation:
     return evaluation
 
 
+def _is_of_walls(measurement: Measurement) -> bool:
+    return measurement.quantity in places.LINES or measurement.quantity in _OF_ALL_LINES
+
+
 def _place(measurement: Measurement, clip: ClipAnalysis, source: Dataset) -> sr.ImageRegion:
     """The one region of a group: by its first measurement."""
-    if measurement.quantity in places.LINES or measurement.quantity in _OF_ALL_LINES:
+    if _is_of_walls(measurement):
         return places.wall_line(clip, source, measurement.quantity)
     if measurement.method is Method.LEARNED:
         return places.outline(clip, source, None if clip.estimate is None else clip.estimate.ed_frame)
@@ -148,7 +152,7 @@ def _tracking(measurement: Measurement, clips: Sequence[ClipAnalysis], evidence:
     """Of disks on one clip that of the segment, for it is the same ventricle; else one of its own."""
     uids = [clip.SOPInstanceUID for clip in clips]
     source = evidence.sources[uids[0]]
-    if measurement.quantity in places.LINES or measurement.quantity in _OF_ALL_LINES:
+    if _is_of_walls(measurement):
         line = measurement.quantity if measurement.quantity in places.LINES else Quantity.LV_MASS
         return sr.TrackingIdentifier(uid=tracking_uid(*uids, line.name), identifier=numbered(line.code, source))
     if measurement.method is Method.LEARNED:
