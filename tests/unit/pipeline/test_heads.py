@@ -14,6 +14,7 @@ from echo_node.phantom import sample_patient
 from echo_node.phantom.exam import simulate_exam
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
 from echo_node.records import Body, EjectionEstimate, EngineIdentity, Landmarks, Segmentation, Sex, ViewPrediction
+from echo_node.reports import build_reports, normalise, read_report
 
 STUDY = "1.2.3"
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -146,6 +147,20 @@ def test_a_study_has_mass_and_geometry_of_its_long_axis(analyse, exam):
     assert [f.quantity for f in study.findings] == [Quantity.LV_GEOMETRY]
     assert isinstance(study.findings[0].value, Geometry)
     assert not [n for n in study.not_measured if n.quantity in (*WALLS, *MASS)]
+
+
+def test_all_of_it_reads_back_from_the_report(analyse, exam):
+    engine = KnowingEngine(exam, ef=15.0)
+    study = summary([analyse(item.ds, engine) for item in exam], engine)
+    sources = {item.ds.SOPInstanceUID: normalise(item.ds) for item in exam}
+    reading = read_report(build_reports(study, sources)[-1].content)
+    assert [(m.quantity, m.method, m.view) for m in reading.measurements] == [
+        (m.quantity, m.method, m.view) for m in study.measurements
+    ]
+    for sent, m in zip(reading.measurements, study.measurements, strict=True):
+        assert sent.value == pytest.approx(m.value, abs=1e-3)
+    assert reading.findings == study.findings
+    assert set(reading.not_measured) == set(study.not_measured)
 
 
 def test_without_body_size_geometry_says_why(analyse, exam):
