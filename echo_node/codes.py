@@ -95,11 +95,34 @@ class ImageMode(_Coded):
 
 
 class Quantity(_Coded):
-    """What is measured (LOINC, post-coordinated for TID 1500 and TID 5200)."""
+    """What is measured (LOINC, PS3.16 CID 12200, post-coordinated for TID 1500 and TID 5200).
+
+    LOINC's only code of the mass index is a pre-coordinated one (CID 12300).
+    """
 
     LVEF = Code("18043-0", "LN", "Left Ventricular Ejection Fraction")
     LV_EDV = Code("18026-5", "LN", "Left Ventricular End Diastolic Volume")
     LV_ESV = Code("18148-7", "LN", "Left Ventricular End Systolic Volume")
+    LVEF_COMBINED = Code(
+        "LVEF_COMBINED", LOCAL_SCHEME, "Left Ventricular Ejection Fraction on which all methods agree"
+    )
+    IVSD = Code("18154-5", "LN", "Interventricular Septum Diastolic Thickness")
+    LVIDD = Code("29436-3", "LN", "Left Ventricle Internal End Diastolic Dimension")
+    LVPWD = Code("18152-9", "LN", "Left Ventricle Posterior Wall Diastolic Thickness")
+    LVIDS = Code("29438-9", "LN", "Left Ventricle Internal Systolic Dimension")
+    LV_MASS = Code("18087-7", "LN", "Left Ventricle Mass")
+    LV_MASS_INDEX = Code("80020-1", "LN", "Left ventricular mass (dimension method) 2D / BSA")
+    LV_RWT = Code("LV_RWT", LOCAL_SCHEME, "Left ventricular relative wall thickness")
+    LV_GEOMETRY = Code("LV_GEOMETRY", LOCAL_SCHEME, "Left ventricular geometry")
+
+
+class Geometry(_Coded):
+    """Classes of left ventricular geometry, values of LV_GEOMETRY (Lang 2015, section 4)."""
+
+    NORMAL = Code("NORMAL_GEOMETRY", LOCAL_SCHEME, "Normal geometry")
+    CONCENTRIC_REMODELLING = Code("CONC_REMODELLING", LOCAL_SCHEME, "Concentric remodelling")
+    CONCENTRIC_HYPERTROPHY = Code("CONC_HYPERTROPHY", LOCAL_SCHEME, "Concentric hypertrophy")
+    ECCENTRIC_HYPERTROPHY = Code("ECC_HYPERTROPHY", LOCAL_SCHEME, "Eccentric hypertrophy")
 
 
 class Method(_Coded):
@@ -107,6 +130,12 @@ class Method(_Coded):
 
     DISKS_BIPLANE = Code("125207", "DCM", "Method of Disks, Biplane")
     DISKS_SINGLE_PLANE = Code("125208", "DCM", "Method of Disks, Single Plane")
+    DIRECT = Code("125316", "DCM", "Directly measured")
+    CUBE = Code("125206", "DCM", "Cube Method")
+    TWICE_POSTERIOR_WALL = Code(
+        "TWICE_PW_OVER_ID", LOCAL_SCHEME, "Twice the posterior wall over the internal dimension"
+    )
+    LEARNED = Code("LEARNED_ESTIMATE", LOCAL_SCHEME, "Estimated from the clip by a learned model")
 
 
 class Unit(_Coded):
@@ -115,6 +144,9 @@ class Unit(_Coded):
     PERCENT = Code("%", "UCUM", "Percent")
     MILLILITRE = Code("ml", "UCUM", "ml")
     MILLIMETRE = Code("mm", "UCUM", "mm")
+    GRAM = Code("g", "UCUM", "g")
+    GRAM_PER_SQUARE_METRE = Code("g/m2", "UCUM", "g/m2")
+    RATIO = Code("{ratio}", "UCUM", "ratio")
     NO_UNITS = Code("1", "UCUM", "no units")
 
 
@@ -148,6 +180,7 @@ class Reason(_Coded):
     LOW_CONFIDENCE = Code("LOW_CONFIDENCE", LOCAL_SCHEME, "View is not certain enough")
     NOT_A_STANDARD_VIEW = Code("NOT_A_STANDARD_VIEW", LOCAL_SCHEME, "No standard echocardiographic view")
     NO_HEAD_FOR_VIEW = Code("NO_HEAD_FOR_VIEW", LOCAL_SCHEME, "No measurement is made on this view")
+    NO_HEAD_IN_ENGINE = Code("NOT_IN_ENGINE", LOCAL_SCHEME, "The engine makes no measurement on this view")
     # about the measurement
     VIEW_MISSING = Code("VIEW_MISSING", LOCAL_SCHEME, "A required view is missing")
     NO_CALIBRATION = Code("NO_CALIBRATION", LOCAL_SCHEME, "Image has no usable calibration")
@@ -156,5 +189,7 @@ class Reason(_Coded):
     FORESHORTENED = Code("FORESHORTENED", LOCAL_SCHEME, "View is foreshortened")
     LOW_QUALITY = Code("LOW_QUALITY", LOCAL_SCHEME, "Image quality is too low")
     IMPLAUSIBLE = Code("IMPLAUSIBLE", LOCAL_SCHEME, "Result is outside the plausible range")
-    DISAGREEMENT = Code("DISAGREEMENT", LOCAL_SCHEME, "Results of two views disagree")
+    DISAGREEMENT = Code("DISAGREEMENT", LOCAL_SCHEME, "Results of two views or methods disagree")
+    NO_BODY_SIZE = Code("NO_BODY_SIZE", LOCAL_SCHEME, "Height or weight of the patient is not known")
+    NO_SEX = Code("NO_SEX", LOCAL_SCHEME, "Sex of the patient is not known to be female or male")
     ANALYSIS_FAILED = Code("ANALYSIS_FAILED", LOCAL_SCHEME, "Analysis ended with an error")

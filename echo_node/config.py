@@ -49,6 +49,7 @@ class Head(enum.Enum):
 
     SEGMENTATION = "segmentation"
     EJECTION_FRACTION = "ejection_fraction"
+    HYPERTROPHY = "hypertrophy"
 
 
 class ObjectKind(enum.Enum):

@@ -2,15 +2,16 @@
 
 Plain functions over records: the same ones run in the analyser, in a test without a network, in a
 replay and over a folder. Per clip: read a few frames, name the view, route, and where a head wants
-it, read all frames, segment and measure. Per study: put the clips together.
+it, read all frames, outline, find walls and measure. Per study: put the clips together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol, cast
 
 from echo_node.codes import ImageMode, Reason, Structure, View
 from echo_node.config import Head, Routing
@@ -19,12 +20,38 @@ from echo_node.errors import ClipError
 from echo_node.inference.engine import Engine
 from echo_node.inference.sampling import middle, spread
 from echo_node.measure.biplane import measure_biplane
-from echo_node.measure.results import QUANTITIES, EjectionResult
+from echo_node.measure.mass import measure_mass
+from echo_node.measure.reconcile import refuse_estimate, report_estimate
+from echo_node.measure.results import EJECTION, WALLS, MassResult
 from echo_node.measure.single_plane import measure_clip
-from echo_node.records import Analysis, Clip, ClipAnalysis, NotMeasured, Segmentation, ViewPrediction
+from echo_node.measure.walls import measure_walls
+from echo_node.records import (
+    Analysis,
+    Clip,
+    ClipAnalysis,
+    EjectionEstimate,
+    Landmarks,
+    NotMeasured,
+    Segmentation,
+    ViewPrediction,
+)
 from echo_node.routing import Route, route
 
 _PICTURE_MODES = (ImageMode.TWO_D, ImageMode.COLOUR_FLOW, ImageMode.TISSUE_DOPPLER)
+
+
+class FindsWalls(Protocol):
+    """An engine whose ``finds_walls`` is true."""
+
+    def find_walls(self, clip: Clip) -> tuple[Landmarks, ...]:
+        """The four wall points of every frame, in pixels of the source image."""
+
+
+class EstimatesEjection(Protocol):
+    """An engine whose ``estimates_ejection`` is true."""
+
+    def estimate_ejection(self, clip: Clip, cavity: Segmentation) -> EjectionEstimate:
+        """EF of an apical clip, told from its frames and where the cavity is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +59,7 @@ class Rules:
     """What a site sets of the analysis."""
 
     routing: Routing
-    max_frames: int  # of a clip that is segmented; the middle of a longer one is taken
+    max_frames: int  # of a clip that is measured; the middle of a longer one is taken
 
 
 def analyse_clip(
@@ -56,90 +83,64 @@ def analyse_clip(
     ClipAnalysis
         ``outcome`` is the coded reason where nothing was measured. Bad input never raises.
     """
-    result = _Blank(SOPInstanceUID, StudyInstanceUID, engine)
+    found = _nothing_yet(SOPInstanceUID, StudyInstanceUID, engine)
     try:
         source = open_clip(path)
         clip = source.read(spread(source.NumberOfFrames))
         if clip.mode not in _PICTURE_MODES:
-            return result.without(Reason.NOT_TWO_D, clip.mode.code.meaning)
+            return replace(found, outcome=Reason.NOT_TWO_D, detail=clip.mode.code.meaning)
         prediction = engine.classify(clip)
+        found = replace(found, prediction=prediction, spacing_mm=clip.spacing_mm, body=source.body)
         decision = _decide(prediction, source=source, engine=engine, rules=rules)
         if decision.reason is not None:
-            return result.without(decision.reason, decision.detail, prediction=prediction, clip=clip)
+            return replace(found, outcome=decision.reason, detail=decision.detail)
         frames = source.read(middle(source.NumberOfFrames, rules.max_frames))
     except ClipError as error:
-        return result.without(error.reason, error.detail)
-    return _measured(result, prediction, decision, clip=frames)
+        return replace(found, outcome=error.reason, detail=error.detail)
+    return _with_outcome(_measured(found, decision, prediction.view, clip=frames, engine=engine))
 
 
 def summarise_study(
     StudyInstanceUID: str, clips: Sequence[ClipAnalysis], *, revision: int, engine: Engine, made_at: datetime
 ) -> Analysis:
-    """Put a study's clips together: single-plane results stand, biplane is added."""
+    """Put a study's clips together: their results stand; biplane EF, mass and geometry are added."""
     both = measure_biplane(clips)
-    measured = tuple(m for clip in clips for m in clip.measurements) + both.measurements
-    missing = tuple(n for clip in clips for n in clip.not_measured) + both.not_measured
+    mass = measure_mass(clips) if engine.finds_walls else MassResult()
+    measured = tuple(m for clip in clips for m in clip.measurements)
+    missing = tuple(n for clip in clips for n in clip.not_measured)
     return Analysis(
         StudyInstanceUID=StudyInstanceUID,
         revision=revision,
         clips=tuple(sorted(clips, key=lambda c: c.SOPInstanceUID)),
-        measurements=measured,
-        not_measured=missing + _views_missing(clips),
+        measurements=(*measured, *both.measurements, *mass.measurements),
+        not_measured=(*missing, *both.not_measured, *mass.not_measured, *_views_missing(clips, engine)),
         engine=engine.identity,
         made_at=made_at,
+        findings=mass.findings,
     )
 
 
 def shown_frames(analysis: ClipAnalysis, total: int) -> tuple[int, ...]:
     """Indices of the frames that a picture of the clip shows: ED and ES, or the middle one."""
-    if analysis.curve is None:
+    if analysis.cycle is None:
         return (total // 2,)
-    return tuple(sorted({analysis.curve.ed_frame - 1, analysis.curve.es_frame - 1}))
+    return tuple(sorted({number - 1 for number in analysis.cycle}))
 
 
-@dataclass(frozen=True, slots=True)
-class _Blank:
-    """The parts of a ClipAnalysis that do not depend on what is found."""
-
-    SOPInstanceUID: str
-    StudyInstanceUID: str
-    engine: Engine
-
-    def without(
-        self,
-        reason: Reason,
-        detail: str,
-        *,
-        prediction: ViewPrediction | None = None,
-        clip: Clip | None = None,
-    ) -> ClipAnalysis:
-        """A clip that no head measured."""
-        return self.with_result(EjectionResult(), reason=reason, detail=detail, prediction=prediction, clip=clip)
-
-    def with_result(
-        self,
-        result: EjectionResult,
-        *,
-        reason: Reason | None,
-        detail: str,
-        prediction: ViewPrediction | None,
-        clip: Clip | None,
-        masks: tuple[Segmentation, ...] = (),
-    ) -> ClipAnalysis:
-        """A clip with what was found on it."""
-        return ClipAnalysis(
-            SOPInstanceUID=self.SOPInstanceUID,
-            StudyInstanceUID=self.StudyInstanceUID,
-            prediction=prediction,
-            outcome=reason,
-            detail=detail,
-            spacing_mm=None if clip is None else clip.spacing_mm,
-            segmentations=masks,
-            curve=result.curve,
-            measurements=result.measurements,
-            not_measured=result.not_measured,
-            engine=self.engine.identity,
-        )
+def _nothing_yet(SOPInstanceUID: str, StudyInstanceUID: str, engine: Engine) -> ClipAnalysis:
+    return ClipAnalysis(
+        SOPInstanceUID=SOPInstanceUID,
+        StudyInstanceUID=StudyInstanceUID,
+        prediction=None,
+        outcome=None,
+        detail="",
+        spacing_mm=None,
+        segmentations=(),
+        curve=None,
+        measurements=(),
+        not_measured=(),
+        engine=engine.identity,
+    )
 
 
 def _decide(prediction: ViewPrediction, *, source: ClipFile, engine: Engine, rules: Rules) -> Route:
@@ -149,34 +150,76 @@ def _decide(prediction: ViewPrediction, *, source: ClipFile, engine: Engine, rul
         frames=source.NumberOfFrames,
         threshold=engine.view_threshold if threshold is None else threshold,
         rules=rules.routing,
+        available=frozenset(_heads_of(engine)),
     )
 
 
-def _measured(result: _Blank, prediction: ViewPrediction, decision: Route, *, clip: Clip) -> ClipAnalysis:
-    """Segment a routed clip and measure what its masks allow."""
-    structures = tuple(s for s in decision.structures if s in result.engine.structures)
-    masks = result.engine.segment(clip, structures)
-    ejection = EjectionResult()
+def _heads_of(engine: Engine) -> Iterator[Head]:
+    """What the engine has of what routing can send a clip to."""
+    if engine.structures:
+        yield Head.SEGMENTATION
+    if Structure.LV_CAVITY in engine.structures:
+        yield Head.EJECTION_FRACTION
+    if engine.finds_walls:
+        yield Head.HYPERTROPHY
+
+
+def _measured(found: ClipAnalysis, decision: Route, view: View, *, clip: Clip, engine: Engine) -> ClipAnalysis:
+    """What the heads that a clip was sent to say of it. Walls and EF are of different views."""
+    structures = tuple(s for s in decision.structures if s in engine.structures)
+    if structures:
+        found = replace(found, segmentations=engine.segment(clip, structures))
     if Head.EJECTION_FRACTION in decision.heads:
-        cavity = next(m for m in masks if m.structure is Structure.LV_CAVITY)
-        ejection = measure_clip(clip, cavity, prediction.view)
-    first = ejection.not_measured[0] if ejection.not_measured and not ejection.measurements else None
-    return result.with_result(
-        ejection,
-        reason=None if first is None else first.reason,
-        detail="" if first is None else first.detail,
-        prediction=prediction,
-        clip=clip,
-        masks=masks,
+        found = _with_ejection(found, view, clip=clip, engine=engine)
+    if Head.HYPERTROPHY in decision.heads:
+        found = _with_walls(found, clip=clip, engine=engine)
+    return found
+
+
+def _with_ejection(found: ClipAnalysis, view: View, *, clip: Clip, engine: Engine) -> ClipAnalysis:
+    """EF and volumes from the outlined cavity; beside them the learned estimate where a whole beat is seen."""
+    cavity = next(m for m in found.segmentations if m.structure is Structure.LV_CAVITY)
+    result, estimate = measure_clip(clip, cavity, view), None
+    if engine.estimates_ejection and result.curve is None:
+        result = refuse_estimate(result, view)
+    elif engine.estimates_ejection:
+        estimate = cast(EstimatesEjection, engine).estimate_ejection(clip, cavity)
+        result = report_estimate(estimate, result, view)
+    return replace(
+        found,
+        curve=result.curve,
+        estimate=estimate,
+        measurements=result.measurements,
+        not_measured=result.not_measured,
     )
 
 
-def _views_missing(clips: Sequence[ClipAnalysis]) -> tuple[NotMeasured, ...]:
-    """The single-plane results of apical views that no clip of the study shows."""
+def _with_walls(found: ClipAnalysis, *, clip: Clip, engine: Engine) -> ClipAnalysis:
+    """Septum, cavity and posterior wall from their points."""
+    result = measure_walls(clip, cast(FindsWalls, engine).find_walls(clip))
+    return replace(
+        found,
+        diameters=result.diameters,
+        landmarks=result.landmarks,
+        measurements=result.measurements,
+        not_measured=result.not_measured,
+    )
+
+
+def _with_outcome(found: ClipAnalysis) -> ClipAnalysis:
+    """The first reason stands for a clip on which nothing could be measured."""
+    if found.measurements or not found.not_measured:
+        return found
+    return replace(found, outcome=found.not_measured[0].reason, detail=found.not_measured[0].detail)
+
+
+def _views_missing(clips: Sequence[ClipAnalysis], engine: Engine) -> tuple[NotMeasured, ...]:
+    """The results of one view that no clip of the study shows."""
     seen = {clip.prediction.view for clip in clips if clip.prediction is not None}
+    wanted = {View.A4C: EJECTION, View.A2C: EJECTION} | ({View.PLAX: WALLS} if engine.finds_walls else {})
     return tuple(
         NotMeasured(quantity=quantity, reason=Reason.VIEW_MISSING, detail=f"no {view.name} clip", view=view)
-        for view in (View.A4C, View.A2C)
+        for view, quantities in wanted.items()
         if view not in seen
-        for quantity in QUANTITIES
+        for quantity in quantities
     )

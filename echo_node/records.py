@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
+from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
 
 
 class StudyState(enum.Enum):
@@ -94,6 +94,22 @@ class Clip:
     sector: npt.NDArray[np.bool_]  # [H,W], True where there is ultrasound
     mode: ImageMode
     NumberOfFrames: int  # of the source object
+
+
+class Sex(enum.Enum):
+    """PatientSex, where normal values are known for it (PS3.3 C.7.1.1)."""
+
+    FEMALE = "F"
+    MALE = "M"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What normal values go by. None where the header does not say."""
+
+    sex: Sex | None = None
+    height_m: float | None = None
+    weight_kg: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +194,16 @@ class NotMeasured:
     reason: Reason
     detail: str  # for people; no patient data
     view: View | None = None
+    method: Method | None = None  # by which it was tried; None where no method could
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A class that a structure falls into."""
+
+    quantity: Quantity
+    value: Geometry
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +217,21 @@ class VolumeCurve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiameterCurve:
+    """LV internal diameter over a parasternal long-axis clip."""
+
+    diameters_mm: npt.NDArray[np.float64]  # [T], smoothed
+    times_ms: npt.NDArray[np.float64]  # [T]
+    ed_frame: int  # frame number
+    es_frame: int  # frame number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClipAnalysis:
-    """All that is known of one clip once it has been through the pipeline."""
+    """All that is known of one clip once it has been through the pipeline.
+
+    Fields with a default came later than the first stored analyses: the store fills them in.
+    """
 
     SOPInstanceUID: str
     StudyInstanceUID: str
@@ -205,6 +244,16 @@ class ClipAnalysis:
     measurements: tuple[Measurement, ...]
     not_measured: tuple[NotMeasured, ...]
     engine: EngineIdentity
+    body: Body | None = None  # None where the object could not be read as a clip
+    diameters: DiameterCurve | None = None
+    landmarks: tuple[Landmarks, ...] = ()  # of the frames that walls were measured on
+    estimate: EjectionEstimate | None = None
+
+    @property
+    def cycle(self) -> tuple[int, int] | None:
+        """Frame numbers of end diastole and end systole, where a head found them."""
+        curve = self.curve or self.diameters
+        return None if curve is None else (curve.ed_frame, curve.es_frame)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +267,7 @@ class Analysis:
     not_measured: tuple[NotMeasured, ...]
     engine: EngineIdentity
     made_at: datetime  # UTC
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

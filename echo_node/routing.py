@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from echo_node.codes import ImageMode, Reason, Structure, View
@@ -10,6 +10,7 @@ from echo_node.config import Head, Routing
 from echo_node.records import ViewPrediction
 
 HEADS: Mapping[View, tuple[Head, ...]] = {
+    View.PLAX: (Head.HYPERTROPHY,),
     View.A4C: (Head.SEGMENTATION, Head.EJECTION_FRACTION),
     View.A2C: (Head.SEGMENTATION, Head.EJECTION_FRACTION),
 }
@@ -36,7 +37,9 @@ class Route:
     detail: str = ""
 
 
-def route(prediction: ViewPrediction, *, frames: int, threshold: float, rules: Routing) -> Route:
+def route(
+    prediction: ViewPrediction, *, frames: int, threshold: float, rules: Routing, available: Collection[Head]
+) -> Route:
     """Decide what measures a clip.
 
     Parameters
@@ -49,6 +52,12 @@ def route(prediction: ViewPrediction, *, frames: int, threshold: float, rules: R
         The least probability of a view that is routed.
     rules : Routing
         What config.yaml switches off.
+    available : collection of Head
+        What the engine has.
+
+    Notes
+    -----
+    A still is sent nowhere: it does not say whether it shows end diastole.
     """
     view = prediction.view
     if prediction.mode is not ImageMode.TWO_D:
@@ -64,9 +73,12 @@ def route(prediction: ViewPrediction, *, frames: int, threshold: float, rules: R
     heads = tuple(h for h in HEADS.get(view, ()) if h not in rules.disabled.get(view, ()))
     if not heads:
         return _nowhere(Reason.NO_HEAD_FOR_VIEW, view.name)
+    heads = tuple(h for h in heads if h in available)
+    if not heads:
+        return _nowhere(Reason.NO_HEAD_IN_ENGINE, view.name)
     if frames == 1:
         return _nowhere(Reason.SINGLE_FRAME, f"{view.name} still")
-    return Route(heads=heads, structures=STRUCTURES[view])
+    return Route(heads=heads, structures=STRUCTURES.get(view, ()))
 
 
 def _nowhere(reason: Reason, detail: str) -> Route:

@@ -14,12 +14,13 @@ from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 from echo_node.codes import ImageMode, Reason
 from echo_node.dicom import frames, pixels, sector, timing, video
 from echo_node.dicom import regions as region_items
+from echo_node.dicom.body import read_body
 from echo_node.dicom.elements import Buffer, Elements, open_elements
 from echo_node.dicom.header import is_uid
 from echo_node.dicom.palette import read_palette
 from echo_node.dicom.regions import Region
 from echo_node.errors import ClipError
-from echo_node.records import Clip
+from echo_node.records import Body, Clip
 
 ULTRASOUND_IMAGES = frozenset(
     (
@@ -56,6 +57,7 @@ class ClipFile:
     coding: pixels.Coding
     times_ms: npt.NDArray[np.float64] | None
     regions: tuple[Region, ...]
+    body: Body
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:
@@ -178,6 +180,7 @@ def _clip(path: Path, elements: Elements, limits: ClipLimits) -> ClipFile:
         coding=_coding(elements, limits),
         times_ms=timing.frame_times(elements, count),
         regions=region_items.parse(elements.sequence("SequenceOfUltrasoundRegions")),
+        body=read_body(elements),
     )
 
 

@@ -56,6 +56,9 @@ def load_engine(folder: Path, *, backend: Backend, threads: int) -> Engine:
 class Engine:
     """A loaded package."""
 
+    finds_walls = False
+    estimates_ejection = False
+
     def __init__(self, manifest: Manifest, digest: str, runtime: Runtime) -> None:
         self._manifest = manifest
         self._runtime = runtime

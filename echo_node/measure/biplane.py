@@ -8,7 +8,7 @@ import numpy as np
 
 from echo_node.codes import Method, Quantity, Reason, Structure, View
 from echo_node.measure.plausibility import Fault, check_biplane
-from echo_node.measure.results import PIXELS, EjectionResult, Recipe, nothing, uncalibrated
+from echo_node.measure.results import PIXELS, EjectionResult, Recipe, nothing, surest, uncalibrated, value_of
 from echo_node.measure.volumes import Disks, biplane_volume_ml, disks
 from echo_node.records import ClipAnalysis, Source
 
@@ -23,7 +23,7 @@ def measure_biplane(clips: Sequence[ClipAnalysis]) -> EjectionResult:
     clips : sequence of ClipAnalysis
         All clips of the study.
     """
-    four, two = _best(clips, View.A4C), _best(clips, View.A2C)
+    four, two = (surest(clips, view, Quantity.LVEF, Method.DISKS_SINGLE_PLANE) for view in (View.A4C, View.A2C))
     if four is None or two is None:
         missing = " and ".join(name for name, clip in (("A4C", four), ("A2C", two)) if clip is None)
         return nothing(Fault(Reason.VIEW_MISSING, f"no measured {missing} clip"), None)
@@ -54,16 +54,6 @@ def measure_biplane(clips: Sequence[ClipAnalysis]) -> EjectionResult:
     return EjectionResult(measurements=measured, not_measured=() if calibrated else uncalibrated(None))
 
 
-def _best(clips: Sequence[ClipAnalysis], view: View) -> ClipAnalysis | None:
-    """The measured clip of a view with the most certain view; ties go to the lower UID."""
-    measured = [
-        (-clip.prediction.probability, clip.SOPInstanceUID, clip)
-        for clip in clips
-        if clip.prediction is not None and clip.prediction.view is view and clip.measurements
-    ]
-    return min(measured)[2] if measured else None
-
-
 def _disks_at_ed(clip: ClipAnalysis) -> Disks | None:
     assert clip.curve is not None
     return _disks_on(clip, clip.curve.ed_frame)
@@ -85,13 +75,15 @@ def _source(clip: ClipAnalysis) -> Source:
 
 
 def _value(clip: ClipAnalysis) -> float:
-    return next(m.value for m in clip.measurements if m.quantity is Quantity.LVEF)
+    measured = value_of(clip, Quantity.LVEF, Method.DISKS_SINGLE_PLANE)
+    assert measured is not None
+    return measured.value
 
 
 def _uncertainty(clips: Sequence[ClipAnalysis], quantity: Quantity) -> float | None:
     """Root of the mean square of the planes' spreads, over the root of their number."""
-    spreads = [m.uncertainty for clip in clips for m in clip.measurements if m.quantity is quantity]
-    known = [s for s in spreads if s is not None]
+    measured = [value_of(clip, quantity, Method.DISKS_SINGLE_PLANE) for clip in clips]
+    known = [m.uncertainty for m in measured if m is not None and m.uncertainty is not None]
     if len(known) < len(clips):
         return None
     return float(np.sqrt(np.mean(np.square(known)) / len(known)))

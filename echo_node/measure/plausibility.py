@@ -5,15 +5,15 @@ They are wide on purpose: they catch masks that went wrong, not patients who are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.codes import Reason
+from echo_node.codes import Quantity, Reason
 from echo_node.measure.beats import Beat
-from echo_node.records import Segmentation
+from echo_node.records import Body, EjectionEstimate, Segmentation
 
 EF_PERCENT = (5.0, 85.0)  # severe failure to hyperdynamic; a healthy heart stays under 75
 EDV_ML = (20.0, 500.0)  # an adult's smallest to a giant dilated ventricle
@@ -23,6 +23,14 @@ LARGEST_LENGTH_DIFFERENCE = 0.2  # between two apical views; Lang 2015 wants 0.1
 LARGEST_EF_DIFFERENCE = 20.0  # points between two apical views
 SMALLEST_AREA = 0.004  # of the picture
 FEWEST_FRAMES = 5
+LARGEST_EF_UNCERTAINTY = 15.0  # points; a learned estimate that says so of itself says nothing
+WALL_MM = (3.0, 35.0)  # a thin scar to the thickest septum of a hypertrophic cardiomyopathy
+LVIDD_MM = (20.0, 95.0)  # a small, dry ventricle to a giant dilated one
+MASS_G = (30.0, 900.0)
+LEAST_POINT_PROBABILITY = 0.5  # of a frame's least certain wall point
+LARGEST_LVID_NOISE = 0.08  # scatter over LVIDd: volumes go by its square, so less than of them
+HEIGHT_M = (1.2, 2.4)  # adults: the normal values hold for them alone
+WEIGHT_KG = (25.0, 350.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +81,65 @@ def _check_values(edv: float, ef: float, *, calibrated: bool) -> Fault | None:
         )
     if calibrated and not EDV_ML[0] <= edv <= EDV_ML[1]:
         return Fault(Reason.IMPLAUSIBLE, f"EDV of {edv:.0f} ml is outside {EDV_ML[0]:.0f} to {EDV_ML[1]:.0f} ml")
+    return None
+
+
+def check_estimate(estimate: EjectionEstimate) -> Fault | None:
+    """Is a learned estimate of EF one a heart can have, and does it trust itself?"""
+    if not 0 <= estimate.uncertainty <= LARGEST_EF_UNCERTAINTY:
+        return Fault(Reason.LOW_QUALITY, f"the estimate is uncertain by {estimate.uncertainty:.0f} points")
+    return _check_values(0.0, estimate.ef, calibrated=False)
+
+
+def check_points(certain: npt.NDArray[np.bool_], ordered: npt.NDArray[np.bool_]) -> Fault | None:
+    """Are the wall points seen, and in their order along the line, on enough frames [T]?"""
+    if certain.size < FEWEST_FRAMES:
+        return Fault(Reason.NO_FULL_CYCLE, f"{certain.size} frames hold no cycle")
+    if certain.mean() < LEAST_FRAMES:
+        return Fault(Reason.LOW_QUALITY, f"wall points are certain on {certain.mean():.0%} of the frames")
+    if (certain & ordered).mean() < LEAST_FRAMES:
+        return Fault(Reason.IMPLAUSIBLE, f"wall points are in order on {ordered.mean():.0%} of the frames")
+    return None
+
+
+def check_walls(values_mm: Mapping[Quantity, float], *, noise: float) -> Fault | None:
+    """Are the walls and the diameter some that a heart can have?
+
+    Parameters
+    ----------
+    values_mm : mapping
+        IVSd, LVIDd and LVPWd.
+    noise : float
+        Scatter of the internal diameter from frame to frame, mm.
+    """
+    lvidd = values_mm[Quantity.LVIDD]
+    if noise > LARGEST_LVID_NOISE * lvidd:
+        return Fault(Reason.LOW_QUALITY, f"the internal diameter scatters by {noise / lvidd:.0%}")
+    bounds = {Quantity.IVSD: WALL_MM, Quantity.LVPWD: WALL_MM, Quantity.LVIDD: LVIDD_MM}
+    for quantity, (low, high) in bounds.items():
+        if not low <= values_mm[quantity] <= high:
+            said = f"{quantity.name} of {values_mm[quantity]:.0f} mm is outside {low:.0f} to {high:.0f} mm"
+            return Fault(Reason.IMPLAUSIBLE, said)
+    return None
+
+
+def check_mass(grams: float) -> Fault | None:
+    """Is it a heart's mass?"""
+    if not MASS_G[0] <= grams <= MASS_G[1]:
+        return Fault(
+            Reason.IMPLAUSIBLE, f"LV mass of {grams:.0f} g is outside {MASS_G[0]:.0f} to {MASS_G[1]:.0f} g"
+        )
+    return None
+
+
+def check_body(body: Body) -> Fault | None:
+    """Are height and weight known, and an adult's? The detail keeps them to itself."""
+    for name, value, (low, high), unit in (
+        ("PatientSize", body.height_m, HEIGHT_M, "m"),
+        ("PatientWeight", body.weight_kg, WEIGHT_KG, "kg"),
+    ):
+        if value is None:
+            return Fault(Reason.NO_BODY_SIZE, f"{name} is missing")
+        if not low <= value <= high:
+            return Fault(Reason.NO_BODY_SIZE, f"{name} is outside an adult's {low:g} to {high:g} {unit}")
     return None

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from echo_node.codes import Method, Quantity, Reason, Unit, View
 from echo_node.measure.plausibility import Fault
-from echo_node.records import Measurement, NotMeasured, Source, VolumeCurve
+from echo_node.records import (
+    ClipAnalysis,
+    DiameterCurve,
+    Finding,
+    Landmarks,
+    Measurement,
+    NotMeasured,
+    Source,
+    VolumeCurve,
+)
 
-QUANTITIES = (Quantity.LVEF, Quantity.LV_EDV, Quantity.LV_ESV)
+EJECTION = (Quantity.LVEF, Quantity.LV_EDV, Quantity.LV_ESV)
+WALLS = (Quantity.IVSD, Quantity.LVIDD, Quantity.LVPWD, Quantity.LVIDS)
+MASS = (Quantity.LV_MASS, Quantity.LV_RWT, Quantity.LV_MASS_INDEX, Quantity.LV_GEOMETRY)
 PIXELS = (1.0, 1.0)  # without calibration lengths are pixels: a ratio of volumes survives that
+_UNITS: Mapping[Quantity, Unit] = {
+    Quantity.LVEF: Unit.PERCENT,
+    Quantity.LV_EDV: Unit.MILLILITRE,
+    Quantity.LV_ESV: Unit.MILLILITRE,
+    Quantity.IVSD: Unit.MILLIMETRE,
+    Quantity.LVIDD: Unit.MILLIMETRE,
+    Quantity.LVPWD: Unit.MILLIMETRE,
+    Quantity.LVIDS: Unit.MILLIMETRE,
+    Quantity.LV_MASS: Unit.GRAM,
+    Quantity.LV_MASS_INDEX: Unit.GRAM_PER_SQUARE_METRE,
+    Quantity.LV_RWT: Unit.RATIO,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EjectionResult:
-    """What one clip, or a pair of views, gave."""
+    """What one apical clip, or a pair of views, gave."""
 
     curve: VolumeCurve | None = None
     measurements: tuple[Measurement, ...] = ()
     not_measured: tuple[NotMeasured, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WallResult:
+    """What one parasternal long-axis clip gave."""
+
+    diameters: DiameterCurve | None = None
+    landmarks: tuple[Landmarks, ...] = ()  # of the frames that were measured on
+    measurements: tuple[Measurement, ...] = ()
+    not_measured: tuple[NotMeasured, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MassResult:
+    """What a study's walls say of the whole ventricle."""
+
+    measurements: tuple[Measurement, ...] = ()
+    not_measured: tuple[NotMeasured, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +77,7 @@ class Recipe:
         return Measurement(
             quantity=quantity,
             value=value,
-            unit=Unit.PERCENT if quantity is Quantity.LVEF else Unit.MILLILITRE,
+            unit=_UNITS[quantity],
             method=self.method,
             view=self.view,
             sources=self.sources,
@@ -42,23 +85,43 @@ class Recipe:
         )
 
 
-def nothing(fault: Fault, view: View | None, *, curve: VolumeCurve | None = None) -> EjectionResult:
-    """Every quantity of a view, not measured for one reason."""
-    missing = tuple(
-        NotMeasured(quantity=quantity, reason=fault.reason, detail=fault.detail, view=view)
-        for quantity in QUANTITIES
+def refused(
+    quantities: Sequence[Quantity], fault: Fault, *, view: View | None, method: Method | None
+) -> tuple[NotMeasured, ...]:
+    """Quantities that one fault keeps from being measured."""
+    return tuple(
+        NotMeasured(quantity=quantity, reason=fault.reason, detail=fault.detail, view=view, method=method)
+        for quantity in quantities
     )
-    return EjectionResult(curve=curve, not_measured=missing)
+
+
+def nothing(fault: Fault, view: View | None, *, curve: VolumeCurve | None = None) -> EjectionResult:
+    """EF and volumes of a view (None: of two), not measured for one reason."""
+    return EjectionResult(curve=curve, not_measured=refused(EJECTION, fault, view=view, method=_disks(view)))
 
 
 def uncalibrated(view: View | None) -> tuple[NotMeasured, ...]:
     """The volumes, not measured for want of a pixel spacing."""
-    return tuple(
-        NotMeasured(
-            quantity=quantity,
-            reason=Reason.NO_CALIBRATION,
-            detail="volumes need a pixel spacing",
-            view=view,
-        )
-        for quantity in (Quantity.LV_EDV, Quantity.LV_ESV)
-    )
+    fault = Fault(Reason.NO_CALIBRATION, "volumes need a pixel spacing")
+    return refused((Quantity.LV_EDV, Quantity.LV_ESV), fault, view=view, method=_disks(view))
+
+
+def value_of(clip: ClipAnalysis, quantity: Quantity, method: Method) -> Measurement | None:
+    """A clip's measurement of a quantity by a method."""
+    return next((m for m in clip.measurements if m.quantity is quantity and m.method is method), None)
+
+
+def surest(clips: Sequence[ClipAnalysis], view: View, quantity: Quantity, method: Method) -> ClipAnalysis | None:
+    """Of the clips that a method measured in a view the one whose view is most certain; ties: the lower UID."""
+    measured = [
+        (-clip.prediction.probability, clip.SOPInstanceUID, clip)
+        for clip in clips
+        if clip.prediction is not None
+        and clip.prediction.view is view
+        and value_of(clip, quantity, method) is not None
+    ]
+    return min(measured, key=lambda m: m[:2])[2] if measured else None
+
+
+def _disks(view: View | None) -> Method:
+    return Method.DISKS_BIPLANE if view is None else Method.DISKS_SINGLE_PLANE

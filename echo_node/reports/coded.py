@@ -16,6 +16,8 @@ SEGMENTATION = Code("113076", "DCM", "Segmentation")
 SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 DEVICE = Code("121007", "DCM", "Device")
 
+INTERVENTRICULAR_SEPTUM = Code("589001", "SCT", "Interventricular septum")
+
 # What items are named
 CARDIAC_CYCLE_POINT = Code("272518008", "SCT", "Cardiac Cycle Point")
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")

@@ -12,7 +12,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import echo_node
-from echo_node.codes import Structure
+from echo_node.codes import Code
 from echo_node.records import EngineIdentity, Report
 from echo_node.reports import coded
 from echo_node.reports.source import UTF_8
@@ -30,6 +30,8 @@ _TAKEN_OVER = (
     "IssuerOfPatientID",
     "PatientBirthDate",
     "PatientSex",
+    "PatientSize",
+    "PatientWeight",
     "StudyInstanceUID",
     "StudyDate",
     "StudyTime",
@@ -64,9 +66,9 @@ def set_origin(ds: Dataset, source: Dataset) -> None:
             ds[keyword] = source[keyword]
 
 
-def tracking_id(structure: Structure, source: Dataset) -> str:
-    """The name that goes with a structure's tracking UID, in the SEG and in the SR."""
-    return f"{structure.code.meaning}, instance {source.get('InstanceNumber') or '?'}"
+def numbered(code: Code, source: Dataset) -> str:
+    """The name that goes with a tracking UID, of a structure in the SEG and in the SR for one."""
+    return f"{code.meaning}, instance {source.get('InstanceNumber') or '?'}"
 
 
 def set_series(ds: Dataset, series: Series, source: Dataset, engine: EngineIdentity) -> None:

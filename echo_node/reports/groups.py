@@ -1,8 +1,8 @@
 """Measurement groups of the SR (PS3.16 TID 1410): one per named view, one per set of numbers.
 
 Viewers show a group only with a region on an image, and some drop the whole report for one group
-without. So each group has exactly one: the outline of the ventricle at end diastole, or a point in
-the ultrasound where nothing was outlined.
+without. So each group has exactly one: the outline of the ventricle at end diastole, the line that a
+wall was measured along, or a point in the ultrasound where nothing was outlined.
 """
 
 from __future__ import annotations
@@ -10,20 +10,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 
-from echo_node.codes import CardiacPhase, Code, ImageMode, Quantity, Structure, Unit, View
-from echo_node.records import ClipAnalysis, EngineIdentity, Measurement, NotMeasured, Report, Source
-from echo_node.reports import coded, regions
+from echo_node.codes import CardiacPhase, Code, ImageMode, Method, Quantity, Structure, Unit, View
+from echo_node.records import ClipAnalysis, EngineIdentity, Finding, Measurement, NotMeasured, Report, Source
+from echo_node.reports import coded, places
 from echo_node.reports.coded import concept
-from echo_node.reports.envelope import tracking_id
+from echo_node.reports.envelope import numbered
 from echo_node.reports.seg import segment_number
 from echo_node.reports.uids import tracking_uid
 
 _LV = Structure.LV_CAVITY
-_PHASE = {Quantity.LV_EDV: CardiacPhase.END_DIASTOLE, Quantity.LV_ESV: CardiacPhase.END_SYSTOLE}
+_PHASE = {
+    Quantity.LV_EDV: CardiacPhase.END_DIASTOLE,
+    Quantity.LV_ESV: CardiacPhase.END_SYSTOLE,
+    Quantity.IVSD: CardiacPhase.END_DIASTOLE,
+    Quantity.LVIDD: CardiacPhase.END_DIASTOLE,
+    Quantity.LVPWD: CardiacPhase.END_DIASTOLE,
+    Quantity.LVIDS: CardiacPhase.END_SYSTOLE,
+}
+_SITE = {Quantity.IVSD: coded.INTERVENTRICULAR_SEPTUM}  # all else: the ventricle
+_OF_ALL_LINES = (Quantity.LV_MASS, Quantity.LV_RWT, Quantity.LV_MASS_INDEX)
 _AS_MODIFIER = sr.RelationshipTypeValues.HAS_CONCEPT_MOD
 _AS_PROPERTY = sr.RelationshipTypeValues.HAS_PROPERTIES
 
@@ -61,7 +69,7 @@ def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
             uid=tracking_uid(clip.SOPInstanceUID, "view"),
             identifier=f"View of instance {source.get('InstanceNumber') or '?'}",
         ),
-        referenced_region=_point(clip, source),
+        referenced_region=places.point(clip, source),
         finding_type=concept(coded.NOT_MEASURED if prediction is None else prediction.view.code),
         algorithm_id=_algorithm(clip.engine),
         measurements=certainty,
@@ -69,25 +77,41 @@ def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
     )
 
 
-def measurement_group(measurements: Sequence[Measurement], evidence: Evidence) -> Group:
-    """Numbers of one method from the same sources.
+def group_key(measurement: Measurement) -> object:
+    """Numbers with the same key stand in one group: they share sources and a region."""
+    if measurement.quantity in _OF_ALL_LINES:
+        return measurement.view, measurement.sources, places.ACROSS
+    own = places.LINES.get(measurement.quantity)
+    return measurement.view, measurement.sources, measurement.method, own
+
+
+def measurement_group(
+    measurements: Sequence[Measurement], evidence: Evidence, *, findings: Sequence[Finding] = ()
+) -> Group:
+    """Numbers of one region from the same sources.
 
     Parameters
     ----------
     measurements : sequence of Measurement
-        They agree in view, method and sources.
+        They agree in :func:`group_key`.
     evidence : Evidence
         Holds the clips of their sources.
+    findings : sequence of Finding
+        What these numbers mean.
     """
     first = measurements[0]
     clips = [evidence.clips[source.SOPInstanceUID] for source in first.sources]
+    site = _SITE.get(first.quantity, _LV.code)
     group = Group(
         tracking_identifier=_tracking(first, clips, evidence),
-        referenced_region=_outline(clips[0], evidence.sources[clips[0].SOPInstanceUID]),
-        finding_type=concept(_LV.code),
-        finding_sites=[sr.FindingSite(concept(_LV.code))],
+        referenced_region=_place(first, clips[0], evidence.sources[clips[0].SOPInstanceUID]),
+        finding_type=concept(site),
+        finding_sites=[sr.FindingSite(concept(site))],
         algorithm_id=_algorithm(clips[0].engine),
         measurements=[_number(m, evidence) for m in measurements],
+        qualitative_evaluations=[
+            sr.QualitativeEvaluation(concept(f.quantity.code), concept(f.value.code)) for f in findings
+        ],
     )
     for clip in clips:
         number = segment_number(clip, _LV)
@@ -102,6 +126,8 @@ def not_measured(item: NotMeasured) -> sr.QualitativeEvaluation:
     content = sr.ContentSequence()
     if item.view is not None:
         content.extend(_view_items(item.view))
+    if item.method is not None:
+        content.append(_modifier(coded.MEASUREMENT_METHOD, item.method.code))
     if item.detail:
         content.append(sr.TextContentItem(concept(coded.COMMENT), item.detail, relationship_type=_AS_PROPERTY))
     if content:
@@ -109,13 +135,32 @@ def not_measured(item: NotMeasured) -> sr.QualitativeEvaluation:
     return evaluation
 
 
+def _is_of_walls(measurement: Measurement) -> bool:
+    return measurement.quantity in places.LINES or measurement.quantity in _OF_ALL_LINES
+
+
+def _place(measurement: Measurement, clip: ClipAnalysis, source: Dataset) -> sr.ImageRegion:
+    """The one region of a group: by its first measurement."""
+    if _is_of_walls(measurement):
+        return places.wall_line(clip, source, measurement.quantity)
+    if measurement.method is Method.LEARNED:
+        return places.outline(clip, source, None if clip.estimate is None else clip.estimate.ed_frame)
+    return places.outline(clip, source, None if clip.curve is None else clip.curve.ed_frame)
+
+
 def _tracking(measurement: Measurement, clips: Sequence[ClipAnalysis], evidence: Evidence) -> sr.TrackingIdentifier:
-    """On one clip that of the segment, for it is the same ventricle; else one of its own."""
-    uid = tracking_uid(*(clip.SOPInstanceUID for clip in clips), _LV.name)
-    name = f"{_LV.code.meaning}, {measurement.method.code.meaning}"
-    if len(clips) == 1:
-        name = tracking_id(_LV, evidence.sources[clips[0].SOPInstanceUID])
-    return sr.TrackingIdentifier(uid=uid, identifier=name)
+    """Of disks on one clip that of the segment, for it is the same ventricle; else one of its own."""
+    uids = [clip.SOPInstanceUID for clip in clips]
+    source = evidence.sources[uids[0]]
+    if _is_of_walls(measurement):
+        line = measurement.quantity if measurement.quantity in places.LINES else Quantity.LV_MASS
+        return sr.TrackingIdentifier(uid=tracking_uid(*uids, line.name), identifier=numbered(line.code, source))
+    if measurement.method is Method.LEARNED:
+        uid = tracking_uid(*uids, _LV.name, measurement.method.name)
+        return sr.TrackingIdentifier(uid=uid, identifier=numbered(measurement.method.code, source))
+    of_both = f"{_LV.code.meaning}, {measurement.method.code.meaning}"
+    name = of_both if len(uids) > 1 else numbered(_LV.code, source)
+    return sr.TrackingIdentifier(uid=tracking_uid(*uids, _LV.name), identifier=name)
 
 
 def _number(measurement: Measurement, evidence: Evidence) -> sr.Measurement:
@@ -125,7 +170,7 @@ def _number(measurement: Measurement, evidence: Evidence) -> sr.Measurement:
         value=float(measurement.value),
         unit=concept(measurement.unit.code),
         method=concept(measurement.method.code),
-        finding_sites=[sr.FindingSite(concept(_LV.code))],
+        finding_sites=[sr.FindingSite(concept(_SITE.get(measurement.quantity, _LV.code)))],
     )
     content = item[0].ContentSequence
     content.append(_modifier(coded.IMAGE_MODE, ImageMode.TWO_D.code))
@@ -161,7 +206,9 @@ def _frames_of(measurement: Measurement, source: Source, evidence: Evidence) -> 
         one = {Quantity.LV_EDV: curve.ed_frame, Quantity.LV_ESV: curve.es_frame}
         frames = (one[measurement.quantity],) if measurement.quantity in one else frames
     header = evidence.sources[source.SOPInstanceUID]
-    return sr.SourceImageForMeasurement(header.SOPClassUID, header.SOPInstanceUID, _frame_numbers(header, frames))
+    return sr.SourceImageForMeasurement(
+        header.SOPClassUID, header.SOPInstanceUID, places.frame_numbers(header, frames)
+    )
 
 
 def _view(view: View) -> sr.QualitativeEvaluation:
@@ -184,36 +231,6 @@ def _mode(mode: ImageMode) -> sr.QualitativeEvaluation:
 
 def _modifier(name: Code, value: Code) -> sr.CodeContentItem:
     return sr.CodeContentItem(concept(name), concept(value), relationship_type=_AS_MODIFIER)
-
-
-def _point(clip: ClipAnalysis, source: Dataset) -> sr.ImageRegion:
-    """A point in the ultrasound: what is said holds for the whole image."""
-    total = int(source.get("NumberOfFrames") or 1)
-    frame = (total + 1) // 2 if clip.curve is None else clip.curve.ed_frame
-    return _region(sr.GraphicTypeValues.POINT, regions.sector_point(source), source, frame)
-
-
-def _outline(clip: ClipAnalysis, source: Dataset) -> sr.ImageRegion:
-    """The ventricle at end diastole; a point where there is no mask of it."""
-    cavity = next((s for s in clip.segmentations if s.structure is _LV), None)
-    if clip.curve is None or cavity is None or clip.curve.ed_frame not in cavity.frame_numbers:
-        return _point(clip, source)
-    mask = cavity.masks[cavity.frame_numbers.index(clip.curve.ed_frame)]
-    if not mask.any():
-        return _point(clip, source)
-    return _region(sr.GraphicTypeValues.POLYLINE, regions.contour(mask), source, clip.curve.ed_frame)
-
-
-def _region(
-    graphic_type: sr.GraphicTypeValues, points: regions.Points, source: Dataset, frame: int
-) -> sr.ImageRegion:
-    image = sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID, _frame_numbers(source, (frame,)))
-    return sr.ImageRegion(graphic_type, np.asarray(points, np.float32), image)
-
-
-def _frame_numbers(source: Dataset, frames: Sequence[int]) -> list[int] | None:
-    """Frame numbers are for multi-frame images only (PS3.3 10.3)."""
-    return list(frames) if int(source.get("NumberOfFrames") or 1) > 1 else None
 
 
 def _segment(seg: Report, number: int) -> sr.ImageContentItem:

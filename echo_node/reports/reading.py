@@ -12,12 +12,12 @@ from highdicom import sr
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
-from echo_node.codes import Code, Method, Quantity, Reason, Unit, View
+from echo_node.codes import Code, Geometry, Method, Quantity, Reason, Unit, View
 from echo_node.errors import ReportError
-from echo_node.records import Measurement, NotMeasured, Source
+from echo_node.records import Finding, Measurement, NotMeasured, Source
 from echo_node.reports import coded
 
-_Coded = TypeVar("_Coded", View, Method, Quantity, Reason, Unit)
+_Coded = TypeVar("_Coded", View, Method, Quantity, Reason, Unit, Geometry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class Reading:
     views: tuple[SeenView, ...]
     measurements: tuple[Measurement, ...]
     not_measured: tuple[NotMeasured, ...]
+    findings: tuple[Finding, ...]
 
 
 def read_report(content: bytes) -> Reading | None:
@@ -72,6 +73,7 @@ def read_report(content: bytes) -> Reading | None:
         views=tuple(view for group in groups for view in _views(group[0])),
         measurements=tuple(numbers),
         not_measured=tuple(_reasons(ds.ContentSequence)),
+        findings=tuple(finding for group in groups for finding in _findings(group[0])),
     )
 
 
@@ -107,6 +109,15 @@ def _views(group: Dataset) -> Iterator[SeenView]:
     )
 
 
+def _findings(group: Dataset) -> Iterator[Finding]:
+    """Classes that a group's numbers fall into; they were read off where the numbers were."""
+    for item in _named(group, Quantity.LV_GEOMETRY.code):
+        value = _member(Geometry, item.ConceptCodeSequence)
+        number = next((n for n in group.ContentSequence if n.ValueType == "NUM" and _is_quantity(n)), None)
+        if value is not None and number is not None:
+            yield Finding(quantity=Quantity.LV_GEOMETRY, value=value, sources=_measurement(number).sources)
+
+
 def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:
     """Every quantity that has a reason in place of a value, at any depth."""
     for item in items:
@@ -115,11 +126,13 @@ def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:
             reason = _member(Reason, item.ConceptCodeSequence)
             if quantity is not None and reason is not None:
                 comment = next(_named(item, coded.COMMENT), None)
+                method = next(_named(item, coded.MEASUREMENT_METHOD), None)
                 yield NotMeasured(
                     quantity=quantity,
                     reason=reason,
                     detail="" if comment is None else str(comment.TextValue),
                     view=_view(item, coded.IMAGE_VIEW),
+                    method=None if method is None else _member(Method, method.ConceptCodeSequence),
                 )
         yield from _reasons(item.get("ContentSequence", []))
 

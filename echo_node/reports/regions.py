@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 
+from echo_node.codes import WallPoint
+from echo_node.records import Landmarks
+
 MAX_POINTS = 128
 _TISSUE = 1  # RegionSpatialFormat 2D (PS3.3 C.8.5.5.1.1)
 
@@ -39,6 +42,18 @@ def contour(mask: npt.NDArray[np.bool_]) -> Points:
         points = cv2.approxPolyDP(outline, tolerance, closed=True)
     points = points.reshape(-1, 2)
     return np.vstack([points, points[:1]]) + 0.5
+
+
+def line(landmarks: Landmarks, ends: tuple[WallPoint, WallPoint], source: Dataset) -> Points:
+    """The straight line between two points of a frame, kept inside the image.
+
+    Returns
+    -------
+    float array [2,2]
+    """
+    places = {point: (col + 0.5, row + 0.5) for point, row, col in landmarks.points}
+    corner = (float(source.get("Columns") or 1), float(source.get("Rows") or 1))
+    return np.clip(np.array([places[end] for end in ends], np.float64), 0.0, corner)
 
 
 def sector_point(source: Dataset) -> Points:

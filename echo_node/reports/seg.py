@@ -149,7 +149,7 @@ def _segment(number: int, segmentation: Segmentation, source: Dataset, engine: E
     item.SegmentedPropertyCategoryCodeSequence = [coded.code_item(coded.ANATOMICAL_STRUCTURE)]
     item.SegmentedPropertyTypeCodeSequence = [coded.code_item(structure.code)]
     item.RecommendedDisplayCIELabValue = list(coded.DISPLAY_CIELAB[structure])
-    item.TrackingID = envelope.tracking_id(structure, source)
+    item.TrackingID = envelope.numbered(structure.code, source)
     item.TrackingUID = tracking_uid(segmentation.SOPInstanceUID, structure.name)
     return item
 

@@ -38,6 +38,8 @@ TYPE_2 = (  # of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1)
 )
 _OPTIONAL = (
     "IssuerOfPatientID",
+    "PatientSize",  # the mass index goes by both
+    "PatientWeight",
     "StudyDescription",
     "TimezoneOffsetFromUTC",
     "Modality",
@@ -64,6 +66,7 @@ _SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O"
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")  # the dots are ACR-NEMA's
 _TIME = re.compile(r"([01]\d|2[0-3])(?::?([0-5]\d)(?::?([0-5]\d|60)(\.\d{1,6})?)?)?")
 _DECIMAL = re.compile(r"[+\-]?\d+(\.\d*)?")
+_LONGEST_DECIMAL = 16  # of DS (PS3.5 6.2)
 _OFFSET = re.compile(r"[+\-](?:0\d|1[0-4])[0-5]\d")
 
 
@@ -174,7 +177,8 @@ def _sex(text: str) -> str:
 
 
 def _number(text: str) -> str | None:
-    return text.strip() if _DECIMAL.fullmatch(text.strip()) else None
+    text = text.strip()
+    return text if _DECIMAL.fullmatch(text) and len(text) <= _LONGEST_DECIMAL else None
 
 
 def _text(text: str) -> str:

@@ -11,12 +11,12 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 import echo_node
-from echo_node.codes import LOCAL_SCHEME, Code
+from echo_node.codes import LOCAL_SCHEME, Code, Quantity
 from echo_node.errors import ReportError
 from echo_node.records import Analysis, Measurement, Report
 from echo_node.reports import coded, envelope
 from echo_node.reports.coded import concept
-from echo_node.reports.groups import Evidence, Group, measurement_group, not_measured, view_group
+from echo_node.reports.groups import Evidence, Group, group_key, measurement_group, not_measured, view_group
 from echo_node.reports.retired import as_successors, refer_to
 from echo_node.reports.source import TYPE_2
 from echo_node.reports.uids import derived_uid, series_uid
@@ -68,7 +68,7 @@ def build_sr(
         procedure_reported=concept(coded.ECHOCARDIOGRAPHY),
         imaging_measurements=[
             *(view_group(clip, evidence) for clip in clips),
-            *_measurement_groups(analysis.measurements, evidence),
+            *_measurement_groups(analysis, evidence),
         ],
     )
     report[0].ContentSequence.append(_evaluations(analysis))
@@ -129,12 +129,16 @@ def _observer(analysis: Analysis) -> sr.ObservationContext:
     )
 
 
-def _measurement_groups(measurements: Sequence[Measurement], evidence: Evidence) -> list[Group]:
-    """Numbers that share view, method and sources stand together."""
+def _measurement_groups(analysis: Analysis, evidence: Evidence) -> list[Group]:
+    """Numbers of one region stand together; the geometry with the mass index that it goes by."""
     together: dict[object, list[Measurement]] = {}
-    for m in measurements:
-        together.setdefault((m.view, m.method, m.sources), []).append(m)
-    return [measurement_group(group, evidence) for group in together.values()]
+    for m in analysis.measurements:
+        together.setdefault(group_key(m), []).append(m)
+    groups = []
+    for numbers in together.values():
+        has_index = any(m.quantity is Quantity.LV_MASS_INDEX for m in numbers)
+        groups.append(measurement_group(numbers, evidence, findings=analysis.findings if has_index else ()))
+    return groups
 
 
 def _evaluations(analysis: Analysis) -> sr.ContainerContentItem:

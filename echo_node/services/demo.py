@@ -11,13 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 
+from echo_node.codes import Method, Quantity, WallPoint
 from echo_node.config import Config, load
 from echo_node.dicom import scu
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import EchoNodeError
+from echo_node.measure.mass import cube_mass_g
 from echo_node.phantom import Patient
+from echo_node.phantom.clips import SimulatedClip
 from echo_node.phantom.exam import SimulatedObject
 from echo_node.pictures import clip_tile, contact_sheet, png
 from echo_node.pipeline import shown_frames
@@ -149,7 +153,7 @@ def _show(config: Config, out: Path, patient: Patient, exam: Sequence[SimulatedO
         store.dispose()
     by_uid = {clip.SOPInstanceUID: clip for clip in clips}
     _print_views(exam, by_uid)
-    _print_values(patient, reading.measurements)
+    _print_values(patient, exam, reading)
     tiles = []
     for item in exam:
         analysis = by_uid[item.ds.SOPInstanceUID]
@@ -173,19 +177,49 @@ def _print_views(exam: Sequence[SimulatedObject], clips: dict[str, ClipAnalysis]
         print(f"{item.clip.view.name:16} {view:16} {probability:>5}  {outcome}")
 
 
-def _print_values(patient: Patient, measured: Sequence[Measurement]) -> None:
-    truth = {"LVEF": patient.ef, "LV_EDV": patient.edv_ml, "LV_ESV": patient.esv_ml}
+def _print_values(patient: Patient, exam: Sequence[SimulatedObject], reading: Reading) -> None:
+    truth = {Quantity.LVEF: patient.ef, Quantity.LV_EDV: patient.edv_ml, Quantity.LV_ESV: patient.esv_ml}
+    by_uid = {item.ds.SOPInstanceUID: item.clip for item in exam}
     print(f"\n{'in the archive':28} {'truth':>7} {'measured':>9}")
-    for m in measured:
-        plane = "biplane" if m.view is None else m.view.name
-        name = f"{m.quantity.name} {plane}"
-        print(f"{name:28} {truth[m.quantity.name]:7.1f} {m.value:9.1f} {m.unit.code.value}")
+    for m in reading.measurements:
+        known = truth | wall_truth(by_uid[m.sources[0].SOPInstanceUID])
+        digits = 2 if m.quantity is Quantity.LV_RWT else 1
+        true = f"{known[m.quantity]:7.{digits}f}" if m.quantity in known else " " * 7
+        print(f"{_name(m):28} {true} {m.value:9.{digits}f} {m.unit.code.value}")
+    for finding in reading.findings:
+        print(f"{finding.quantity.code.meaning}: {finding.value.code.meaning}")
+    for n in reading.not_measured:
+        if n.quantity is Quantity.LVEF_COMBINED:
+            print(f"{n.reason.code.meaning}: {n.detail}")
     print()
+
+
+def wall_truth(clip: SimulatedClip) -> dict[Quantity, float]:
+    """A long-axis clip's true lengths at end diastole and end systole, and what they come to; else empty."""
+    if clip.spacing_mm is None or not clip.landmarks:
+        return {}
+    places = np.stack([clip.landmarks[point] for point in WallPoint]) * np.array(clip.spacing_mm)  # [4,T,2]
+    septum, cavity, posterior = np.linalg.norm(np.diff(places, axis=0), axis=2)  # [T] each
+    ivsd, lvidd, lvpwd = (float(line[clip.ed_frame]) for line in (septum, cavity, posterior))
+    return {
+        Quantity.IVSD: ivsd,
+        Quantity.LVIDD: lvidd,
+        Quantity.LVPWD: lvpwd,
+        Quantity.LVIDS: float(cavity[clip.es_frame]),
+        Quantity.LV_RWT: 2 * lvpwd / lvidd,
+        Quantity.LV_MASS: cube_mass_g(ivsd, lvidd, lvpwd),
+    }
+
+
+def _name(measurement: Measurement) -> str:
+    plane = "biplane" if measurement.view is None else measurement.view.name
+    by = " learned" if measurement.method is Method.LEARNED else ""
+    return f"{measurement.quantity.name} {plane}{by}"
 
 
 def _agrees(clips: Sequence[ClipAnalysis], reading: Reading) -> bool:
     """Every number that a clip gave stands in the report, to the digits that DICOM carries."""
-    sent = {(m.quantity, m.view): m.value for m in reading.measurements}
+    sent = {(m.quantity, m.view, m.method): m.value for m in reading.measurements}
     return bool(sent) and all(
-        abs(sent[m.quantity, m.view] - m.value) < 1e-3 for clip in clips for m in clip.measurements
+        abs(sent[m.quantity, m.view, m.method] - m.value) < 1e-3 for clip in clips for m in clip.measurements
     )

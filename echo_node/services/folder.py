@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset
 
+from echo_node.codes import Method
 from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
 from echo_node.dicom.header import Header, read_header
@@ -21,7 +22,7 @@ from echo_node.errors import EchoNodeError
 from echo_node.inference.engine import Engine, load_engine
 from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
-from echo_node.records import ClipAnalysis
+from echo_node.records import ClipAnalysis, Measurement
 from echo_node.reports import build_reports, is_sr
 from echo_node.services.analyse import readable_source
 from echo_node.services.process import utc_now
@@ -102,8 +103,12 @@ def _line(clip: ClipAnalysis) -> str:
     view = "no view" if clip.prediction is None else clip.prediction.view.name
     if clip.outcome is not None:
         return f"{view}; not measured: {clip.outcome.code.meaning} ({clip.detail})"
-    values = ", ".join(f"{m.quantity.name} {m.value:.1f} {m.unit.code.value}" for m in clip.measurements)
-    return f"{view}; {values}"
+    return f"{view}; {', '.join(_said(m) for m in clip.measurements)}"
+
+
+def _said(measurement: Measurement) -> str:
+    by = " learned" if measurement.method is Method.LEARNED else ""
+    return f"{measurement.quantity.name}{by} {measurement.value:.1f} {measurement.unit.code.value}"
 
 
 def plain(value: Any) -> Any:

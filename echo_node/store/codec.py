@@ -1,6 +1,7 @@
 """ClipAnalysis to JSON and arrays and back, bit for bit, by the records' own type hints.
 
-Enums stand as their names; arrays stand as keys of an .npz, boolean ones packed 8 to the byte.
+Enums stand as their names; arrays stand as keys of an .npz, boolean ones packed 8 to the byte. A row of an
+earlier version lacks later fields: their defaults stand in.
 """
 
 from __future__ import annotations

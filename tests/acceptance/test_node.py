@@ -304,6 +304,7 @@ def test_bad_input_is_kept_with_its_reason_and_the_node_goes_on(make_node, cine,
             BAD_INPUT[kind],
             Reason.LOW_CONFIDENCE,
             Reason.NO_HEAD_FOR_VIEW,
+            Reason.NO_HEAD_IN_ENGINE,
             Reason.NOT_A_STANDARD_VIEW,
         }
         assert outcome.reason in (allowed if kind == "one frame" else {BAD_INPUT[kind]}), kind

@@ -11,10 +11,19 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from echo_node.codes import Quantity, Reason, Structure, View
+from echo_node.codes import Method, Quantity, Reason, Structure, View
 from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import build_reports, is_sr, read_source
-from tests.unit.reports.builders import STUDY, analysis, clip, source, unmeasured
+from tests.unit.reports.builders import (
+    STUDY,
+    analysis,
+    clip,
+    long_axis,
+    source,
+    unmeasured,
+    with_estimate,
+    with_mass,
+)
 
 Case = tuple[Analysis, Mapping[str, Dataset]]
 
@@ -76,12 +85,27 @@ def still() -> Case:
     return case_of(of, study=analysis(unmeasured(of, outcome=Reason.SINGLE_FRAME)))
 
 
+def walls_and_estimate() -> Case:
+    """Every kind of number and reason: walls, mass, geometry, a learned EF, and a disagreement."""
+    of = [source(uid=f"{STUDY}.2.{n}", PatientSize="1.75", PatientWeight="71.5") for n in (1, 2, 3)]
+    plax = long_axis(of[2])
+    apart = NotMeasured(
+        quantity=Quantity.LVEF_COMBINED, reason=Reason.DISAGREEMENT, detail="31 points apart", view=View.A4C
+    )
+    doubtful = NotMeasured(
+        quantity=Quantity.LVEF, reason=Reason.LOW_QUALITY, detail="", view=View.A2C, method=Method.LEARNED
+    )
+    four = with_estimate(clip(of[0], not_measured=(apart,)), ef=30.0)
+    two = clip(of[1], view=View.A2C, not_measured=(doubtful,))
+    return case_of(*of, study=with_mass(analysis(four, two, plax, biplane=True), plax))
+
+
 def real_file(data: Path) -> Case:
     of = read_source(data / "acuson-a4c-65f-jpeg.dcm")
     return case_of(of, study=analysis(clip(of)))
 
 
-CASES = [two_views, uncalibrated, nothing_measured, bare_cart, still]
+CASES = [two_views, walls_and_estimate, uncalibrated, nothing_measured, bare_cart, still]
 
 
 @pytest.fixture(scope="module", params=[*CASES, real_file], ids=lambda make: make.__name__)
@@ -118,7 +142,9 @@ def test_dsrdump_reads_the_report_without_an_error(reports: tuple[Report, ...], 
 
 
 @pytest.mark.peer("pixelmed", "java")
-@pytest.mark.parametrize("reports", [two_views, uncalibrated], ids=lambda make: make.__name__, indirect=True)
+@pytest.mark.parametrize(
+    "reports", [two_views, walls_and_estimate, uncalibrated], ids=lambda make: make.__name__, indirect=True
+)
 def test_pixelmed_finds_no_error_of_the_template(reports: tuple[Report, ...], tmp_path: Path) -> None:
     limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("ExprOp", "TotalOp", "ExprGrp")]
     validator = "com.pixelmed.validate.DicomSRValidator"

@@ -19,12 +19,27 @@ def prediction(view: View, probability: float = 0.99, mode: ImageMode = ImageMod
     )
 
 
-def routed(view, *, frames=30, rules=None, **kwargs):
-    return route(prediction(view, **kwargs), frames=frames, threshold=0.8, rules=rules or Routing())
+def routed(view, *, frames=30, rules=None, available=tuple(Head), **kwargs):
+    said = prediction(view, **kwargs)
+    return route(said, frames=frames, threshold=0.8, rules=rules or Routing(), available=available)
 
 
-def test_every_routed_view_has_structures():
-    assert set(HEADS) == set(STRUCTURES)
+def test_every_segmented_view_has_structures():
+    assert {view for view, heads in HEADS.items() if Head.SEGMENTATION in heads} == set(STRUCTURES)
+
+
+def test_a_long_axis_goes_to_the_hypertrophy_head_and_is_not_outlined():
+    decision = routed(View.PLAX)
+    assert decision.reason is None
+    assert decision.heads == (Head.HYPERTROPHY,)
+    assert decision.structures == ()
+
+
+def test_a_head_that_the_engine_lacks_is_not_routed_to():
+    without = (Head.SEGMENTATION, Head.EJECTION_FRACTION)
+    assert routed(View.PLAX, available=without).reason is Reason.NO_HEAD_IN_ENGINE
+    assert routed(View.A4C, available=without).heads == without
+    assert routed(View.A4C, available=(Head.SEGMENTATION,)).heads == (Head.SEGMENTATION,)
 
 
 @pytest.mark.parametrize("view", [View.A4C, View.A2C])
@@ -41,7 +56,8 @@ def test_apical_views_go_to_both_heads(view):
         ({"view": View.A4C, "mode": ImageMode.COLOUR_FLOW}, Reason.NOT_TWO_D),
         ({"view": View.A4C, "frames": 1}, Reason.SINGLE_FRAME),
         ({"view": View.OTHER}, Reason.NOT_A_STANDARD_VIEW),
-        ({"view": View.PLAX}, Reason.NO_HEAD_FOR_VIEW),
+        ({"view": View.PLAX, "frames": 1}, Reason.SINGLE_FRAME),
+        ({"view": View.PSAX_PM}, Reason.NO_HEAD_FOR_VIEW),
         ({"view": View.SUBCOSTAL_4C}, Reason.NO_HEAD_FOR_VIEW),
     ],
 )

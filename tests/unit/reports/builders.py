@@ -10,11 +10,16 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View
+from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
+from echo_node.measure.results import EJECTION, WALLS
 from echo_node.records import (
     Analysis,
     ClipAnalysis,
+    DiameterCurve,
+    EjectionEstimate,
     EngineIdentity,
+    Finding,
+    Landmarks,
     Measurement,
     NotMeasured,
     Segmentation,
@@ -31,6 +36,8 @@ ENGINE = EngineIdentity(
 )
 STUDY = "1.2.826.0.1.3680043.10.1.1"
 ROWS, COLUMNS, FRAMES = 61, 83, 10  # 61 x 83 is no multiple of eight
+ED, ES = 2, 7  # frame numbers
+LENGTHS_MM = {Quantity.IVSD: 11.0, Quantity.LVIDD: 47.5, Quantity.LVPWD: 9.5, Quantity.LVIDS: 31.25}
 
 
 def header(uid: str = "1.2.826.0.1.3680043.10.1.1.2.1", **changes: Any) -> Dataset:
@@ -118,12 +125,65 @@ def clip(
         ),
         curve=VolumeCurve(volumes_ml=np.ones(10), times_ms=np.arange(10.0), ed_frame=2, es_frame=7),
         measurements=tuple(
-            number(q, v, view=view, sources=(both,)) for q, v in zip(Quantity, (61.25, 120.5, 46.7), strict=True)
+            number(q, v, view=view, sources=(both,)) for q, v in zip(EJECTION, (61.25, 120.5, 46.7), strict=True)
         ),
         not_measured=(),
         engine=ENGINE,
     )
     return replace(measured, **changes)
+
+
+def with_estimate(of: ClipAnalysis, ef: float = 58.5) -> ClipAnalysis:
+    """The same clip with a learned EF, on other frames than the disks'."""
+    assert of.prediction is not None
+    source = Source(SOPInstanceUID=of.SOPInstanceUID, frame_numbers=(3, 8))
+    learned = number(Quantity.LVEF, ef, view=of.prediction.view, sources=(source,), method=Method.LEARNED)
+    estimate = EjectionEstimate(SOPInstanceUID=of.SOPInstanceUID, ef=ef, uncertainty=2.5, ed_frame=3, es_frame=8)
+    return replace(of, estimate=estimate, measurements=(*of.measurements, learned))
+
+
+def long_axis(of: Dataset) -> ClipAnalysis:
+    """A parasternal long axis whose walls were measured."""
+    uid = of.SOPInstanceUID
+
+    def landmarks(frame: int, rows: tuple[float, ...]) -> Landmarks:
+        points = tuple((point, row, 40.0) for point, row in zip(WallPoint, rows, strict=True))
+        return Landmarks(SOPInstanceUID=uid, frame_number=frame, points=points, probability=0.9)
+
+    frames = {quantity: (ES,) if quantity is Quantity.LVIDS else (ED,) for quantity in WALLS}
+    return replace(
+        unmeasured(of),
+        outcome=None,
+        diameters=DiameterCurve(diameters_mm=np.ones(10), times_ms=np.arange(10.0), ed_frame=ED, es_frame=ES),
+        landmarks=(landmarks(ED, (10, 14.5, 34, 38)), landmarks(ES, (11, 16, 29, 36))),
+        measurements=tuple(
+            number(
+                quantity,
+                LENGTHS_MM[quantity],
+                view=View.PLAX,
+                sources=(Source(SOPInstanceUID=uid, frame_numbers=frames[quantity]),),
+                method=Method.DIRECT,
+                unit=Unit.MILLIMETRE,
+            )
+            for quantity in WALLS
+        ),
+    )
+
+
+def with_mass(study: Analysis, of: ClipAnalysis) -> Analysis:
+    """The same study with what comes of a long axis' walls."""
+    sources = of.measurements[0].sources
+    rows = (
+        (Quantity.LV_MASS, 182.5, Method.CUBE, Unit.GRAM),
+        (Quantity.LV_RWT, 0.4, Method.TWICE_POSTERIOR_WALL, Unit.RATIO),
+        (Quantity.LV_MASS_INDEX, 99.25, Method.CUBE, Unit.GRAM_PER_SQUARE_METRE),
+    )
+    mass = tuple(
+        number(quantity, value, view=View.PLAX, sources=sources, method=method, unit=unit)
+        for quantity, value, method, unit in rows
+    )
+    finding = Finding(quantity=Quantity.LV_GEOMETRY, value=Geometry.ECCENTRIC_HYPERTROPHY, sources=sources)
+    return replace(study, measurements=(*study.measurements, *mass), findings=(finding,))
 
 
 def unmeasured(
@@ -140,11 +200,12 @@ def number(
     view: View | None = None,
     sources: tuple[Source, ...],
     method: Method = Method.DISKS_SINGLE_PLANE,
+    unit: Unit | None = None,
 ) -> Measurement:
     return Measurement(
         quantity=quantity,
         value=value,
-        unit=Unit.PERCENT if quantity is Quantity.LVEF else Unit.MILLILITRE,
+        unit=unit or (Unit.PERCENT if quantity is Quantity.LVEF else Unit.MILLILITRE),
         method=method,
         view=view,
         sources=sources,
@@ -160,12 +221,12 @@ def analysis(*clips: ClipAnalysis, biplane: bool = False, revision: int = 1, **c
         sources = tuple(c.measurements[0].sources[0] for c in clips[:2])
         measurements += tuple(
             number(q, v, sources=sources, method=Method.DISKS_BIPLANE)
-            for q, v in zip(Quantity, (60.0, 118.0, 47.2), strict=True)
+            for q, v in zip(EJECTION, (60.0, 118.0, 47.2), strict=True)
         )
     else:
         missing += tuple(
             NotMeasured(quantity=q, reason=Reason.VIEW_MISSING, detail="no A2C clip", view=View.A2C)
-            for q in Quantity
+            for q in EJECTION
         )
     made = Analysis(
         StudyInstanceUID=clips[0].StudyInstanceUID,

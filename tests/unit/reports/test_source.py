@@ -98,6 +98,13 @@ def test_long_identifier_is_kept_whole_and_quoted_nowhere(tmp_path: Path) -> Non
     assert not heard
 
 
+def test_a_body_size_is_taken_over_where_it_may_be_written() -> None:
+    with pydicom.config.disable_value_validation():
+        taken = source(PatientSize="1.75", PatientWeight="80.00000000000000001")
+    assert taken.PatientSize == 1.75
+    assert "PatientWeight" not in taken
+
+
 def test_backslash_in_an_identifier_survives() -> None:
     assert list(source(PatientID="A\\B").PatientID) == ["A", "B"]
 

@@ -9,14 +9,19 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View
+from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
 from echo_node.records import (
+    Body,
     ClipAnalysis,
+    DiameterCurve,
+    EjectionEstimate,
     EngineIdentity,
+    Landmarks,
     Measurement,
     NotMeasured,
     Report,
     Segmentation,
+    Sex,
     Source,
     ViewPrediction,
     VolumeCurve,
@@ -131,7 +136,29 @@ def measured(SOPInstanceUID: str = "1.2.826.1.1", *, seed: int = 0) -> ClipAnaly
                 uncertainty=float("inf"),
             ),
         ),
-        not_measured=(NotMeasured(quantity=Quantity.LV_EDV, reason=Reason.NO_CALIBRATION, detail="ä", view=None),),
+        not_measured=(
+            NotMeasured(quantity=Quantity.LV_EDV, reason=Reason.NO_CALIBRATION, detail="ä", view=None),
+            NotMeasured(
+                quantity=Quantity.LVEF,
+                reason=Reason.IMPLAUSIBLE,
+                detail="EF of 3 %",
+                view=View.A4C,
+                method=Method.LEARNED,
+            ),
+        ),
+        body=Body(sex=Sex.FEMALE, height_m=1.7, weight_kg=None),
+        diameters=DiameterCurve(diameters_mm=rng.random(3), times_ms=rng.random(3), ed_frame=2, es_frame=5),
+        landmarks=(
+            Landmarks(
+                SOPInstanceUID=SOPInstanceUID,
+                frame_number=2,
+                points=tuple((point, float(rng.random()), float(rng.random())) for point in WallPoint),
+                probability=float(rng.random()),
+            ),
+        ),
+        estimate=EjectionEstimate(
+            SOPInstanceUID=SOPInstanceUID, ef=float(rng.random()), uncertainty=1 / 3, ed_frame=1, es_frame=5
+        ),
     )
 
 

@@ -137,7 +137,7 @@ def test_analysis_comes_back_bit_for_bit(store: Store) -> None:
     assert back.curve.volumes_ml.dtype == np.float64
     assert back.segmentations[0].masks.dtype == np.bool_
     assert np.array_equal(back.segmentations[0].masks, analysis.segmentations[0].masks)
-    plain = {"segmentations": (), "curve": None}
+    plain = {"segmentations": (), "curve": None, "diameters": None}
     assert replace(back, **plain) == replace(analysis, **plain)  # type: ignore[arg-type]
     assert back.prediction is not None
     assert back.prediction.view is View.A4C
