@@ -104,7 +104,7 @@ def clip() -> Clip:
         SOPInstanceUID="1.2.3",
         frames=frames,
         frame_numbers=tuple(range(1, 21)),
-        times_ms=np.arange(20) * 33.0,
+        times_ms=np.arange(20, dtype=np.float64) * 33.0,
         spacing_mm=None,
         sector=sector,
         mode=ImageMode.TWO_D,
