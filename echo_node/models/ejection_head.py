@@ -16,6 +16,7 @@ from echo_node.models.prompt_decoder import CrossAttention
 from echo_node.models.vit import SelfAttention
 
 _PERIODS_S = (0.1, 10.0)  # of the sines that tell the time: from a frame's to a clip's
+_MEAN_VOLUME = 0.7  # of a beat, over the end-diastolic one: where learning starts
 
 
 class EjectionHead(nn.Module):
@@ -37,6 +38,8 @@ class EjectionHead(nn.Module):
         self.layers = nn.ModuleList(TemporalLayer(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.to_volume = nn.Linear(width, 1)
+        nn.init.normal_(self.to_volume.weight, std=0.01)
+        nn.init.constant_(self.to_volume.bias, _MEAN_VOLUME)
         self.to_ejection = nn.Sequential(nn.Linear(2 * width + 2, width), nn.GELU(), nn.Linear(width, 2))
 
     def forward(self, tokens: Tensor, times: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Quick figures during training: balanced accuracy of views, Dice of each structure."""
+"""Quick figures during training: balanced accuracy of views, Dice of each structure, distance of wall points."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from echo_node.inference.preprocess import normalise
+from echo_node.inference.preprocess import Letterbox, normalise
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS
+from echo_node.inference.walls import locate
 from echo_node.models.assemble import EchoModel
 from echo_node.training import data
 from echo_node.training.metrics import balanced_accuracy, dice
@@ -20,11 +21,11 @@ _FRAMES_MASKED = 2  # per clip: neighbouring frames say little more
 
 @torch.no_grad()
 def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
-    """Figures on clips as a node sees them: whole, without prompts."""
+    """Figures on clips as a node sees them: whole, without prompts. Distances are in pixels of the square."""
     model.eval()
     size = model.shape.image_size
-    views, scores = [], defaultdict(list)
-    for images, packed in zip(clips.images, clips.masks, strict=True):
+    views, scores, distances = [], defaultdict(list), []
+    for images, packed, points in zip(clips.images, clips.masks, clips.points, strict=True):
         squares = np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in images])
         frames = torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD))
         tokens = model.encoder(frames)
@@ -34,9 +35,17 @@ def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
             if masks[:, index].sum() > 200 * _FRAMES_MASKED:
                 found = _segment(model, tokens[:_FRAMES_MASKED], frames[:_FRAMES_MASKED], index)
                 scores[structure.name].append(dice(found, _resized(masks[:, index], size)))
+        if np.isfinite(points).all():
+            places = locate(
+                model.walls(tokens, frames).numpy(), Letterbox.around(np.ones((size, size), bool), size)
+            )
+            true = (points + 0.5) * (size / images.shape[-1]) - 0.5
+            distances.append(np.linalg.norm(places.places - true, axis=-1).mean())
     model.train()
     figures = {"view_balanced_accuracy": balanced_accuracy(np.array(views), clips.views)}
     figures |= {f"dice_{name}": float(np.mean(values)) for name, values in scores.items()}
+    if distances:
+        figures["wall_distance"] = float(np.mean(distances))
     return {name: round(value, 4) for name, value in figures.items()}
 
 

@@ -12,6 +12,7 @@ from echo_node.training import cines
 from echo_node.training.ejection import (
     EjectionRecipe,
     Encoded,
+    _step,
     draw_stretches,
     scale_uncertainty,
     train_ejection,
@@ -19,7 +20,7 @@ from echo_node.training.ejection import (
 )
 
 SHAPE = ViTShape(width=16, depth=1, heads=2, image_size=32, patch_size=8, stem=Stem.CONVOLUTION)
-TINY = EjectionRecipe(beats=2, frames=12, looks=1, unseen=2, steps=3, batch=2, validate_every=2)
+TINY = EjectionRecipe(beats=2, frames=12, looks=1, unseen=1, steps=3, batch=2, validate_every=2)
 
 
 def beat(ef: float, *, frames: int = 24, seconds: float = 0.8) -> Encoded:
@@ -50,17 +51,15 @@ def test_the_head_learns_what_volumes_do():
     model = EchoModel(SHAPE, views=2, structures=2)
     known = [beat(0.2 + 0.05 * k, seconds=0.5 + 0.07 * (k % 5)) for k in range(11)]
     optimiser = torch.optim.AdamW(model.ejection.parameters(), lr=2e-3)
-    from echo_node.training.ejection import _step
-
-    recipe = EjectionRecipe(batch=8)
-    losses = [
-        _step(model.ejection, optimiser, draw_stretches(known, recipe, np.random.default_rng(k)))
-        for k in range(150)
-    ]
-    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 2
+    recipe = EjectionRecipe(batch=4)
+    losses = []
+    for k in range(100):
+        optimiser.param_groups[0]["lr"] = 2e-3 * (1 - k / 100)
+        losses.append(_step(model.ejection, optimiser, draw_stretches(known, recipe, np.random.default_rng(k))))
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 4
     figures = validate(model.ejection, known)
-    assert figures["ef_mae"] < 4
-    assert figures["end_error"] < 3
+    assert figures["ef_mae"] < 3
+    assert figures["end_error"] < 1
     factor = scale_uncertainty(model.ejection, known)
     assert scale_uncertainty(model.ejection, known) == pytest.approx(1, abs=1e-3), f"after a factor of {factor}"
 
