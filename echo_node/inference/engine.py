@@ -19,7 +19,8 @@ from echo_node.config import Backend
 from echo_node.inference.backend import Runtime, open_runtime
 from echo_node.inference.golden import check_golden
 from echo_node.inference.manifest import Manifest, load_manifest
-from echo_node.inference.preprocess import Letterbox, Mask, normalise
+from echo_node.inference.plans import PlanCache
+from echo_node.inference.preprocess import Letterbox, Mask
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, NO_PROMPTS, PointKind, Prompts, as_previous
 from echo_node.inference.sampling import pick, spread
 from echo_node.records import Clip, EngineIdentity, Segmentation, ViewPrediction
@@ -27,7 +28,7 @@ from echo_node.records import Clip, EngineIdentity, Segmentation, ViewPrediction
 Tokens = npt.NDArray[np.float32]  # [T,1+P,D]
 
 
-def load_engine(folder: Path, *, backend: Backend, threads: int) -> Engine:
+def load_engine(folder: Path, *, backend: Backend, threads: int, plans: PlanCache | None = None) -> Engine:
     """Check a package, load its graphs, and see that they give here what they gave where they were made.
 
     Parameters
@@ -38,6 +39,8 @@ def load_engine(folder: Path, *, backend: Backend, threads: int) -> Engine:
         The runtime; if it cannot be had, that is an error.
     threads : int
         Of a CPU runtime; 0 for all cores.
+    plans : PlanCache, optional
+        What the TensorRT backend serves from.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def load_engine(folder: Path, *, backend: Backend, threads: int) -> Engine:
         What does not fit, and where.
     """
     manifest, digest = load_manifest(folder)
-    runtime = open_runtime(backend, folder, manifest, threads=threads)
+    runtime = open_runtime(backend, folder, manifest, threads=threads, plans=plans)
     check_golden(folder, manifest, runtime)
     return Engine(manifest, digest, runtime)
 
@@ -147,10 +150,9 @@ class Engine:
             parts.append(self._runtime.run("segment", inputs)[:, 0])
         return box.restore(np.concatenate(parts), clip.sector)
 
-    def _frames(self, clip: Clip, box: Letterbox, indices: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Frames of the clip as the encoder takes them [N,1,S,S]."""
-        settings = self._manifest.preprocess
-        return normalise(box.apply(clip.frames[list(indices)]), mean=settings.mean, std=settings.std)
+    def _frames(self, clip: Clip, box: Letterbox, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Frames of the clip as grey levels [N,1,S,S]; the runtime normalises them."""
+        return box.apply(clip.frames[list(indices)])[:, None]
 
     def _batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
         step = max(self._manifest.batch_buckets)
