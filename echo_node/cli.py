@@ -100,6 +100,9 @@ def _add_engines(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--backend", choices=[b.value for b in Backend], default=Backend.ONNXRUNTIME_CPU.value, help="runtime"
     )
     verify.set_defaults(run=_verify_engine)
+    compiling = actions.add_parser("compile", help="build and try TensorRT plans for this machine's GPU")
+    compiling.add_argument("package", type=Path, help="folder of the package")
+    compiling.set_defaults(run=_compile_engine)
     card = actions.add_parser("card", help="what an engine is for, its data, figures and limits")
     card.add_argument("package", type=Path, help="folder of the package")
     card.set_defaults(run=_engine_card)
@@ -215,9 +218,17 @@ def _list_engines(args: argparse.Namespace) -> int:
 
 
 def _verify_engine(args: argparse.Namespace) -> int:
-    from echo_node.services.engines import verify
+    from echo_node.services.engines import plan_cache, verify
 
-    return verify(args.package, backend=Backend(args.backend))
+    backend = Backend(args.backend)
+    plans = plan_cache(_settings(args)) if backend is Backend.TENSORRT else None
+    return verify(args.package, backend=backend, plans=plans)
+
+
+def _compile_engine(args: argparse.Namespace) -> int:
+    from echo_node.services.engines import compile_plans, plan_cache
+
+    return compile_plans(args.package, plan_cache(_settings(args)))
 
 
 def _engine_card(args: argparse.Namespace) -> int:
