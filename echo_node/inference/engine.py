@@ -23,6 +23,7 @@ from echo_node.inference.plans import PlanCache
 from echo_node.inference.preprocess import Letterbox, Mask
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, NO_PROMPTS, PointKind, Prompts, as_previous
 from echo_node.inference.sampling import pick, spread
+from echo_node.inference.signatures import check_graphs
 from echo_node.records import Clip, EngineIdentity, Segmentation, ViewPrediction
 
 Tokens = npt.NDArray[np.float32]  # [T,1+P,D]
@@ -48,6 +49,7 @@ def load_engine(folder: Path, *, backend: Backend, threads: int, plans: PlanCach
         What does not fit, and where.
     """
     manifest, digest = load_manifest(folder)
+    check_graphs(folder, manifest)
     runtime = open_runtime(backend, folder, manifest, threads=threads, plans=plans)
     check_golden(folder, manifest, runtime)
     return Engine(manifest, digest, runtime)

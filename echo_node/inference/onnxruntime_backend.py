@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from echo_node.errors import EngineError, ManifestError
 from echo_node.inference.backend import Arrays, Precision
@@ -15,6 +16,18 @@ from echo_node.inference.preprocess import scaled
 
 _PROVIDERS = {False: "CPUExecutionProvider", True: "CUDAExecutionProvider"}
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+# What ONNX Runtime raises: its own classes share no base but Exception.
+_REFUSALS = (
+    RuntimeError,
+    ValueError,
+    state.EPFail,
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.InvalidProtobuf,
+    state.NotImplemented,
+    state.RuntimeException,
+)
 
 
 class OnnxRuntime:
@@ -48,7 +61,7 @@ class OnnxRuntime:
                 session = onnxruntime.InferenceSession(
                     (folder / graph.file).read_bytes(), options, providers=[provider]
                 )
-            except (RuntimeError, ValueError) as error:
+            except _REFUSALS as error:
                 raise EngineError(f"{folder / graph.file}: ONNX Runtime refuses it: {error}") from error
             _check(folder / graph.file, graph, session)
             self._sessions[name] = session
@@ -62,7 +75,10 @@ class OnnxRuntime:
             else array
             for name, array in inputs.items()
         }
-        return np.asarray(self._sessions[graph].run(None, feed)[0], np.float32)
+        try:
+            return np.asarray(self._sessions[graph].run(None, feed)[0], np.float32)
+        except _REFUSALS as error:
+            raise EngineError(f"graph {graph}: ONNX Runtime fails: {error}") from error
 
 
 def _check(path: Path, graph: GraphEntry, session: onnxruntime.InferenceSession) -> None:
