@@ -11,6 +11,7 @@ from echo_node.inference.engine import Engine, load_engine
 from echo_node.inference.golden import check_golden
 from echo_node.inference.manifest import MANIFEST, load_manifest
 from echo_node.inference.plans import PlanCache
+from echo_node.inference.signatures import check_graphs
 
 
 def open_engine(config: Config) -> Engine:
@@ -46,10 +47,20 @@ def list_engines(folder: Path) -> int:
 def verify(package: Path, *, backend: Backend, plans: PlanCache | None = None) -> int:
     """Check every file against the manifest, and every graph against its golden values."""
     manifest, digest = load_manifest(package)
+    check_graphs(package, manifest)
     runtime = open_runtime(backend, package, manifest, threads=0, plans=plans)
     for graph, difference in check_golden(package, manifest, runtime).items():
         print(f"{graph:12} differs from its golden values by {difference:.1e}")
     print(f"{manifest.name} {manifest.version}: {len(manifest.files)} files whole, on {runtime.name}, {digest}")
+    return 0
+
+
+def import_graphs(source: Path, out: Path) -> int:
+    """Make a package from graphs that others made."""
+    from echo_node.export.imports import import_package
+
+    manifest = import_package(source, out)
+    print(f"{out}: {manifest.name} {manifest.version} for {', '.join(manifest.tasks)}")
     return 0
 
 

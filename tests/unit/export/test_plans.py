@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from echo_node.errors import EngineError
 from echo_node.export.half import halved
 from echo_node.export.plans import build_plan, compile_package, grey_graph
+from echo_node.inference import cuda
 from echo_node.inference.buckets import profiles_of
 from echo_node.inference.grey import FRAMES, GREY, LEVELS, grey_golden
 from echo_node.inference.manifest import GraphEntry, TensorEntry, load_manifest
@@ -58,7 +59,8 @@ def test_the_grey_graph_is_preprocess():
     assert np.abs(found - golden[f"out_{FRAMES}"]).max() < 1e-6
 
 
-def test_compiling_without_a_gpu_says_so(tmp_path):
+def test_compiling_without_a_gpu_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(cuda, "has_driver", lambda: False)
     cache = PlanCache(tmp_path / "plans", tmp_path / "node.key")
     with pytest.raises(EngineError, match="no CUDA driver answers"):
         list(compile_package(SHIPPED, cache))

@@ -9,6 +9,7 @@ from echo_node.codes import View
 from echo_node.config import Backend
 from echo_node.errors import EngineError
 from echo_node.export.plans import compile_package
+from echo_node.inference import cuda
 from echo_node.inference.engine import Engine, load_engine
 from echo_node.inference.golden import check_golden
 from echo_node.inference.grey import GREY
@@ -150,7 +151,8 @@ def test_inputs_that_do_not_fit_are_refused(cache, inputs, words):
         serve(cache, FakeGpu()).run("encoder", inputs)
 
 
-def test_without_a_gpu_it_says_so(cache):
+def test_without_a_gpu_it_says_so(cache, monkeypatch):
+    monkeypatch.setattr(cuda, "has_driver", lambda: False)
     with pytest.raises(EngineError, match="no CUDA driver answers"):
         TensorRTRuntime(SHIPPED, MANIFEST, cache)
     with pytest.raises(EngineError, match="none was named"):
