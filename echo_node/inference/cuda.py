@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,10 +92,10 @@ class Cuda:
     def __init__(self) -> None:
         if not has_driver():
             raise EngineError("TensorRT needs a GPU, but no CUDA driver answers on this machine")
-        if find_spec("cuda") is None:
-            raise EngineError("TensorRT needs the package cuda-bindings: pip install 'echo-node[gpu]'")
-        from cuda.bindings import runtime
-
+        try:
+            from cuda.bindings import runtime
+        except ImportError as error:
+            raise EngineError("TensorRT needs the package cuda-bindings: pip install 'echo-node[gpu]'") from error
         self._cuda = runtime
         self.device = self._describe()
         self._stream = self._do("cudaStreamCreateWithFlags", runtime.cudaStreamNonBlocking)

@@ -139,9 +139,9 @@ class PlannedGraph:
         self._name, self._graph, self._gpu = name, graph, gpu
         self.buckets = buckets_of(graph, buckets)
         self._logger = trt.Logger(trt.Logger.WARNING)
-        runtime = trt.Runtime(self._logger)
-        runtime.engine_host_code_allowed = False
-        self._engine = runtime.deserialize_cuda_engine(plan)
+        self._runtime = trt.Runtime(self._logger)
+        self._runtime.engine_host_code_allowed = False
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(f"graph {name}: TensorRT refuses its plan; see its log above")
         self._lanes: dict[tuple[tuple[int, ...], ...], _Lane] = {}  # by the inputs' shapes
@@ -187,8 +187,7 @@ class PlannedGraph:
         key = tuple(shapes.values())
         if key not in self._lanes:
             profile = self.buckets.index(bucket)
-            output = next(iter(self._graph.outputs))
-            self._lanes[key] = _Lane(self._engine, profile, shapes, output, graph=self._graph, gpu=self._gpu)
+            self._lanes[key] = _Lane(self._engine, profile, shapes, graph=self._graph, gpu=self._gpu)
         return self._lanes[key]
 
 
@@ -200,7 +199,6 @@ class _Lane:
         engine: Any,
         profile: int,
         shapes: Mapping[str, tuple[int, ...]],
-        output: str,
         *,
         graph: GraphEntry,
         gpu: Gpu,
@@ -211,10 +209,11 @@ class _Lane:
         _good(self._context.set_optimization_profile_async(profile, gpu.stream), f"profile {profile}")
         for name, shape in shapes.items():
             _good(self._context.set_input_shape(name, shape), f"{name} {list(shape)}")
-        self._shape = tuple(self._context.get_tensor_shape(output))
+        given = {name: tuple(self._context.get_tensor_shape(name)) for name in graph.outputs}
         self.inputs = {name: gpu.buffer(_bytes(shape, graph.inputs[name].dtype)) for name, shape in shapes.items()}
-        self.output = gpu.buffer(_bytes(self._shape, "float32"))
-        for name, buffer in (*self.inputs.items(), (output, self.output)):
+        outputs = {name: gpu.buffer(_bytes(shape, graph.outputs[name].dtype)) for name, shape in given.items()}
+        self.output, self._shape = next(iter(outputs.values())), next(iter(given.values()))
+        for name, buffer in (*self.inputs.items(), *outputs.items()):
             _good(self._context.set_tensor_address(name, buffer.address), f"the address of {name}")
 
     def fill(self, name: str, array: npt.NDArray[Any]) -> None:
