@@ -143,6 +143,14 @@ def test_import_takes_either_graphs_or_a_checkpoint(tmp_path, words):
     assert run("engines", "import", *words, "--out", tmp_path / "out").returncode == 2
 
 
+def test_a_checkpoint_that_is_none_is_refused(tmp_path):
+    (tmp_path / "x.pth").write_bytes(b"nothing")
+    done = run("engines", "import", "--checkpoint", tmp_path / "x.pth", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "is no checkpoint" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_tensorrt_without_a_gpu_is_an_error_and_no_fallback(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"analyse": {"engine": str(ENGINE), "backend": "tensorrt"}}))
