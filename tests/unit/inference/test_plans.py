@@ -1,6 +1,7 @@
 """The cache of plans: whole, keyed, and believed only where this node wrote it."""
 
 import dataclasses
+import fcntl
 import json
 
 import pytest
@@ -129,3 +130,8 @@ def test_the_meta_data_say_what_the_plan_was_built_for(cache):
     meta = json.loads((cache.folder / KEY.digest / "meta.json").read_text())
     assert meta["key"]["gpu"] == "Fake GPU"
     assert meta["size"] == 6
+
+
+def test_one_process_compiles_at_a_time(cache):
+    with cache.locked(), (cache.folder / "lock").open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
