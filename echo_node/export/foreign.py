@@ -48,6 +48,21 @@ def read_foreign(path: Path) -> ModelProto:
     return model
 
 
+def without_notes(model: ModelProto) -> ModelProto:
+    """The same graph without what its exporter noted down: source lines and paths of whose machine it was."""
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    bare.doc_string = ""
+    for graph in _graphs(bare.graph):
+        graph.doc_string = ""
+        noted = (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
+        for part in (bare, graph, *noted):
+            del part.metadata_props[:]
+        for part in noted:
+            part.doc_string = ""
+    return bare
+
+
 def describe(path: Path, model: ModelProto, file: str) -> GraphEntry:
     """A graph's inputs and outputs, as a manifest states them.
 

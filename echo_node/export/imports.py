@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from echo_node.codes import Structure, View
 from echo_node.errors import EngineError, ManifestError
-from echo_node.export.foreign import describe, read_foreign
+from echo_node.export.foreign import describe, read_foreign, without_notes
 from echo_node.inference.backend import Arrays, Runtime
 from echo_node.inference.buckets import buckets_of
 from echo_node.inference.golden import TOLERANCE, check_golden, golden_file
@@ -118,7 +118,7 @@ def _copy_graphs(here: Path, settings: Source, folder: Path) -> Iterator[tuple[s
         model = read_foreign(path)
         entry = describe(path, model, f"{name}.onnx")
         buckets_of(entry, settings.batch_buckets)  # the batch comes first and is free
-        (folder / entry.file).write_bytes(model.SerializeToString())
+        (folder / entry.file).write_bytes(without_notes(model).SerializeToString())
         yield name, entry
 
 

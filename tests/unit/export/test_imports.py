@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from echo_node.config import Backend
 from echo_node.errors import EngineError
-from echo_node.export.foreign import describe, read_foreign
+from echo_node.export.foreign import describe, read_foreign, without_notes
 from echo_node.export.imports import import_package
 from echo_node.inference.engine import load_engine
 from echo_node.inference.manifest import load_manifest
@@ -155,6 +155,16 @@ def test_a_signature_that_cannot_be_stated_is_refused(tmp_path, shape, dtype, wo
     path = graph_file(tmp_path / "g.onnx", [helper.make_node("Abs", ["x"], ["y"])], shape=shape, dtype=dtype)
     with pytest.raises(EngineError, match=words):
         describe(path, read_foreign(path), "g.onnx")
+
+
+def test_notes_of_the_exporter_are_left_out(tmp_path):
+    path = graph_file(tmp_path / "g.onnx", [helper.make_node("Relu", ["x"], ["y"], doc_string="at /home/someone")])
+    model = onnx.load(path)
+    model.graph.node[0].metadata_props.add(key="stack_trace", value="/home/someone/model.py")
+    model.graph.metadata_props.add(key="made", value="/home/someone")
+    model.metadata_props.add(key="made", value="/home/someone")
+    assert b"someone" not in without_notes(model).SerializeToString()
+    assert len(model.metadata_props) == 1, "a copy"
 
 
 def test_rows_that_see_each_other_are_refused(write, tmp_path):
