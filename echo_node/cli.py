@@ -100,6 +100,17 @@ def _add_engines(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--backend", choices=[b.value for b in Backend], default=Backend.ONNXRUNTIME_CPU.value, help="runtime"
     )
     verify.set_defaults(run=_verify_engine)
+    compiling = actions.add_parser("compile", help="build and try TensorRT plans for this machine's GPU")
+    compiling.add_argument("package", type=Path, help="folder of the package")
+    compiling.set_defaults(run=_compile_engine)
+    importing = actions.add_parser(
+        "import", help="a package from your ONNX graphs, or a start for training from a published encoder"
+    )
+    source = importing.add_mutually_exclusive_group(required=True)
+    source.add_argument("source", type=Path, nargs="?", help="YAML that names the graphs (docs/engines.md)")
+    source.add_argument("--checkpoint", type=Path, help="DINOv2's or DINOv3's .pth or .safetensors; needs torch")
+    importing.add_argument("--out", type=Path, required=True, help="folder to make")
+    importing.set_defaults(run=_import_engine)
     card = actions.add_parser("card", help="what an engine is for, its data, figures and limits")
     card.add_argument("package", type=Path, help="folder of the package")
     card.set_defaults(run=_engine_card)
@@ -115,7 +126,11 @@ def _add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
         type=Path,
         help="folder of DICOM files, or of .tar shards of pictures; phantoms where left out",
     )
-    parser.add_argument("--size", choices=("tiny", "small", "base", "large"), default="tiny", help="of the encoder")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        "--size", choices=("tiny", "small", "base", "large"), default="tiny", help="of a new encoder"
+    )
+    start.add_argument("--encoder", type=Path, help="folder of an encoder to start from (engines import)")
     parser.add_argument("--steps", type=int, default=2000, help="updates of the weights (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=32, help="pictures per process and part of a step")
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a step (default: %(default)s)")
@@ -215,9 +230,27 @@ def _list_engines(args: argparse.Namespace) -> int:
 
 
 def _verify_engine(args: argparse.Namespace) -> int:
-    from echo_node.services.engines import verify
+    from echo_node.services.engines import plan_cache, verify
 
-    return verify(args.package, backend=Backend(args.backend))
+    backend = Backend(args.backend)
+    plans = plan_cache(_settings(args)) if backend is Backend.TENSORRT else None
+    return verify(args.package, backend=backend, plans=plans)
+
+
+def _compile_engine(args: argparse.Namespace) -> int:
+    from echo_node.services.engines import compile_plans, plan_cache
+
+    return compile_plans(args.package, plan_cache(_settings(args)))
+
+
+def _import_engine(args: argparse.Namespace) -> int:
+    if args.checkpoint is not None:
+        from echo_node.training.start import import_encoder
+
+        return import_encoder(args.checkpoint, args.out)
+    from echo_node.services.engines import import_graphs
+
+    return import_graphs(args.source, args.out)
 
 
 def _engine_card(args: argparse.Namespace) -> int:
@@ -233,6 +266,7 @@ def _pretrain(args: argparse.Namespace) -> int:
         args.data,
         args.run_folder,
         size=args.size,
+        encoder=args.encoder,
         steps=args.steps,
         batch=args.batch,
         accumulate=args.accumulate,

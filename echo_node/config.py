@@ -150,6 +150,7 @@ class Analyse(_Section):
     engine: Path = Path("engines/echoapex-tiny-phantom")
     backend: Backend = Backend.ONNXRUNTIME_CPU
     threads: int = Field(default=0, ge=0, le=256)  # 0: all cores
+    plan_cache: Path | None = None  # None: plans/ in the storage folder
     lease_seconds: Seconds = 600
     max_attempts: int = Field(default=3, ge=1, le=20)
     max_frames: int = Field(default=600, ge=2)
@@ -201,6 +202,16 @@ class Config(_Section):
     routing: Routing = Routing()
     deliver: Deliver = Deliver()
 
+    @property
+    def plan_cache(self) -> Path:
+        """The folder of TensorRT's plans."""
+        return self.analyse.plan_cache or self.node.storage / "plans"
+
+    @property
+    def node_key(self) -> Path:
+        """The file of the key that says what this node wrote."""
+        return self.node.storage / "node.key"
+
 
 def load(path: Path) -> Config:
     """Read and check config.yaml.
@@ -239,7 +250,9 @@ def _anchored(config: Config, folder: Path) -> Config:
     """The same settings with relative paths made absolute from the file's folder."""
     folder = folder.resolve()
     node = config.node.model_copy(update={"storage": folder / config.node.storage})
-    analyse = config.analyse.model_copy(update={"engine": folder / config.analyse.engine})
+    cache = config.analyse.plan_cache
+    anchored = {"engine": folder / config.analyse.engine, "plan_cache": None if cache is None else folder / cache}
+    analyse = config.analyse.model_copy(update=anchored)
     return config.model_copy(update={"node": node, "analyse": analyse})
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, cast
 
 from echo_node.codes import ImageMode, Reason, Structure, View
 from echo_node.config import Head, Routing
@@ -29,29 +28,12 @@ from echo_node.records import (
     Analysis,
     Clip,
     ClipAnalysis,
-    EjectionEstimate,
-    Landmarks,
     NotMeasured,
-    Segmentation,
     ViewPrediction,
 )
 from echo_node.routing import Route, route
 
 _PICTURE_MODES = (ImageMode.TWO_D, ImageMode.COLOUR_FLOW, ImageMode.TISSUE_DOPPLER)
-
-
-class FindsWalls(Protocol):
-    """An engine whose ``finds_walls`` is true."""
-
-    def find_walls(self, clip: Clip) -> tuple[Landmarks, ...]:
-        """The four wall points of every frame, in pixels of the source image."""
-
-
-class EstimatesEjection(Protocol):
-    """An engine whose ``estimates_ejection`` is true."""
-
-    def estimate_ejection(self, clip: Clip, cavity: Segmentation) -> EjectionEstimate:
-        """EF of an apical clip, told from its frames and where the cavity is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +165,7 @@ def _with_ejection(found: ClipAnalysis, view: View, *, clip: Clip, engine: Engin
     if engine.estimates_ejection and result.curve is None:
         result = refuse_estimate(result, view)
     elif engine.estimates_ejection:
-        estimate = cast(EstimatesEjection, engine).estimate_ejection(clip, cavity)
+        estimate = engine.estimate_ejection(clip, cavity)
         result = report_estimate(estimate, result, view)
     return replace(
         found,
@@ -196,7 +178,7 @@ def _with_ejection(found: ClipAnalysis, view: View, *, clip: Clip, engine: Engin
 
 def _with_walls(found: ClipAnalysis, *, clip: Clip, engine: Engine) -> ClipAnalysis:
     """Septum, cavity and posterior wall from their points."""
-    result = measure_walls(clip, cast(FindsWalls, engine).find_walls(clip))
+    result = measure_walls(clip, engine.find_walls(clip))
     return replace(
         found,
         diameters=result.diameters,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from echo_node.codes import WallPoint
 from echo_node.errors import EngineError
+from echo_node.export.foreign import without_notes
 from echo_node.inference.golden import TOLERANCE
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PREVIOUS_LOGIT, PointKind
 from echo_node.models.assemble import EchoModel
@@ -130,7 +131,7 @@ def export(graph: Graph, folder: Path) -> None:
         verbose=False,
     )
     assert program is not None
-    program.save(folder / graph.file, external_data=False)
+    (folder / graph.file).write_bytes(without_notes(program.model_proto).SerializeToString())
 
 
 def golden(graph: Graph) -> dict[str, npt.NDArray[Any]]:

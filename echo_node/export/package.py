@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import enum
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,19 +14,14 @@ from echo_node.codes import Structure, View
 from echo_node.errors import EngineError
 from echo_node.export.graphs import Graph, check_parity, export, golden, graphs
 from echo_node.inference.golden import golden_file
-from echo_node.inference.manifest import MANIFEST, SCHEMA, load_manifest
+from echo_node.inference.manifest import MANIFEST, NEEDED, SCHEMA, FileEntry, Label, load_manifest
 from echo_node.models.assemble import EchoModel
 from echo_node.models.checkpoints import save_weights
+from echo_node.models.starting_point import ARCHITECTURE, WEIGHTS, architecture
 
 LARGEST_PACKAGE = 25_000_000  # bytes
 _GOLDEN_BATCH = 2
 _OTHER_BATCH = 5  # that the free dimension is free is tried with another size
-TASKS: Mapping[str, str] = {  # by the graph that makes each possible
-    "view": "view",
-    "segment": "segmentation, and ejection fraction by the method of disks",
-    "walls": "wall points of a parasternal long axis",
-    "ejection": "ejection fraction of an apical cine without outlines",
-}
 INTENDED_USE = (
     "Research use, not for diagnosis. Trained on simulated hearts alone: its figures are figures on "
     "phantoms and say nothing of patients."
@@ -84,8 +77,8 @@ def write_package(contents: Contents, folder: Path) -> float:
         worst = max(worst, check_parity(part, folder / part.file, values))
     for part in graphs(model, batch=_OTHER_BATCH, seed=1):
         worst = max(worst, check_parity(part, folder / part.file, golden(part)))
-    save_weights(model, folder / "weights.safetensors")
-    _write_yaml(folder / "architecture.yaml", _architecture(model))
+    save_weights(model, folder / WEIGHTS)
+    _write_yaml(folder / ARCHITECTURE, architecture(model.shape))
     (folder / "card.md").write_text(contents.card, encoding="utf-8")
     _write_yaml(folder / MANIFEST, _manifest(contents, parts, folder))
     load_manifest(folder)
@@ -101,7 +94,7 @@ def _manifest(contents: Contents, parts: Sequence[Graph], folder: Path) -> dict[
         "schema": SCHEMA,
         "name": contents.name,
         "version": contents.version,
-        "tasks": [TASKS[part.name] for part in parts if part.name in TASKS],
+        "tasks": [task for task, needed in NEEDED.items() if {part.name for part in parts} >= set(needed)],
         "intended_use": INTENDED_USE,
         "files": {name: _entry(folder / name) for name in names},
         "graphs": {part.name: _graph(part) for part in parts},
@@ -120,8 +113,7 @@ def _manifest(contents: Contents, parts: Sequence[Graph], folder: Path) -> dict[
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return FileEntry.of(path).model_dump()
 
 
 def _graph(part: Graph) -> dict[str, Any]:
@@ -134,13 +126,7 @@ def _graph(part: Graph) -> dict[str, Any]:
 
 
 def _label(concept: View | Structure) -> dict[str, str]:
-    code = concept.code
-    return {"name": concept.name, "code": code.value, "scheme": code.scheme, "meaning": code.meaning}
-
-
-def _architecture(model: EchoModel) -> dict[str, Any]:
-    """The encoder's shape, its choices by their names."""
-    return {k: v.value if isinstance(v, enum.Enum) else v for k, v in asdict(model.shape).items()}
+    return Label.of(concept).model_dump()
 
 
 def _write_yaml(path: Path, value: Any) -> None:

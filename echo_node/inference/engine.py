@@ -22,15 +22,17 @@ from echo_node.inference import ejection, walls
 from echo_node.inference.backend import Runtime, open_runtime
 from echo_node.inference.golden import check_golden
 from echo_node.inference.manifest import Manifest, load_manifest
-from echo_node.inference.preprocess import WALL_MARGIN, Letterbox, Mask, normalise
+from echo_node.inference.plans import PlanCache
+from echo_node.inference.preprocess import WALL_MARGIN, Letterbox, Mask
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, NO_PROMPTS, PointKind, Prompts, as_previous
 from echo_node.inference.sampling import pick, spread
+from echo_node.inference.signatures import check_graphs
 from echo_node.records import Clip, EjectionEstimate, EngineIdentity, Landmarks, Segmentation, ViewPrediction
 
 Tokens = npt.NDArray[np.float32]  # [T,1+P,D]
 
 
-def load_engine(folder: Path, *, backend: Backend, threads: int) -> Engine:
+def load_engine(folder: Path, *, backend: Backend, threads: int, plans: PlanCache | None = None) -> Engine:
     """Check a package, load its graphs, and see that they give here what they gave where they were made.
 
     Parameters
@@ -41,6 +43,8 @@ def load_engine(folder: Path, *, backend: Backend, threads: int) -> Engine:
         The runtime; if it cannot be had, that is an error.
     threads : int
         Of a CPU runtime; 0 for all cores.
+    plans : PlanCache, optional
+        What the TensorRT backend serves from.
 
     Raises
     ------
@@ -48,16 +52,14 @@ def load_engine(folder: Path, *, backend: Backend, threads: int) -> Engine:
         What does not fit, and where.
     """
     manifest, digest = load_manifest(folder)
-    runtime = open_runtime(backend, folder, manifest, threads=threads)
+    check_graphs(folder, manifest)
+    runtime = open_runtime(backend, folder, manifest, threads=threads, plans=plans)
     check_golden(folder, manifest, runtime)
     return Engine(manifest, digest, runtime)
 
 
 class Engine:
     """A loaded package."""
-
-    finds_walls = False
-    estimates_ejection = False
 
     def __init__(self, manifest: Manifest, digest: str, runtime: Runtime) -> None:
         self._manifest = manifest
@@ -216,10 +218,9 @@ class Engine:
         ]
         return walls.locate(np.concatenate(parts), box)
 
-    def _frames(self, clip: Clip, box: Letterbox, indices: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Frames of the clip as the encoder takes them [N,1,S,S]."""
-        settings = self._manifest.preprocess
-        return normalise(box.apply(clip.frames[list(indices)]), mean=settings.mean, std=settings.std)
+    def _frames(self, clip: Clip, box: Letterbox, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Frames of the clip as grey levels [N,1,S,S]; the runtime normalises them."""
+        return box.apply(clip.frames[list(indices)])[:, None]
 
     def _batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
         step = max(self._manifest.batch_buckets)

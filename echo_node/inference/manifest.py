@@ -15,6 +15,14 @@ from echo_node.errors import ManifestError
 
 MANIFEST = "manifest.yaml"
 SCHEMA = 1
+# The graphs behind each task. A task that this node does not know is the business of a newer one.
+NEEDED = {
+    "view": ("encoder", "view"),
+    "segmentation": ("encoder", "segment"),
+    "ejection fraction by the method of disks": ("encoder", "view", "segment"),
+    "wall thickness": ("encoder", "view", "walls"),
+    "ejection fraction from the sequence": ("encoder", "view", "segment", "ejection"),
+}
 _LARGEST_FILE = 4 << 30  # bytes
 _KINDS = (".onnx", ".npz", ".safetensors", ".yaml", ".md")  # nothing that runs when it is read
 
@@ -35,11 +43,20 @@ def _relative(name: str) -> str:
 FileName = Annotated[str, BeforeValidator(_relative)]
 
 
+BatchSize = Annotated[int, Field(ge=1, le=1024)]
+
+
 class FileEntry(_Part):
     """A file's size in bytes and its sha256."""
 
     size: int = Field(ge=0, le=_LARGEST_FILE)
     sha256: str = Field(pattern=re.compile(r"^[0-9a-f]{64}$"))
+
+    @classmethod
+    def of(cls, path: Path) -> FileEntry:
+        """A file as it is."""
+        with path.open("rb") as file:
+            return cls(size=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
 class TensorEntry(_Part):
@@ -74,6 +91,12 @@ class Label(_Part):
     scheme: str
     meaning: str
 
+    @classmethod
+    def of(cls, concept: View | Structure) -> Label:
+        """A concept of this node."""
+        code = concept.code
+        return cls(name=concept.name, code=code.value, scheme=code.scheme, meaning=code.meaning)
+
 
 class ViewSettings(_Part):
     """How logits become a probability, and from which one a view is believed."""
@@ -96,7 +119,7 @@ class Manifest(_Part):
     views: tuple[Label, ...]
     structures: tuple[Label, ...]
     view: ViewSettings
-    batch_buckets: tuple[int, ...] = Field(min_length=1)
+    batch_buckets: tuple[BatchSize, ...] = Field(min_length=1)
     measured: dict[str, float]
 
 
@@ -132,6 +155,10 @@ def load_manifest(folder: Path) -> tuple[Manifest, str]:
     for name, graph in manifest.graphs.items():
         if graph.file not in manifest.files:
             raise ManifestError(f"{path}: graph {name}: {graph.file} is not among the files")
+    for task in manifest.tasks:
+        missing = [name for name in NEEDED.get(task, ()) if name not in manifest.graphs]
+        if missing:
+            raise ManifestError(f"{path}: the task {task!r} needs the graph {missing[0]}, which is not there")
     _check_labels(path, manifest)
     return manifest, hashlib.sha256(content).hexdigest()
 

@@ -7,13 +7,27 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from echo_node.errors import EngineError, ManifestError
-from echo_node.inference.backend import Arrays
+from echo_node.inference.backend import Arrays, Precision
 from echo_node.inference.manifest import GraphEntry, Manifest, TensorEntry
+from echo_node.inference.preprocess import scaled
 
 _PROVIDERS = {False: "CPUExecutionProvider", True: "CUDAExecutionProvider"}
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+# What ONNX Runtime raises: its own classes share no base but Exception.
+_REFUSALS = (
+    RuntimeError,
+    ValueError,
+    state.EPFail,
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.InvalidProtobuf,
+    state.NotImplemented,
+    state.RuntimeException,
+)
 
 
 class OnnxRuntime:
@@ -31,6 +45,8 @@ class OnnxRuntime:
         Which of the two execution providers; the other is never used instead.
     """
 
+    precision = Precision.FULL
+
     def __init__(self, folder: Path, manifest: Manifest, *, threads: int, on_gpu: bool) -> None:
         provider = _PROVIDERS[on_gpu]
         if provider not in onnxruntime.get_available_providers():
@@ -38,20 +54,31 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.name = f"onnxruntime-{'cuda' if on_gpu else 'cpu'} {onnxruntime.__version__}"
+        self._manifest = manifest
         self._sessions = {}
         for name, graph in manifest.graphs.items():
             try:
                 session = onnxruntime.InferenceSession(
                     (folder / graph.file).read_bytes(), options, providers=[provider]
                 )
-            except (RuntimeError, ValueError) as error:
+            except _REFUSALS as error:
                 raise EngineError(f"{folder / graph.file}: ONNX Runtime refuses it: {error}") from error
             _check(folder / graph.file, graph, session)
             self._sessions[name] = session
 
     def run(self, graph: str, inputs: Arrays) -> npt.NDArray[np.float32]:
-        """The first output of a graph."""
-        return np.asarray(self._sessions[graph].run(None, dict(inputs))[0], np.float32)
+        """The first output of a graph; grey levels u8 are normalised first."""
+        taken, settings = self._manifest.graphs[graph].inputs, self._manifest.preprocess
+        feed = {
+            name: scaled(array, mean=settings.mean, std=settings.std)
+            if array.dtype == np.uint8 and taken[name].dtype == "float32"
+            else array
+            for name, array in inputs.items()
+        }
+        try:
+            return np.asarray(self._sessions[graph].run(None, feed)[0], np.float32)
+        except _REFUSALS as error:
+            raise EngineError(f"graph {graph}: ONNX Runtime fails: {error}") from error
 
 
 def _check(path: Path, graph: GraphEntry, session: onnxruntime.InferenceSession) -> None:

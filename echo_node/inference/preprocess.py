@@ -144,5 +144,9 @@ def largest_part(mask: Mask) -> Mask:
 
 def normalise(squares: Frames, *, mean: float, std: float) -> npt.NDArray[np.float32]:
     """Squares u8 [N,S,S] as encoder input float32 [N,1,S,S]."""
-    scaled = (squares[:, None].astype(np.float32) / 255 - mean) / std
-    return np.ascontiguousarray(scaled, np.float32)
+    return scaled(squares[:, None], mean=mean, std=std)
+
+
+def scaled(levels: Frames, *, mean: float, std: float) -> npt.NDArray[np.float32]:
+    """Grey levels u8 of any shape, normalised."""
+    return np.ascontiguousarray((levels.astype(np.float32) / 255 - mean) / std, np.float32)

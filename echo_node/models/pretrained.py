@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from echo_node.errors import EngineError
-from echo_node.models.vit import VisionTransformer, interpolated
+from echo_node.models.vit import Positions, VisionTransformer, ViTShape, interpolated
 
 # Of the pictures that both were trained on, per colour channel.
 _MEAN, _STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -37,7 +37,39 @@ _NAMES: tuple[tuple[str, str], ...] = (
 # What torch and safetensors raise on a file that is none of theirs.
 _BAD_FILE = (OSError, EOFError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError)
 _UNUSED = re.compile(r"^mask_token$|^local_cls_norm\.")
+_HEAD_WIDTH = 64  # of every size that is published
+_GRID = 16  # patches along a side: 224 pixels for DINOv2, 256 for DINOv3
 _KEY_BIAS_MASK = "attention.qkv.bias_mask"
+
+
+def published_shape(path: Path) -> ViTShape:
+    """The encoder that a published checkpoint is of, as its tensors tell.
+
+    Parameters
+    ----------
+    path : Path
+        Of DINOv2 or DINOv3, sizes S, B or L. What else it is of (a giant's gated MLP) does not load then.
+
+    Raises
+    ------
+    EngineError
+        The checkpoint cannot be read, or is of neither.
+    """
+    weights = _renamed(_read(path))
+    first = weights.get("patches.weight")
+    if first is None or first.ndim != 4 or first.shape[0] % _HEAD_WIDTH:
+        raise EngineError(f"{path}: is no encoder of DINOv2 or DINOv3: patch_embed.proj.weight tells")
+    registers = weights.get("registers")
+    return ViTShape(
+        width=first.shape[0],
+        depth=len([name for name in weights if re.fullmatch(r"blocks\.\d+\.norm1\.weight", name)]),
+        heads=first.shape[0] // _HEAD_WIDTH,
+        image_size=_GRID * first.shape[-1],
+        patch_size=first.shape[-1],
+        registers=0 if registers is None else registers.shape[1],
+        layer_scale=1e-5 if "blocks.0.scale1.gamma" in weights else None,
+        positions=Positions.ROTARY if "rotary.periods" in weights else Positions.LEARNED,
+    )
 
 
 def load_pretrained(encoder: VisionTransformer, path: Path, *, mean: float, std: float) -> None:

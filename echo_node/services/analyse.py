@@ -13,10 +13,11 @@ from pydicom import Dataset
 from echo_node.codes import Reason
 from echo_node.config import Config, ObjectKind
 from echo_node.errors import EchoNodeError, LeaseLost, ReportError
-from echo_node.inference.engine import Engine, load_engine
+from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
 from echo_node.records import Analysis, Instance, Job, JobKind, Report
 from echo_node.reports import build_reports, is_sr, read_source
+from echo_node.services.engines import open_engine
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, worker_name
 from echo_node.store import Store
 
@@ -30,7 +31,7 @@ def run(config: Config, stop: Stop) -> int:
     supervisor starts the next one, and the job is leased again until its attempts are used up.
     """
     settings = config.analyse
-    engine = load_engine(settings.engine, backend=settings.backend, threads=settings.threads)
+    engine = open_engine(config)
     store = Store(config.node.database_url, config.node.storage, now=utc_now, max_attempts=settings.max_attempts)
     store.migrate()
     store.release(is_gone)

@@ -19,12 +19,13 @@ from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
 from echo_node.dicom.header import Header, read_header
 from echo_node.errors import EchoNodeError
-from echo_node.inference.engine import Engine, load_engine
+from echo_node.inference.engine import Engine
 from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
 from echo_node.records import ClipAnalysis, Measurement
 from echo_node.reports import build_reports, is_sr
 from echo_node.services.analyse import readable_source
+from echo_node.services.engines import open_engine
 from echo_node.services.process import utc_now
 
 
@@ -36,9 +37,8 @@ def analyse_folder(config: Config, folder: Path, out: Path) -> int:
     """
     if not folder.is_dir():
         raise EchoNodeError(f"{folder} is not a folder")
-    settings = config.analyse
-    engine = load_engine(settings.engine, backend=settings.backend, threads=settings.threads)
-    rules = Rules(routing=config.routing, max_frames=settings.max_frames)
+    engine = open_engine(config)
+    rules = Rules(routing=config.routing, max_frames=config.analyse.max_frames)
     studies: dict[str, list[tuple[Header, Path]]] = defaultdict(list)
     for header, path in _dicom_files(folder):
         studies[header.StudyInstanceUID].append((header, path))

@@ -1,6 +1,7 @@
 """The commands, from a shell."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+import yaml
 
 from echo_node.codes import View
 from echo_node.reports import read_report
@@ -117,3 +119,50 @@ def test_engines_are_listed_verified_and_described(tmp_path):
     assert refused.returncode == 1
     assert "view.onnx" in refused.stdout
     assert run("engines", "list", tmp_path).returncode == 1
+
+
+def test_graphs_from_elsewhere_become_a_package(tmp_path):
+    manifest = yaml.safe_load((ENGINE / "manifest.yaml").read_text())
+    kept = {key: manifest[key] for key in ("version", "intended_use", "preprocess", "view")}
+    graphs = {name: str(ENGINE / graph["file"]) for name, graph in manifest["graphs"].items()}
+    labels = {key: [label["name"] for label in manifest[key]] for key in ("views", "structures")}
+    source, out = tmp_path / "engine.yaml", tmp_path / "engines" / "mine"
+    source.write_text(yaml.safe_dump({"name": "mine", "graphs": graphs, **kept, **labels}))
+    done = run("engines", "import", source, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "mine 0.1.0 for view, segmentation" in done.stdout
+    assert run("engines", "list", out.parent).returncode == 0
+    again = run("engines", "import", source, "--out", out)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["x.yaml", "--checkpoint", "x.pth"]])
+def test_import_takes_either_graphs_or_a_checkpoint(tmp_path, words):
+    assert run("engines", "import", *words, "--out", tmp_path / "out").returncode == 2
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path):
+    (tmp_path / "x.pth").write_bytes(b"nothing")
+    done = run("engines", "import", "--checkpoint", tmp_path / "x.pth", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "is no checkpoint" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_tensorrt_without_a_gpu_is_an_error_and_no_fallback(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"analyse": {"engine": str(ENGINE), "backend": "tensorrt"}}))
+    (tmp_path / "in").mkdir()
+    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    for words in (
+        ["engines", "compile", ENGINE],
+        ["engines", "verify", ENGINE, "--backend", "tensorrt"],
+        ["analyse-folder", tmp_path / "in", "--out", tmp_path / "out"],
+        ["analyse"],
+    ):
+        done = run("--config", path, *words, env=hidden)
+        assert done.returncode == 1, words
+        assert "no CUDA driver answers" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -24,6 +24,7 @@ from tqdm import trange
 from echo_node.inference.preprocess import normalise
 from echo_node.models.assemble import SHAPES
 from echo_node.models.checkpoints import load_state, save_state
+from echo_node.models.starting_point import read_encoder
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
 from echo_node.training.dino.learner import Learner, follow, teacher_of
@@ -39,6 +40,7 @@ class DinoRecipe:
     """Everything that decides a pretraining's result."""
 
     size: str = "tiny"
+    encoder: Path | None = None  # folder of one to start from, whose shape then counts and not the size
     seed: int = 1
     steps: int = 2000
     batch: int = 32  # pictures per process, step and accumulation
@@ -96,12 +98,16 @@ class Pretraining:
     def start(cls, recipe: DinoRecipe, device: torch.device) -> Pretraining:
         """A fresh run."""
         torch.manual_seed(recipe.seed)
+        start = None if recipe.encoder is None else read_encoder(recipe.encoder)
         student = Learner(
-            SHAPES[recipe.size],
+            SHAPES[recipe.size] if start is None else start.shape,
             prototypes=recipe.prototypes,
             hidden=recipe.hidden,
             bottleneck=recipe.bottleneck,
-        ).to(device)
+        )
+        if start is not None:
+            student.encoder.load_state_dict(start.state_dict())
+        student = student.to(device)
         return cls(student, teacher_of(student), torch.optim.AdamW(_groups(student), betas=(0.9, 0.999)))
 
     def save(self, path: Path) -> None:

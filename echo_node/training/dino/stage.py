@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from echo_node.models.assemble import SHAPES
+from echo_node.models.starting_point import read_encoder
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules
 from echo_node.training.dino.pretrain import DinoRecipe, pretrain
@@ -15,16 +16,26 @@ _PROBED = 420  # labelled phantoms of each set, for the probes
 
 
 def pretrain_on(
-    folder: Path | None, out: Path, *, size: str, steps: int, batch: int, accumulate: int, workers: int
+    folder: Path | None,
+    out: Path,
+    *,
+    size: str,
+    steps: int,
+    batch: int,
+    accumulate: int,
+    workers: int,
+    encoder: Path | None = None,
 ) -> None:
     """Pretrain an encoder on a folder of pictures, or on phantoms without one.
 
-    The features are probed on labelled phantoms either way.
+    The features are probed on labelled phantoms either way. With the folder of an encoder it starts from that
+    one, whatever the size says.
     """
     labelled, shards = Recipe(), out / "phantoms"
-    shape = SHAPES[size]
+    shape = SHAPES[size] if encoder is None else read_encoder(encoder).shape
     recipe = DinoRecipe(
         size=size,
+        encoder=encoder,
         steps=steps,
         batch=batch,
         accumulate=accumulate,

@@ -30,6 +30,9 @@ def test_relative_paths_count_from_the_file(tmp_path):
     config = load(written(tmp_path, "node: {storage: here}"))
     assert config.node.storage == tmp_path / "here"
     assert config.node.database_url == f"sqlite:///{tmp_path}/here/node.db"
+    assert config.plan_cache == tmp_path / "here" / "plans"
+    assert config.node_key == tmp_path / "here" / "node.key"
+    assert load(written(tmp_path, "analyse: {plan_cache: fast}")).plan_cache == tmp_path / "fast"
 
 
 def test_an_empty_file_is_all_defaults(tmp_path):

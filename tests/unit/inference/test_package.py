@@ -11,8 +11,9 @@ from echo_node.codes import Structure, View
 from echo_node.config import Backend
 from echo_node.errors import EngineError, ManifestError
 from echo_node.inference.engine import Engine, load_engine
-from echo_node.inference.manifest import load_manifest
+from echo_node.inference.manifest import FileEntry, load_manifest
 from echo_node.inference.onnxruntime_backend import OnnxRuntime
+from echo_node.inference.preprocess import normalise
 from echo_node.inference.prompts import Point, PointKind, Prompts
 from echo_node.phantom import sample_patient, simulate_clip
 from echo_node.training.evaluate import as_clip
@@ -70,6 +71,7 @@ def test_a_changed_byte_is_refused(copy):
         (lambda m: m.update(schema=2), "schema 2"),
         (lambda m: m.update(extra=1), "extra"),
         (lambda m: m["files"].pop("view.onnx"), "graph view"),
+        (lambda m: m["graphs"].pop("segment"), "task 'segmentation' needs the graph segment"),
         (lambda m: m["files"].update({"../x.onnx": {"size": 1, "sha256": "0" * 64}}), "leaves the package"),
         (lambda m: m["files"].update({"x.pt": {"size": 1, "sha256": "0" * 64}}), r"is none of \.onnx"),
         (lambda m: m["views"][0].update(code="1"), "PLAX is 1"),
@@ -94,6 +96,36 @@ def test_a_graph_that_differs_from_its_manifest_is_refused(copy, edit):
     change(copy, edit)
     with pytest.raises(ManifestError, match="the manifest says"):
         load_engine(copy, backend=Backend.ONNXRUNTIME_CPU, threads=1)
+
+
+def test_a_package_without_a_graph_that_serving_needs_is_refused(copy):
+    change(copy, lambda m: (m["graphs"].pop("segment"), m.update(tasks=["view"])))
+    with pytest.raises(ManifestError, match="needs the graphs encoder, view, segment; segment is missing"):
+        load_engine(copy, backend=Backend.ONNXRUNTIME_CPU, threads=1)
+
+
+def test_a_graph_that_the_runtime_refuses_is_named(copy):
+    (copy / "encoder.onnx").write_bytes(b"no graph")
+    entry = FileEntry.of(copy / "encoder.onnx").model_dump()
+    change(copy, lambda m: m["files"].update({"encoder.onnx": entry}))
+    with pytest.raises(EngineError, match=r"encoder\.onnx: ONNX Runtime refuses it"):
+        load_engine(copy, backend=Backend.ONNXRUNTIME_CPU, threads=1)
+
+
+def test_a_run_that_fails_names_its_graph():
+    manifest, _ = load_manifest(SHIPPED)
+    runtime = OnnxRuntime(SHIPPED, manifest, threads=1, on_gpu=False)
+    with pytest.raises(EngineError, match="graph encoder: ONNX Runtime fails"):
+        runtime.run("encoder", {"frames": np.zeros((1, 1, 8, 8), np.float32)})
+
+
+def test_grey_levels_are_normalised_by_the_runtime():
+    manifest, _ = load_manifest(SHIPPED)
+    runtime = OnnxRuntime(SHIPPED, manifest, threads=1, on_gpu=False)
+    levels = np.random.default_rng(2).integers(0, 256, (2, 112, 112)).astype(np.uint8)
+    frames = normalise(levels, mean=manifest.preprocess.mean, std=manifest.preprocess.std)
+    found = runtime.run("encoder", {"frames": levels[:, None]})
+    assert np.array_equal(found, runtime.run("encoder", {"frames": frames}))
 
 
 @pytest.mark.parametrize("backend", [Backend.TENSORRT, Backend.ONNXRUNTIME_CUDA])

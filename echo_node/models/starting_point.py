@@ -1,0 +1,71 @@
+"""An encoder in a folder: its shape by name, its weights as safetensors. What training can start from."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from echo_node.errors import EngineError
+from echo_node.models.checkpoints import save_weights
+from echo_node.models.vit import Positions, Stem, VisionTransformer, ViTShape
+
+ARCHITECTURE, WEIGHTS = "architecture.yaml", "weights.safetensors"
+_PREFIX = "encoder."  # in an engine package, whose heads stand beside it
+
+
+def architecture(shape: ViTShape) -> dict[str, Any]:
+    """An encoder's shape, its choices by their names."""
+    return {k: v.value if isinstance(v, enum.Enum) else v for k, v in dataclasses.asdict(shape).items()}
+
+
+def write_encoder(encoder: VisionTransformer, folder: Path) -> None:
+    """Write an encoder alone; the folder must not be there yet.
+
+    Raises
+    ------
+    EngineError
+        It is.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise EngineError(f"{folder}: is there already") from error
+    save_weights(encoder, folder / WEIGHTS)
+    text = yaml.safe_dump(architecture(encoder.shape), sort_keys=False)
+    (folder / ARCHITECTURE).write_text(text, encoding="utf-8")
+
+
+def read_encoder(folder: Path) -> VisionTransformer:
+    """The encoder of a starting point, or of an engine package.
+
+    Raises
+    ------
+    EngineError
+        The files are missing or do not fit each other.
+    """
+    try:
+        encoder = VisionTransformer(_read_shape(folder / ARCHITECTURE))
+        weights = load_file(folder / WEIGHTS)
+        if any(name.startswith(_PREFIX) for name in weights):
+            weights = {n.removeprefix(_PREFIX): w for n, w in weights.items() if n.startswith(_PREFIX)}
+        encoder.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    except OSError as error:
+        raise EngineError(f"{folder}: holds no encoder: {error.strerror or error}") from error
+    except (SafetensorError, RuntimeError) as error:
+        raise EngineError(f"{folder / WEIGHTS}: does not fit {ARCHITECTURE}: {error}") from error
+    return encoder
+
+
+def _read_shape(path: Path) -> ViTShape:
+    try:
+        values = yaml.safe_load(path.read_bytes())
+        choices = {"stem": Stem(values["stem"]), "positions": Positions(values["positions"])}
+        return ViTShape(**(values | choices))
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"{path}: describes no encoder: {error}") from error

@@ -1,0 +1,119 @@
+"""From a published checkpoint to a folder that training starts from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from echo_node.errors import EngineError
+from echo_node.models.assemble import SHAPES
+from echo_node.models.pretrained import load_pretrained, published_shape
+from echo_node.models.starting_point import read_encoder, write_encoder
+from echo_node.models.vit import Positions, Stem, VisionTransformer, ViTShape
+from echo_node.training.dino.pretrain import DinoRecipe, Pretraining
+from echo_node.training.start import import_encoder
+from tests.unit.models import test_pretrained
+
+
+@pytest.fixture
+def checkpoint(monkeypatch):
+    """A function that makes a checkpoint of two heads of the published width."""
+    monkeypatch.setattr(test_pretrained, "WIDTH", 128)
+    monkeypatch.setattr(test_pretrained, "HEADS", 2)
+
+    def make(version: int, **changes: Tensor | None) -> dict[str, Tensor]:
+        weights = test_pretrained.checkpoint(version) | changes
+        return {name: weight for name, weight in weights.items() if weight is not None}
+
+    return make
+
+
+@pytest.mark.parametrize(("version", "positions"), [(2, Positions.LEARNED), (3, Positions.ROTARY)])
+@torch.no_grad()
+def test_a_published_checkpoint_becomes_a_start(checkpoint, tmp_path, version, positions):
+    torch.save(checkpoint(version), tmp_path / "w.pth")
+    assert import_encoder(tmp_path / "w.pth", tmp_path / "start") == 0
+    encoder = read_encoder(tmp_path / "start").eval()
+    shape = ViTShape(
+        width=128,
+        depth=2,
+        heads=2,
+        image_size=64,
+        patch_size=4,
+        registers=4,
+        layer_scale=1e-5,
+        positions=positions,
+    )
+    assert encoder.shape == published_shape(tmp_path / "w.pth") == shape
+    whole = VisionTransformer(shape).eval()
+    load_pretrained(whole, tmp_path / "w.pth", mean=0.2, std=0.2)
+    frames = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(3))
+    assert (encoder(frames) - whole(frames)).abs().max() < 2e-2, "kept in half precision"
+
+
+def test_pretraining_starts_from_it(checkpoint, tmp_path):
+    torch.save(checkpoint(2), tmp_path / "w.pth")
+    import_encoder(tmp_path / "w.pth", tmp_path / "start")
+    recipe = DinoRecipe(encoder=tmp_path / "start", prototypes=8, hidden=8, bottleneck=4)
+    run = Pretraining.start(recipe, torch.device("cpu"))
+    kept = read_encoder(tmp_path / "start").state_dict()
+    for learner in (run.student, run.teacher):
+        assert all(torch.equal(value, kept[name]) for name, value in learner.encoder.state_dict().items())
+
+
+def test_without_registers_and_without_layer_scale(checkpoint, tmp_path):
+    plain = {f"blocks.{i}.ls{j}.gamma": None for i in (0, 1) for j in (1, 2)}
+    torch.save(checkpoint(2, register_tokens=None, **plain), tmp_path / "w.pth")
+    shape = published_shape(tmp_path / "w.pth")
+    assert (shape.registers, shape.layer_scale) == (0, None)
+    load_pretrained(VisionTransformer(shape), tmp_path / "w.pth", mean=0.2, std=0.2)
+
+
+def test_what_is_no_published_encoder_is_refused(tmp_path):
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "resnet.pth")
+    with pytest.raises(EngineError, match="is no encoder of DINOv2 or DINOv3"):
+        import_encoder(tmp_path / "resnet.pth", tmp_path / "start")
+    assert not (tmp_path / "start").exists()
+
+
+def test_a_gated_giant_is_refused_by_what_differs(checkpoint, tmp_path):
+    torch.save(checkpoint(2, **{"blocks.0.mlp.w12.weight": torch.zeros(4, 4)}), tmp_path / "w.pth")
+    with pytest.raises(EngineError, match=r"blocks\.0\.mlp\.w12\.weight: \(4, 4\), not wanted"):
+        import_encoder(tmp_path / "w.pth", tmp_path / "start")
+
+
+def test_a_folder_that_is_there_is_kept(tmp_path):
+    with pytest.raises(EngineError, match="is there already"):
+        write_encoder(VisionTransformer(published_tiny()), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda values: values.update(width=256), "does not fit architecture.yaml"),
+        (lambda values: values.update(stem="bark"), "describes no encoder"),
+        (lambda values: values.pop("positions"), "describes no encoder"),
+        (lambda values: values.update(surprise=1), "describes no encoder"),
+    ],
+)
+def test_files_that_do_not_fit_each_other_are_refused(tmp_path, edit, words):
+    write_encoder(VisionTransformer(published_tiny()), tmp_path / "start")
+    path = tmp_path / "start" / "architecture.yaml"
+    values = yaml.safe_load(path.read_text())
+    edit(values)
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(EngineError, match=words):
+        read_encoder(tmp_path / "start")
+    with pytest.raises(EngineError, match="holds no encoder"):
+        read_encoder(tmp_path)
+
+
+def published_tiny() -> ViTShape:
+    return ViTShape(width=64, depth=1, heads=1, image_size=32, patch_size=8, stem=Stem.CONVOLUTION)
+
+
+def test_an_engine_package_is_a_start_too():
+    shipped = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"
+    assert read_encoder(shipped).shape == SHAPES["tiny"]
