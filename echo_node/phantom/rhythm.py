@@ -25,9 +25,14 @@ _SHORTEST = 0.6
 class Rhythm(enum.Enum):
     """How beats follow each other; the value is how often it is drawn, against the others."""
 
-    REGULAR = 0.84
-    ECTOPIC = 0.08
-    FIBRILLATION = 0.08
+    REGULAR = 10.0, "each as long as the last"
+    ECTOPIC = 1.0, "one comes early, and a pause follows"
+    FIBRILLATION = 1.0, "no two are alike"
+
+    @property
+    def weight(self) -> float:
+        """How often it is drawn, against the others."""
+        return self.value[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ class Beats:
 
 def sample_rhythm(rng: np.random.Generator) -> Rhythm:
     """A rhythm, most often the regular one."""
-    return list(Rhythm)[rng.choice(len(Rhythm), p=[r.value for r in Rhythm])]
+    weights = np.array([r.weight for r in Rhythm])
+    return list(Rhythm)[rng.choice(len(Rhythm), p=weights / weights.sum())]
 
 
 def beats(times_ms: Times, patient: Patient, rhythm: Rhythm, *, start: float, rng: np.random.Generator) -> Beats:

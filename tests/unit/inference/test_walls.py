@@ -86,8 +86,8 @@ class Pointing:
         for n, frame in enumerate(frames):
             pooled = frame.reshape(SIDE, 2, SIDE, 2).mean(axis=(1, 3))
             for k, level in enumerate((100, 140, 180, 220)):
-                off = np.abs(pooled - (level / 255 - 0.2) / 0.2)
-                maps[n, k] = np.where(off < 0.06, 0, -30)
+                off = np.abs(pooled - level)  # frames come as grey levels
+                maps[n, k] = np.where(off < 3, 0, -30)
         return maps
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from echo_node.phantom.heart import moment, sample_patient
-from echo_node.phantom.rhythm import Rhythm, beats
+from echo_node.phantom.rhythm import Rhythm, beats, sample_rhythm
 
 TIMES = np.arange(0, 4000, 10.0)
 
@@ -32,8 +32,8 @@ def test_an_early_beat_ejects_less_and_nothing_jumps(rhythm: Rhythm) -> None:
         assert volumes.min() == pytest.approx(50, abs=0.5)
         assert volumes.max() <= 100 + 1e-9
         peaks = volumes[1:-1][(volumes[1:-1] > volumes[:-2]) & (volumes[1:-1] >= volumes[2:])]
-        assert lowest < 1.0 or rhythm is Rhythm.FIBRILLATION
-        assert lowest == 1.0 or peaks.min() < 99
+        assert lowest < 1.0
+        assert lowest > 0.97 or peaks.min() < 99
 
 
 def test_where_a_beat_starts_is_where_it_is_asked_to() -> None:
@@ -42,3 +42,11 @@ def test_where_a_beat_starts_is_where_it_is_asked_to() -> None:
     for start in (-0.08, 0.0, 0.3):
         when = beats(TIMES, patient, Rhythm.REGULAR, start=start, rng=rng)
         assert when.phases[0] == pytest.approx(start % 1.0)
+
+
+def test_every_rhythm_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [sample_rhythm(rng) for _ in range(300)]
+    assert set(drawn) == set(Rhythm)
+    assert len(Rhythm) == 3
+    assert drawn.count(Rhythm.REGULAR) > 200
