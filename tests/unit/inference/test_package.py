@@ -1,6 +1,7 @@
 """The shipped package: whole, refused when tampered with, and as good as its card says."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +186,19 @@ def test_a_structure_that_is_not_seen_is_looked_for_in_the_whole_sector(a4c):
     assert cavity.masks.shape == clip.frames.shape
     assert not cavity.masks.any()
     assert len(runtime.encoded) == len(clip.frames), "there was nothing to go closer to"
+
+
+def test_a_click_beside_the_sector_is_no_place_to_go_closer_to(a4c):
+    manifest, digest = load_manifest(SHIPPED)
+    _, clip = a4c
+    framed = replace(
+        clip,
+        SOPInstanceUID="1.2.4",
+        frames=np.pad(clip.frames, ((0, 0), (0, 60), (0, 60))),
+        sector=np.pad(clip.sector, ((0, 60), (0, 60))),
+    )
+    row, col = (float(size - 2) for size in framed.sector.shape)
+    beside = Prompts(points=(Point(row, col, PointKind.FOREGROUND),))
+    blind = Engine(manifest, digest, Blind(manifest))
+    (cavity,) = blind.segment(framed, [Structure.LV_CAVITY], beside)
+    assert not cavity.masks.any()
