@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from echo_node.codes import ImageMode, Reason, Structure, View
 from echo_node.config import Head, Routing
-from echo_node.dicom.clips import ClipFile, open_clip
+from echo_node.dicom.clips import open_clip
 from echo_node.errors import ClipError
 from echo_node.inference.engine import Engine
 from echo_node.inference.sampling import middle, spread
@@ -33,6 +34,16 @@ class Rules:
 
     routing: Routing
     max_frames: int  # of a clip that is segmented; the middle of a longer one is taken
+
+
+class ClipSource(Protocol):
+    """What frames are read from: an object on disk, or a clip that is in memory already."""
+
+    @property
+    def NumberOfFrames(self) -> int: ...  # noqa: N802 (a DICOM keyword)
+
+    def read(self, indices: Sequence[int]) -> Clip:
+        """The frames at these indices, counted from 0; raises ClipError where there are none."""
 
 
 def analyse_clip(
@@ -56,14 +67,26 @@ def analyse_clip(
     ClipAnalysis
         ``outcome`` is the coded reason where nothing was measured. Bad input never raises.
     """
-    result = _Blank(SOPInstanceUID, StudyInstanceUID, engine)
     try:
         source = open_clip(path)
+    except ClipError as error:
+        return _Blank(SOPInstanceUID, StudyInstanceUID, engine).without(error.reason, error.detail)
+    return analyse_source(
+        source, SOPInstanceUID=SOPInstanceUID, StudyInstanceUID=StudyInstanceUID, engine=engine, rules=rules
+    )
+
+
+def analyse_source(
+    source: ClipSource, *, SOPInstanceUID: str, StudyInstanceUID: str, engine: Engine, rules: Rules
+) -> ClipAnalysis:
+    """Everything the node can say of frames, wherever they are read from; see :func:`analyse_clip`."""
+    result = _Blank(SOPInstanceUID, StudyInstanceUID, engine)
+    try:
         clip = source.read(spread(source.NumberOfFrames))
         if clip.mode not in _PICTURE_MODES:
             return result.without(Reason.NOT_TWO_D, clip.mode.code.meaning)
         prediction = engine.classify(clip)
-        decision = _decide(prediction, source=source, engine=engine, rules=rules)
+        decision = _decide(prediction, frames=source.NumberOfFrames, engine=engine, rules=rules)
         if decision.reason is not None:
             return result.without(decision.reason, decision.detail, prediction=prediction, clip=clip)
         frames = source.read(middle(source.NumberOfFrames, rules.max_frames))
@@ -142,11 +165,11 @@ class _Blank:
         )
 
 
-def _decide(prediction: ViewPrediction, *, source: ClipFile, engine: Engine, rules: Rules) -> Route:
+def _decide(prediction: ViewPrediction, *, frames: int, engine: Engine, rules: Rules) -> Route:
     threshold = rules.routing.view_threshold
     return route(
         prediction,
-        frames=source.NumberOfFrames,
+        frames=frames,
         threshold=engine.view_threshold if threshold is None else threshold,
         rules=rules.routing,
     )
