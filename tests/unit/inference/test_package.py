@@ -11,13 +11,13 @@ import yaml
 from echo_node.codes import Structure, View
 from echo_node.config import Backend
 from echo_node.errors import EngineError, ManifestError
+from echo_node.evaluation.phantoms import as_clip
+from echo_node.evaluation.scores import dice
 from echo_node.inference.engine import Engine, load_engine
 from echo_node.inference.manifest import load_manifest
 from echo_node.inference.onnxruntime_backend import OnnxRuntime
 from echo_node.inference.prompts import Point, PointKind, Prompts
 from echo_node.phantom import sample_patient, simulate_clip
-from echo_node.training.evaluate import as_clip
-from echo_node.training.metrics import dice
 
 SHIPPED = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from echo_node.evaluation.scores import balanced_accuracy, dice
 from echo_node.inference.prompts import PointKind
 from echo_node.training import train as training
 from echo_node.training.augment import augment
 from echo_node.training.losses import dice_loss, mask_loss
-from echo_node.training.metrics import balanced_accuracy, dice
 from echo_node.training.prompts import sample_prompt
 
 TINY = training.Recipe(
