@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
+from echo_node.codes import Structure
 from echo_node.evaluation.cases import WALLS, Figure
 from echo_node.evaluation.confidence import Estimate
 from echo_node.evaluation.readings import Reading, Way
@@ -189,10 +190,11 @@ def _bland_altman(axes: Axes, pairs: Sequence[Reading], *, name: str, unit: str)
 
 def _clicks(canvas: Canvas, results: Results) -> None:
     axes = canvas.add_subplot()
-    for place, (row, colour) in enumerate(zip(results.clicks, COLOURS, strict=True)):
+    colours = dict(zip((structure.name for structure in Structure), COLOURS, strict=True))
+    for place, row in enumerate(results.clicks):
         at = np.arange(len(row.dice)) + 0.06 * (place - (len(results.clicks) - 1) / 2)
         label = f"{row.structure.replace('_', ' ')} (n {row.dice[0].n})"
-        _error_bars(axes, at.tolist(), row.dice, colour=colour, label=label, line="-")
+        _error_bars(axes, at.tolist(), row.dice, colour=colours[row.structure], label=label, line="-")
     axes.set(xlabel="corrective clicks after the structure's name", ylabel="Dice, mean and 95 % interval")
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
