@@ -242,8 +242,11 @@ def _both_planes(apical: Sequence[_Apical], labels: Labels) -> tuple[Reading, ..
 def _walls(engine: Engine, clip: Clip, labels: Labels) -> tuple[Reading, ...]:
     """Wall measures of a long axis, on the labelled frames and on the engine's own."""
     is_labelled = any(figure in labels.values for figure in (*WALLS, Figure.LVIDS))
-    if not (engine.finds_walls and is_labelled) or clip.spacing_mm is None:
+    if not (engine.finds_walls and is_labelled):
         return ()
+    if clip.spacing_mm is None:
+        reason = Reason.NO_CALIBRATION.code.meaning
+        return from_values(labels, Way.OWN_ED, dict.fromkeys(WALLS), dict.fromkeys(WALLS, reason))
     points = cast(WallFinder, engine).find_walls(clip)
     own = walls_at(points, widest_frame(points, clip.spacing_mm), clip.spacing_mm)
     readings = from_values(labels, Way.OWN_ED, own, {})

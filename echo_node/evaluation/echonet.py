@@ -25,6 +25,7 @@ from echo_node.records import Segmentation
 FILE_LIST, TRACINGS, VIDEOS = "FileList.csv", "VolumeTracings.csv", "Videos"
 _FILE_COLUMNS = ("FileName", "EF", "ESV", "EDV", "FPS", "Split")
 _TRACING_COLUMNS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
+_FEWEST_LINES = 3  # the axis and two across it; 21 are published
 _SPLIT = "TEST"  # the others are for training
 
 Lines = Mapping[int, npt.NDArray[np.float64]]  # frame index to [21,4]: the long axis, then across it
@@ -100,6 +101,10 @@ def _tracings(path: Path) -> dict[str, dict[int, npt.NDArray[np.float64]]]:
             raise row.fault("Frame", "an empty cell in a traced line")
         name = row.wanted("FileName").removesuffix(".avi")
         found[name][frame].append([end for end in ends if end is not None])
+    for name, frames in found.items():
+        for frame, lines in frames.items():
+            if len(lines) < _FEWEST_LINES:
+                raise LabelError(f"{path}: frame {frame} of {name} has {len(lines)} lines; they enclose nothing")
     return {name: {f: np.array(lines) for f, lines in frames.items()} for name, frames in found.items()}
 
 

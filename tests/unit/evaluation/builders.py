@@ -38,7 +38,8 @@ def write_video(path, grey):
     """A grey stack [T,H,W] as a motion-JPEG video that loses little."""
     with av.open(str(path), mode="w") as container:
         stream = container.add_stream("mjpeg", rate=Fraction(RATE))
-        stream.height, stream.width, stream.pix_fmt = *grey.shape[1:], "yuvj444p"
+        stream.height, stream.width = grey.shape[1:]
+        stream.pix_fmt = "yuvj444p"
         stream.codec_context.qmin = stream.codec_context.qmax = 2
         for frame in grey:
             rgb = np.repeat(frame[..., None], 3, axis=-1)

@@ -97,3 +97,9 @@ def test_a_bad_table_ends_with_where_and_what(tmp_path, capsys):
 def test_no_patients_are_too_few(tmp_path, capsys):
     assert cli.main(["evaluate", str(SHIPPED), "--out", str(tmp_path), "--patients", "0"]) == 1
     assert "--patients 0: at least 1" in capsys.readouterr().err
+
+
+def test_what_is_not_installed_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "nibabel" else object())
+    assert cli.main(["evaluate", str(SHIPPED), "--out", str(tmp_path)]) == 1
+    assert "evaluate needs nibabel: pip install 'echo-node[train]'" in capsys.readouterr().err

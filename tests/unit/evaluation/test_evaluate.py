@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from echo_node.codes import ImageMode, Structure, View, WallPoint
+from echo_node.codes import ImageMode, Reason, Structure, View, WallPoint
 from echo_node.errors import EchoNodeError
 from echo_node.evaluation.answers import Answer
 from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source, ef_band
@@ -19,7 +19,7 @@ from echo_node.evaluation.refusal import refusal
 from echo_node.evaluation.report import as_csv, as_json, as_mapping, as_markdown, as_text
 from echo_node.evaluation.results import evaluate, judge
 from echo_node.evaluation.subgroups import subgroups
-from echo_node.evaluation.subtasks import EF_WAYS, NO_HEAD, NO_LABEL, VIEWS
+from echo_node.evaluation.subtasks import EF_WAYS, NO_HEAD, NO_LABEL, NOT_MEASURED, VIEWS
 from echo_node.records import Landmarks, Segmentation, ViewPrediction
 from tests.unit.evaluation import builders
 
@@ -95,6 +95,15 @@ def test_what_has_no_label_says_so(cases):
     assert rows["wall measure", "IVSd"].missing == rows["ejection fraction", "EF"].missing == NO_LABEL
     assert results.refusal is None
     assert "no label" in as_text(results)
+
+
+def test_walls_without_a_pixels_size_are_not_measured(cases):
+    plax = replace(cases[0], clip=replace(cases[0].clip, spacing_mm=None))
+    source = Source(name="own", caveat="own", patients=1, cases=iter([plax]))
+    results = evaluate(builders.Oracle([plax]), source, progress=print)
+    rows = {row.name: row for row in results.subtasks}
+    assert rows["IVSd"].missing == NOT_MEASURED
+    assert {r.reason for r in results.readings} == {Reason.NO_CALIBRATION.code.meaning}
 
 
 def test_a_source_without_a_case_is_an_error():

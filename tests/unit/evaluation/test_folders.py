@@ -49,6 +49,14 @@ def test_echonets_faults_say_where(tmp_path):
         open_folder(tmp_path)
 
 
+def test_a_tracing_that_encloses_nothing_is_refused(tmp_path):
+    builders.echonet_folder(tmp_path)
+    tracings = tmp_path / "VolumeTracings.csv"
+    tracings.write_text("".join(tracings.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(LabelError, match=r"VolumeTracings\.csv: frame \d+ of 0X1A has 2 lines"):
+        list(open_folder(tmp_path).cases)
+
+
 def test_camuss_layout(tmp_path):
     builders.camus_folder(tmp_path)
     source = open_folder(tmp_path)
