@@ -181,8 +181,7 @@ def _ejection(engine: Engine, clip: Clip, labels: Labels) -> tuple[_Apical | Non
     result = measure_clip(clip, cavity, view)
     readings = from_measurements(labels, APICAL[view], result.measurements, result.not_measured)
     if engine.estimates_ejection:
-        estimate = cast(EjectionEstimator, engine).estimate_ejection(clip, cavity)
-        readings += from_values(labels, Way.HEAD, {Figure.EF: estimate.ef}, {})
+        readings += _estimated(engine, clip, cavity, labels)
     labelled = _labelled_disks(clip, cavity, labels)
     if labelled is not None:
         readings += from_disks(labels, Way.LABELLED, [labelled], calibrated=clip.spacing_mm is not None)
@@ -200,6 +199,14 @@ def _ejection(engine: Engine, clip: Clip, labels: Labels) -> tuple[_Apical | Non
         engine=engine.identity,
     )
     return _Apical(analysis, labelled), readings
+
+
+def _estimated(engine: Engine, clip: Clip, cavity: Segmentation, labels: Labels) -> tuple[Reading, ...]:
+    """EF by the head, which needs frame times."""
+    if clip.times_ms is None:
+        return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: Reason.NO_TIMING.code.meaning})
+    estimate = cast(EjectionEstimator, engine).estimate_ejection(clip, cavity)
+    return from_values(labels, Way.HEAD, {Figure.EF: estimate.ef}, {})
 
 
 def _labelled_disks(clip: Clip, cavity: Segmentation, labels: Labels) -> tuple[Disks, Disks] | None:

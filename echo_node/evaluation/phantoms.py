@@ -10,7 +10,7 @@ import numpy.typing as npt
 from echo_node.codes import ImageMode, View
 from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source
 from echo_node.evaluation.distances import diameter_at, walls_at
-from echo_node.evaluation.frames import seen_clip, whole_clip
+from echo_node.evaluation.frames import region_of, seen_clip, whole_clip
 from echo_node.evaluation.quality import quality
 from echo_node.inference.sampling import VIEW_FRAMES, spread
 from echo_node.phantom import Patient, SimulatedClip, sample_patient, sample_screen, simulate_clip, simulate_still
@@ -26,6 +26,7 @@ _FEW_FRAMES = 12
 _LEAST_AREA = 0.003  # of the sector: a sliver that a plane grazes is nobody's structure
 _OTHERS = 3  # pictures without a heart of each patient, beside a Doppler still
 _OTHER_FRAMES, _OTHER_MS = 12, 40.0
+_OTHER_SPACING = (0.5, 0.5)  # mm: nothing but the picture keeps it from being measured
 
 
 def phantoms(views: Sequence[View], *, patients: int, seed: int) -> Source:
@@ -73,6 +74,7 @@ def _heart(simulated: SimulatedClip, screen: Screen, *, patient: str, uid: str) 
         times_ms=simulated.times_ms,
         spacing_mm=simulated.spacing_mm,
         mode=simulated.mode,
+        region=region_of(simulated.sector, simulated.spacing_mm),
     )
     masks, landmarks = _masks(simulated, uid), _landmarks(simulated, uid)
     ed, es = simulated.ed_frame + 1, simulated.es_frame + 1
@@ -151,13 +153,23 @@ def _others(patient: Patient, screen: Screen, rng: np.random.Generator, *, numbe
         frames, sector = render(rng, frames=_OTHER_FRAMES, size=screen.sector_size, kind=kind)
         times = np.arange(_OTHER_FRAMES, dtype=np.float64) * np.float64(_OTHER_MS)
         fitting, sector = frames[:, : screen.rows], sector[: screen.rows]
-        shown, _ = compose(fitting, sector, screen, times_ms=times, patient=patient, rng=rng)
-        clip = seen_clip(shown, uid=f"{uid}.9{place}", times_ms=times, spacing_mm=(0.5, 0.5))
+        shown, (top, left) = compose(fitting, sector, screen, times_ms=times, patient=patient, rng=rng)
+        box = np.zeros(shown.shape[1:3], np.bool_)
+        box[top : top + sector.shape[0], left : left + sector.shape[1]] = sector
+        region = region_of(box, _OTHER_SPACING)
+        clip = seen_clip(shown, uid=f"{uid}.9{place}", times_ms=times, spacing_mm=_OTHER_SPACING, region=region)
         yield _not_a_heart(clip, kind.name.lower(), screen, number)
     mode = MODES[number % len(MODES)]
     still = simulate_still(patient, mode, rng=rng, screen=screen)
     stated = None if mode is ImageMode.COLOUR_FLOW else mode  # carts state spectra, colour is seen
-    clip = seen_clip(still.frames, uid=f"{uid}.99", times_ms=None, spacing_mm=still.spacing_mm, mode=stated)
+    clip = seen_clip(
+        still.frames,
+        uid=f"{uid}.99",
+        times_ms=None,
+        spacing_mm=still.spacing_mm,
+        mode=stated,
+        region=region_of(still.sector, still.spacing_mm) if stated is None else None,
+    )
     yield _not_a_heart(clip, f"{mode.code.meaning} still", screen, number)
 
 
