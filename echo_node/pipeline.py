@@ -86,7 +86,7 @@ def analyse_source(
         if clip.mode not in _PICTURE_MODES:
             return result.without(Reason.NOT_TWO_D, clip.mode.code.meaning)
         prediction = engine.classify(clip)
-        decision = _decide(prediction, frames=source.NumberOfFrames, engine=engine, rules=rules)
+        decision = decide(prediction, frames=source.NumberOfFrames, engine=engine, rules=rules)
         if decision.reason is not None:
             return result.without(decision.reason, decision.detail, prediction=prediction, clip=clip)
         frames = source.read(middle(source.NumberOfFrames, rules.max_frames))
@@ -165,7 +165,8 @@ class _Blank:
         )
 
 
-def _decide(prediction: ViewPrediction, *, frames: int, engine: Engine, rules: Rules) -> Route:
+def decide(prediction: ViewPrediction, *, frames: int, engine: Engine, rules: Rules) -> Route:
+    """Where a clip of so many frames goes: the site's threshold, or else the engine's."""
     threshold = rules.routing.view_threshold
     return route(
         prediction,

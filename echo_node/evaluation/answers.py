@@ -23,9 +23,8 @@ from echo_node.measure.biplane import measure_biplane
 from echo_node.measure.results import PIXELS
 from echo_node.measure.single_plane import measure_clip
 from echo_node.measure.volumes import Disks, disks
-from echo_node.pipeline import Rules, analyse_source
+from echo_node.pipeline import Rules, analyse_source, decide
 from echo_node.records import Clip, ClipAnalysis, EjectionEstimate, Landmarks, Segmentation, ViewPrediction
-from echo_node.routing import route
 
 APICAL: Mapping[View, Way] = {View.A4C: Way.A4C, View.A2C: Way.A2C}
 _RULES = Rules(routing=Routing(), max_frames=600)  # as config.yaml has them
@@ -127,7 +126,7 @@ def _not_a_heart(engine: Engine, clip: Clip, labels: Labels) -> Answer:
 def _heart(engine: Engine, case: Case, clip: Clip) -> tuple[Answer, _Apical | None]:
     labels = case.labels
     prediction = engine.classify(pick(clip, spread(clip.NumberOfFrames)))
-    decision = route(prediction, frames=clip.NumberOfFrames, threshold=engine.view_threshold, rules=_RULES.routing)
+    decision = decide(prediction, frames=clip.NumberOfFrames, engine=engine, rules=_RULES)
     plane, readings = _ejection(engine, clip, labels)
     answer = Answer(
         labels=labels,
