@@ -237,7 +237,7 @@ def _refusal(canvas: Canvas, results: Results) -> None:
 
 def _subgroup_size(results: Results) -> Size:
     measures, groups = _measures(results), {(row.axis, row.group) for row in results.subgroups}
-    return 2.6 + 2.1 * len(measures), 1.6 + 0.26 * len(groups)
+    return 2.6 + 2.1 * len(measures), 1.9 + 0.26 * len(groups)
 
 
 def _measures(results: Results) -> list[str]:

@@ -12,6 +12,7 @@ from echo_node.errors import EchoNodeError
 from echo_node.evaluation.answers import Answer
 from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source, ef_band
 from echo_node.evaluation.distances import distance_mm, walls_at, widest_frame
+from echo_node.evaluation.folders import open_folder
 from echo_node.evaluation.phantoms import CAVEAT, as_clip, phantoms
 from echo_node.evaluation.quality import cavity_contrast, quality
 from echo_node.evaluation.readings import Reading, Way
@@ -237,6 +238,19 @@ def test_ef_is_told_by_the_first_way_that_measured_any(cases):
     assert results.subtasks[-1].estimate.value == pytest.approx(3)
     shares = {row.name: row.estimate.value for row in results.details if row.measure == "measured share"}
     assert shares == {"EF, disks, biplane": 0, "EF, disks, A4C": 1, "EF, EF head": 1}
+
+
+def test_half_a_beat_gives_its_ef_on_the_labelled_frames(tmp_path):
+    builders.camus_folder(tmp_path)
+    cases = list(open_folder(tmp_path).cases)
+    oracle = builders.Oracle(cases)
+    oracle.estimates_ejection = False
+    source = Source(name="camus", caveat="x", patients=1, cases=iter(cases))
+    results = evaluate(oracle, source, progress=print)
+    row = results.subtasks[-1]
+    assert row.name == "EF, disks, biplane, on the labelled frames"
+    assert row.estimate.value < 15  # two planes of a solid, cut into disks
+    assert {r.found for r in results.readings if r.way is Way.A4C} == {None}
 
 
 def test_a_phantoms_sector_is_a_clip_as_the_reader_hands_it_on():
