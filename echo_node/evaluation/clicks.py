@@ -50,12 +50,16 @@ def dice_by_clicks(engine: Engine, frame: Clip, structure: Structure, truth: Mas
 
 def next_click(mask: Mask, truth: Mask) -> Point | None:
     """Where the larger error is clicked; None where the mask is the truth."""
-    missed, spilled = _largest_error(truth & ~mask), _largest_error(mask & ~truth)
-    if not (missed.any() or spilled.any()):
+    wrong = mask ^ truth
+    if not wrong.any():
         return None
-    if missed.sum() >= spilled.sum():
-        return Point(*_middle(missed), PointKind.FOREGROUND)
-    return Point(*_middle(spilled), PointKind.BACKGROUND)
+    rows, cols = np.flatnonzero(wrong.any(axis=1)), np.flatnonzero(wrong.any(axis=0))
+    box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)  # the rest of the picture costs time
+    missed, spilled = _largest_error((truth & wrong)[box]), _largest_error((mask & wrong)[box])
+    is_missed = missed.sum() >= spilled.sum()
+    row, col = _middle(missed if is_missed else spilled)
+    kind = PointKind.FOREGROUND if is_missed else PointKind.BACKGROUND
+    return Point(float(rows[0] + row), float(cols[0] + col), kind)
 
 
 def _largest_error(wrong: Mask) -> Mask:
@@ -64,9 +68,9 @@ def _largest_error(wrong: Mask) -> Mask:
     return wrong if not areas.size else np.asarray(labels == 1 + int(np.argmax(areas)), np.bool_)
 
 
-def _middle(region: Mask) -> tuple[float, float]:
+def _middle(region: Mask) -> tuple[int, int]:
     """The pixel of a region that is farthest from its border."""
     padded = np.pad(region.astype(np.uint8), 1)
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     row, col = np.unravel_index(int(np.argmax(inside)), region.shape)
-    return float(row), float(col)
+    return int(row), int(col)
