@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from echo_node.codes import Structure, View
+from echo_node.evaluation.phantoms import as_clip
 from echo_node.export.half import halved
 from echo_node.inference.backend import Arrays
 from echo_node.inference.engine import Engine
@@ -21,7 +22,6 @@ from echo_node.inference.golden import load_golden
 from echo_node.inference.manifest import Manifest, load_manifest
 from echo_node.inference.onnxruntime_backend import OnnxRuntime
 from echo_node.phantom import sample_patient, simulate_clip
-from echo_node.training.evaluate import as_clip
 
 SHIPPED = Path(__file__).parents[1] / "engines" / "echoapex-tiny-phantom"
 VIEWS = (View.A4C, View.A2C)

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from echo_node import __version__
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_engines(commands)
     _add_pretrain(commands)
     _add_train(commands)
+    _add_evaluate(commands)
     _add_demo(commands)
     return parser
 
@@ -151,6 +153,28 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--engine", type=Path, required=True, help="folder for the engine package, made or overwritten"
     )
     parser.set_defaults(run=_train)
+
+
+def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "evaluate", help="an engine's figures with intervals, subgroups, calibration, refusal and plots"
+    )
+    parser.add_argument("engine", type=Path, metavar="ENGINE", help="folder of the engine package")
+    parser.add_argument(
+        "--on",
+        default="phantoms",
+        metavar="phantoms|FOLDER",
+        help="simulated patients, or your labelled clips: EchoNet-Dynamic's or CAMUS's layout, or labels.csv",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("evaluation"), help="folder for tables and plots (default: %(default)s)"
+    )
+    parser.add_argument("--patients", type=int, help="at most so many (default: 30 phantoms, or the whole folder)")
+    parser.add_argument("--seed", type=int, default=1000, help="of the phantoms (default: %(default)s)")
+    parser.add_argument(
+        "--backend", choices=[b.value for b in Backend], default=Backend.ONNXRUNTIME_CPU.value, help="runtime"
+    )
+    parser.set_defaults(run=_evaluate)
 
 
 def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -279,6 +303,23 @@ def _train(args: argparse.Namespace) -> int:
     from echo_node.training.ship import train_and_ship
 
     train_and_ship(args.run_folder, args.engine)
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    for package in ("matplotlib", "nibabel", "tqdm"):
+        if find_spec(package) is None:
+            raise EchoNodeError(f"evaluate needs {package}: pip install 'echo-node[train]'")
+    from echo_node.evaluation.command import evaluate_package
+
+    evaluate_package(
+        args.engine,
+        args.on,
+        args.out,
+        patients=args.patients,
+        seed=args.seed,
+        backend=Backend(args.backend),
+    )
     return 0
 
 

@@ -11,6 +11,7 @@
     │   ├── SameUIDOtherContent  a known SOP Instance UID arrived with other bytes
     │   ├── LeaseLost          the job's lease ran out and another worker has it
     │   └── DiskFull           the disk is under its watermark or full
+    ├── LabelError             a user's labelled data cannot be used: file, line, column and what is allowed
     ├── ReportError            a DICOM object cannot be written from the records
     └── DeliveryError          a destination did not take an object
         ├── DeliveryRefused    it answered with a failure that a retry cannot mend
@@ -71,6 +72,10 @@ class LeaseLost(StoreError):
 
 class DiskFull(StoreError):
     """The disk is under its watermark or full."""
+
+
+class LabelError(EchoNodeError):
+    """A user's labelled data cannot be used."""
 
 
 class ReportError(EchoNodeError):

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from echo_node.codes import ImageMode, Reason, Structure, View
 from echo_node.config import Head, Routing
-from echo_node.dicom.clips import ClipFile, open_clip
+from echo_node.dicom.clips import open_clip
 from echo_node.errors import ClipError
 from echo_node.inference.engine import Engine
 from echo_node.inference.sampling import middle, spread
@@ -44,6 +45,16 @@ class Rules:
     max_frames: int  # of a clip that is measured; the middle of a longer one is taken
 
 
+class ClipSource(Protocol):
+    """What frames are read from: an object on disk, or a clip that is in memory already."""
+
+    @property
+    def NumberOfFrames(self) -> int: ...  # noqa: N802 (a DICOM keyword)
+
+    def read(self, indices: Sequence[int]) -> Clip:
+        """The frames at these indices, counted from 0; raises ClipError where there are none."""
+
+
 def analyse_clip(
     path: Path, *, SOPInstanceUID: str, StudyInstanceUID: str, engine: Engine, rules: Rules
 ) -> ClipAnalysis:
@@ -65,15 +76,29 @@ def analyse_clip(
     ClipAnalysis
         ``outcome`` is the coded reason where nothing was measured. Bad input never raises.
     """
-    found = _nothing_yet(SOPInstanceUID, StudyInstanceUID, engine)
     try:
         source = open_clip(path)
+    except ClipError as error:
+        nothing = _nothing_yet(SOPInstanceUID, StudyInstanceUID, engine)
+        return replace(nothing, outcome=error.reason, detail=error.detail)
+    analysis = analyse_source(
+        source, SOPInstanceUID=SOPInstanceUID, StudyInstanceUID=StudyInstanceUID, engine=engine, rules=rules
+    )
+    return replace(analysis, body=source.body)
+
+
+def analyse_source(
+    source: ClipSource, *, SOPInstanceUID: str, StudyInstanceUID: str, engine: Engine, rules: Rules
+) -> ClipAnalysis:
+    """Everything the node can say of frames, wherever they are read from; see :func:`analyse_clip`."""
+    found = _nothing_yet(SOPInstanceUID, StudyInstanceUID, engine)
+    try:
         clip = source.read(spread(source.NumberOfFrames))
         if clip.mode not in _PICTURE_MODES:
             return replace(found, outcome=Reason.NOT_TWO_D, detail=clip.mode.code.meaning)
         prediction = engine.classify(clip)
-        found = replace(found, prediction=prediction, spacing_mm=clip.spacing_mm, body=source.body)
-        decision = _decide(prediction, source=source, engine=engine, rules=rules)
+        found = replace(found, prediction=prediction, spacing_mm=clip.spacing_mm)
+        decision = decide(prediction, frames=source.NumberOfFrames, engine=engine, rules=rules)
         if decision.reason is not None:
             return replace(found, outcome=decision.reason, detail=decision.detail)
         frames = source.read(middle(source.NumberOfFrames, rules.max_frames))
@@ -125,11 +150,12 @@ def _nothing_yet(SOPInstanceUID: str, StudyInstanceUID: str, engine: Engine) -> 
     )
 
 
-def _decide(prediction: ViewPrediction, *, source: ClipFile, engine: Engine, rules: Rules) -> Route:
+def decide(prediction: ViewPrediction, *, frames: int, engine: Engine, rules: Rules) -> Route:
+    """Where a clip of so many frames goes: the site's threshold, or else the engine's."""
     threshold = rules.routing.view_threshold
     return route(
         prediction,
-        frames=source.NumberOfFrames,
+        frames=frames,
         threshold=engine.view_threshold if threshold is None else threshold,
         rules=rules.routing,
         available=frozenset(_heads_of(engine)),

@@ -61,6 +61,9 @@ def load_engine(folder: Path, *, backend: Backend, threads: int, plans: PlanCach
 class Engine:
     """A loaded package."""
 
+    finds_walls = False  # has a head for the wall points of a long axis
+    estimates_ejection = False  # has a head that tells EF without an outline
+
     def __init__(self, manifest: Manifest, digest: str, runtime: Runtime) -> None:
         self._manifest = manifest
         self._runtime = runtime
@@ -234,7 +237,7 @@ def _prompted(prompts: Prompts, sector: Mask) -> Mask:
         if point.kind is not PointKind.BACKGROUND:
             row, col = np.clip((point.row, point.col), 0, np.array(sector.shape) - 1).astype(int)
             said[row, col] = True
-    return said
+    return said & sector  # there is nothing to look at beside it
 
 
 def _prompt_arrays(

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from echo_node.evaluation.scores import balanced_accuracy, dice
 from echo_node.inference.preprocess import Letterbox, normalise
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS
 from echo_node.inference.walls import locate
 from echo_node.models.assemble import EchoModel
 from echo_node.training import data
-from echo_node.training.metrics import balanced_accuracy, dice
 
 _FRAMES_MASKED = 2  # per clip: neighbouring frames say little more
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from echo_node.evaluation.scores import balanced_accuracy
 from echo_node.inference.preprocess import normalise
 from echo_node.models.vit import VisionTransformer
 from echo_node.training import data
-from echo_node.training.metrics import balanced_accuracy
 
 _NEIGHBOURS, _TEMPERATURE = 10, 0.07  # as DINO's protocol weighs them
 _RIDGE = 1e-2  # of the linear map, per sample

@@ -1,6 +1,7 @@
 """The shipped package: whole, refused when tampered with, and as good as its card says."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,14 @@ import yaml
 from echo_node.codes import Structure, View
 from echo_node.config import Backend
 from echo_node.errors import EngineError, ManifestError
+from echo_node.evaluation.phantoms import as_clip
+from echo_node.evaluation.scores import dice
 from echo_node.inference.engine import Engine, load_engine
 from echo_node.inference.manifest import FileEntry, load_manifest
 from echo_node.inference.onnxruntime_backend import OnnxRuntime
 from echo_node.inference.preprocess import normalise
 from echo_node.inference.prompts import Point, PointKind, Prompts
 from echo_node.phantom import sample_patient, simulate_clip
-from echo_node.training.evaluate import as_clip
-from echo_node.training.metrics import dice
 
 SHIPPED = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"
 
@@ -217,3 +218,19 @@ def test_a_structure_that_is_not_seen_is_looked_for_in_the_whole_sector(a4c):
     assert cavity.masks.shape == clip.frames.shape
     assert not cavity.masks.any()
     assert len(runtime.encoded) == len(clip.frames), "there was nothing to go closer to"
+
+
+def test_a_click_beside_the_sector_is_no_place_to_go_closer_to(a4c):
+    manifest, digest = load_manifest(SHIPPED)
+    _, clip = a4c
+    framed = replace(
+        clip,
+        SOPInstanceUID="1.2.4",
+        frames=np.pad(clip.frames, ((0, 0), (0, 60), (0, 60))),
+        sector=np.pad(clip.sector, ((0, 60), (0, 60))),
+    )
+    row, col = (float(size - 2) for size in framed.sector.shape)
+    beside = Prompts(points=(Point(row, col, PointKind.FOREGROUND),))
+    blind = Engine(manifest, digest, Blind(manifest))
+    (cavity,) = blind.segment(framed, [Structure.LV_CAVITY], beside)
+    assert not cavity.masks.any()

@@ -8,6 +8,7 @@ import pytest
 from echo_node.codes import View
 from echo_node.config import Backend
 from echo_node.errors import EngineError
+from echo_node.evaluation.phantoms import as_clip
 from echo_node.export.plans import compile_package
 from echo_node.inference import cuda
 from echo_node.inference.engine import Engine, load_engine
@@ -17,7 +18,6 @@ from echo_node.inference.manifest import load_manifest
 from echo_node.inference.plans import PlanCache
 from echo_node.inference.tensorrt_backend import TensorRTRuntime
 from echo_node.phantom import sample_patient, simulate_clip
-from echo_node.training.evaluate import as_clip
 from tests.unit.inference.fake_gpu import FakeGpu, fake_tensorrt
 
 SHIPPED = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from echo_node.codes import Structure, View
+from echo_node.evaluation.scores import balanced_accuracy, dice
 from echo_node.inference.prompts import PointKind
 from echo_node.training import data
 from echo_node.training import train as training
 from echo_node.training.augment import Around, augment, draw_warp, moved, warped
 from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
-from echo_node.training.metrics import balanced_accuracy, dice
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.recipe import Recipe
 

@@ -1,0 +1,264 @@
+"""What an engine says of a case, reduced to numbers beside their truth.
+
+Each task is judged by itself: masks, EF and walls are asked for on the clip's labelled view, whatever
+view the engine names. Whether the node would measure a picture at all is judged through the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from echo_node.codes import ImageMode, Reason, Structure, View
+from echo_node.config import Routing
+from echo_node.evaluation.cases import WALLS, Case, Figure, Labels
+from echo_node.evaluation.clicks import dice_by_clicks
+from echo_node.evaluation.distances import diameter_at, walls_at, widest_frame
+from echo_node.evaluation.readings import VOLUMES, Reading, Way, from_disks, from_measurements, from_values
+from echo_node.evaluation.scores import dice
+from echo_node.inference.engine import Engine
+from echo_node.inference.sampling import pick, spread
+from echo_node.measure.biplane import measure_biplane
+from echo_node.measure.results import PIXELS
+from echo_node.measure.single_plane import measure_clip
+from echo_node.measure.volumes import Disks, disks
+from echo_node.pipeline import Rules, analyse_source, decide
+from echo_node.records import Clip, ClipAnalysis, EjectionEstimate, Landmarks, Segmentation, ViewPrediction
+
+APICAL: Mapping[View, Way] = {View.A4C: Way.A4C, View.A2C: Way.A2C}
+_RULES = Rules(routing=Routing(), max_frames=600)  # as config.yaml has them
+_NO_STUDY = "2.25.0"
+
+
+class WallFinder(Protocol):
+    """An engine with a head for the wall points."""
+
+    def find_walls(self, clip: Clip) -> tuple[Landmarks, ...]:
+        """One record per frame."""
+
+
+class EjectionEstimator(Protocol):
+    """An engine with a head for the ejection fraction."""
+
+    def estimate_ejection(self, clip: Clip, cavity: Segmentation) -> EjectionEstimate:
+        """EF of an apical clip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One case's labels and what came of it; no pixels."""
+
+    labels: Labels
+    prediction: ViewPrediction | None  # None: refused before the view head
+    is_routed: bool = False  # a head would measure it
+    overlaps: Mapping[Structure, float] = field(default_factory=dict)  # mean Dice over the labelled frames
+    clicks: Mapping[Structure, tuple[float, ...]] = field(default_factory=dict)  # Dice after 0, 1, ... clicks
+    readings: tuple[Reading, ...] = ()
+    is_measured: bool = False  # of a picture without a heart: a number came out
+    refusal: str = ""  # of a picture without a heart: why none did
+
+    @property
+    def heart_certainty(self) -> float:
+        """The largest probability of a view of the heart: what routing holds against its threshold."""
+        if self.prediction is None:
+            return 0.0
+        is_other = self.prediction.view is View.OTHER
+        return self.prediction.runner_up_probability if is_other else self.prediction.probability
+
+
+@dataclass(frozen=True, slots=True)
+class _Apical:
+    """An apical clip that waits for its patient's other plane."""
+
+    analysis: ClipAnalysis
+    labelled: tuple[Disks, Disks] | None  # at the labelled ED and ES
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldClip:
+    """A clip in memory as the pipeline's source."""
+
+    clip: Clip
+
+    @property
+    def NumberOfFrames(self) -> int:  # noqa: N802 (a DICOM keyword)
+        return self.clip.NumberOfFrames
+
+    def read(self, indices: Sequence[int]) -> Clip:
+        return pick(self.clip, tuple(indices))
+
+
+def answer_patient(engine: Engine, cases: Iterable[Case]) -> tuple[list[Answer], tuple[Reading, ...]]:
+    """Every clip of one patient, and what both planes give together."""
+    answers, apical, labels = [], list[_Apical](), None
+    for case in cases:
+        if case.clip is None:
+            answers.append(Answer(labels=case.labels, prediction=None, refusal=Reason.NO_SECTOR.code.meaning))
+        elif not case.labels.shows_heart:
+            answers.append(_not_a_heart(engine, case.clip, case.labels))
+        else:
+            found, plane = _heart(engine, case, case.clip)
+            answers.append(found)
+            if plane is not None:
+                apical.append(plane)
+                labels = case.labels
+    return answers, () if labels is None else _both_planes(apical, labels)
+
+
+def _not_a_heart(engine: Engine, clip: Clip, labels: Labels) -> Answer:
+    analysis = analyse_source(
+        _HeldClip(clip),
+        SOPInstanceUID=clip.SOPInstanceUID,
+        StudyInstanceUID=_NO_STUDY,
+        engine=engine,
+        rules=_RULES,
+    )
+    return Answer(
+        labels=labels,
+        prediction=analysis.prediction,
+        is_routed=bool(analysis.segmentations or analysis.measurements),
+        is_measured=bool(analysis.measurements),
+        refusal="" if analysis.outcome is None else analysis.outcome.code.meaning,
+    )
+
+
+def _heart(engine: Engine, case: Case, clip: Clip) -> tuple[Answer, _Apical | None]:
+    labels = case.labels
+    prediction = engine.classify(pick(clip, spread(clip.NumberOfFrames)))
+    decision = decide(prediction, frames=clip.NumberOfFrames, engine=engine, rules=_RULES)
+    plane, readings = _ejection(engine, clip, labels)
+    answer = Answer(
+        labels=labels,
+        prediction=prediction,
+        is_routed=decision.reason is None,
+        overlaps=_overlaps(engine, case, clip),
+        clicks=_clicks(engine, case, clip),
+        readings=readings + _walls(engine, clip, labels),
+    )
+    return answer, plane
+
+
+def _overlaps(engine: Engine, case: Case, clip: Clip) -> dict[Structure, float]:
+    """Mean Dice of each structure over its labelled frames."""
+    found = {}
+    for truth in case.masks:
+        if truth.structure in engine.structures:
+            frames = _frames(clip, truth.frame_numbers)
+            (mask,) = engine.segment(frames, [truth.structure])
+            each = [dice(a, b) for a, b in zip(mask.masks, truth.masks, strict=True)]
+            found[truth.structure] = sum(each) / len(each)
+    return found
+
+
+def _clicks(engine: Engine, case: Case, clip: Clip) -> dict[Structure, tuple[float, ...]]:
+    """Dice by clicks on one frame: the labelled ED frame, else the first that is labelled."""
+    found = {}
+    for truth in case.masks:
+        if truth.structure not in engine.structures:
+            continue
+        ed = case.labels.ed_frame
+        number = ed if ed in truth.frame_numbers else truth.frame_numbers[0]
+        mask = truth.masks[truth.frame_numbers.index(number)]
+        if mask.any():
+            found[truth.structure] = dice_by_clicks(engine, _frames(clip, (number,)), truth.structure, mask)
+    return found
+
+
+def _frames(clip: Clip, numbers: Sequence[int]) -> Clip:
+    return pick(clip, tuple(clip.frame_numbers.index(number) for number in numbers))
+
+
+def _ejection(engine: Engine, clip: Clip, labels: Labels) -> tuple[_Apical | None, tuple[Reading, ...]]:
+    """EF and volumes of an apical clip by the disks of its masks and by the EF head."""
+    view = labels.view
+    if view is None or view not in APICAL or Structure.LV_CAVITY not in engine.structures:
+        return None, ()
+    if not any(figure in labels.values for figure in VOLUMES.values()):
+        return None, ()
+    (cavity,) = engine.segment(clip, [Structure.LV_CAVITY])
+    result = measure_clip(clip, cavity, view)
+    readings = from_measurements(labels, APICAL[view], result.measurements, result.not_measured)
+    if engine.estimates_ejection:
+        readings += _estimated(engine, clip, cavity, labels)
+    labelled = _labelled_disks(clip, cavity, labels)
+    if labelled is not None:
+        readings += from_disks(labels, Way.LABELLED, [labelled], calibrated=clip.spacing_mm is not None)
+    analysis = ClipAnalysis(
+        SOPInstanceUID=clip.SOPInstanceUID,
+        StudyInstanceUID=_NO_STUDY,
+        prediction=_given(clip, view),
+        outcome=None,
+        detail="",
+        spacing_mm=clip.spacing_mm,
+        segmentations=(cavity,),
+        curve=result.curve,
+        measurements=result.measurements,
+        not_measured=result.not_measured,
+        engine=engine.identity,
+    )
+    return _Apical(analysis, labelled), readings
+
+
+def _estimated(engine: Engine, clip: Clip, cavity: Segmentation, labels: Labels) -> tuple[Reading, ...]:
+    """EF by the head, which needs frame times."""
+    if clip.times_ms is None:
+        return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: Reason.NO_TIMING.code.meaning})
+    estimate = cast(EjectionEstimator, engine).estimate_ejection(clip, cavity)
+    return from_values(labels, Way.HEAD, {Figure.EF: estimate.ef}, {})
+
+
+def _labelled_disks(clip: Clip, cavity: Segmentation, labels: Labels) -> tuple[Disks, Disks] | None:
+    if labels.ed_frame is None or labels.es_frame is None:
+        return None
+    ed, es = (
+        disks(cavity.masks[cavity.frame_numbers.index(number)], clip.spacing_mm or PIXELS)
+        for number in (labels.ed_frame, labels.es_frame)
+    )
+    return None if ed is None or es is None else (ed, es)
+
+
+def _given(clip: Clip, view: View) -> ViewPrediction:
+    """The labelled view, as certain as can be."""
+    return ViewPrediction(
+        SOPInstanceUID=clip.SOPInstanceUID,
+        view=view,
+        probability=1.0,
+        runner_up=View.OTHER,
+        runner_up_probability=0.0,
+        mode=ImageMode.TWO_D,
+    )
+
+
+def _both_planes(apical: Sequence[_Apical], labels: Labels) -> tuple[Reading, ...]:
+    """Biplane EF and volumes of a patient who has both planes."""
+    planes = {plane.analysis.prediction.view: plane for plane in apical if plane.analysis.prediction is not None}
+    if len(planes) < len(APICAL):
+        return ()
+    both = measure_biplane([plane.analysis for plane in apical])
+    readings = from_measurements(labels, Way.BIPLANE, both.measurements, both.not_measured)
+    first, second = planes[View.A4C], planes[View.A2C]
+    if first.labelled is None or second.labelled is None:
+        return readings
+    calibrated = None not in (first.analysis.spacing_mm, second.analysis.spacing_mm)
+    pair = [first.labelled, second.labelled]
+    return readings + from_disks(labels, Way.LABELLED_BIPLANE, pair, calibrated=calibrated)
+
+
+def _walls(engine: Engine, clip: Clip, labels: Labels) -> tuple[Reading, ...]:
+    """Wall measures of a long axis, on the labelled frames and on the engine's own."""
+    is_labelled = any(figure in labels.values for figure in (*WALLS, Figure.LVIDS))
+    if not (engine.finds_walls and is_labelled):
+        return ()
+    if clip.spacing_mm is None:
+        reason = Reason.NO_CALIBRATION.code.meaning
+        return from_values(labels, Way.OWN_ED, dict.fromkeys(WALLS), dict.fromkeys(WALLS, reason))
+    points = cast(WallFinder, engine).find_walls(clip)
+    own = walls_at(points, widest_frame(points, clip.spacing_mm), clip.spacing_mm)
+    readings = from_values(labels, Way.OWN_ED, own, {})
+    if labels.ed_frame is not None:
+        readings += from_values(labels, Way.LABELLED_ED, walls_at(points, labels.ed_frame, clip.spacing_mm), {})
+    if labels.es_frame is not None:
+        systolic = {Figure.LVIDS: diameter_at(points, labels.es_frame, clip.spacing_mm)}
+        readings += from_values(labels, Way.LABELLED_ES, systolic, {})
+    return readings

@@ -1,0 +1,140 @@
+"""A plain CSV of one's own clips: which columns there are, and what may stand in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from echo_node.codes import Reason, Structure, View
+from echo_node.dicom.clips import open_clip
+from echo_node.errors import ClipError, LabelError
+from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source, title_of_folder
+from echo_node.evaluation.cells import Cells, read_table
+from echo_node.evaluation.frames import seen_clip
+from echo_node.evaluation.videos import VIDEO_SUFFIXES, read_still, read_video
+from echo_node.records import Clip, Segmentation
+
+TABLE = "labels.csv"
+FIGURES: Mapping[str, tuple[Figure, float, float]] = {  # column to figure, and what is believed of it
+    "ef": (Figure.EF, 0, 100),
+    "edv_ml": (Figure.EDV, 1, 2000),
+    "esv_ml": (Figure.ESV, 1, 2000),
+    "ivsd_mm": (Figure.IVSD, 1, 60),
+    "lvidd_mm": (Figure.LVIDD, 5, 150),
+    "lvpwd_mm": (Figure.LVPWD, 1, 60),
+    "lvids_mm": (Figure.LVIDS, 5, 150),
+}
+GROUPS: Mapping[str, Axis] = {"quality": Axis.QUALITY, "vendor": Axis.SCREEN}
+PHASES = ("ed", "es")
+MASKS = tuple(f"{phase}_mask_{structure.name.lower()}" for phase in PHASES for structure in Structure)
+COLUMNS = (
+    "file", "patient", "view", "kind", *FIGURES, "ed_frame", "es_frame", "mm_per_pixel", *GROUPS, *MASKS
+)  # fmt: skip
+_MOST_FRAMES = 100_000
+
+
+def table(path: Path) -> Source:
+    """The clips of a table; every cell is checked before the first clip is read.
+
+    Raises
+    ------
+    LabelError
+        A row cannot be used: file, line, column and what is allowed.
+    """
+    rows = read_table(path, needed=("file",), allowed=COLUMNS)
+    if not rows:
+        raise LabelError(f"{path}: holds no row below its header")
+    pairs = [(row, _labels(row)) for row in rows]
+    pairs.sort(key=lambda pair: pair[1].patient)  # a patient's clips follow each other
+    patients = len({labels.patient for _, labels in pairs})
+    caveat = title_of_folder(path.resolve().parent)
+    return Source(name=path.name, caveat=caveat, patients=patients, cases=_cases(pairs))
+
+
+def _cases(pairs: Sequence[tuple[Cells, Labels]]) -> Iterator[Case]:
+    for row, labels in pairs:
+        clip = _clip(row)
+        yield Case(labels=labels, clip=clip, masks=() if clip is None else _masks(row, labels, clip))
+
+
+def _labels(row: Cells) -> Labels:
+    for column in ("file", *MASKS):
+        _path(row, column)
+    view = row.choice("view", View.__members__)
+    found = {figure: row.number(column, low=low, high=high) for column, (figure, low, high) in FIGURES.items()}
+    frames = [row.whole(f"{phase}_frame", low=1, high=_MOST_FRAMES) for phase in PHASES]
+    for phase, frame in zip(PHASES, frames, strict=True):
+        masks = [column for column in MASKS if column.startswith(phase) and row.text(column) is not None]
+        if masks and frame is None:
+            raise row.fault(masks[0], f"needs the number of its frame in {phase}_frame")
+    row.number("mm_per_pixel", low=0.01, high=10)
+    return Labels(
+        patient=row.text("patient") or row.wanted("file"),
+        view=None if view is None else View[view],
+        kind=row.text("kind"),
+        values={figure: value for figure, value in found.items() if value is not None},
+        ed_frame=frames[0],
+        es_frame=frames[1],
+        groups={axis: text for column, axis in GROUPS.items() if (text := row.text(column)) is not None},
+    )
+
+
+def _path(row: Cells, column: str) -> Path | None:
+    """A file beside the table, or below."""
+    text = row.wanted(column) if column == "file" else row.text(column)
+    if text is None:
+        return None
+    path = row.path.parent / text
+    if not path.is_file():
+        raise row.fault(column, f"there is no file {path}")
+    return path
+
+
+def _clip(row: Cells) -> Clip | None:
+    """DICOM unless the suffix says otherwise."""
+    path = _path(row, "file")
+    assert path is not None, "file is needed"
+    side = row.number("mm_per_pixel", low=0.01, high=10)
+    spacing = None if side is None else (side, side)
+    uid = f"row {row.line}"
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        video = read_video(path)
+        return seen_clip(video.frames, uid=uid, times_ms=video.times_ms, spacing_mm=spacing)
+    if path.suffix.lower() == ".png":
+        return seen_clip(read_still(path)[None], uid=uid, times_ms=None, spacing_mm=spacing)
+    try:
+        return open_clip(path).read()
+    except ClipError as error:
+        if error.reason is Reason.NO_SECTOR:
+            return None
+        raise row.fault("file", f"{path} is no DICOM, AVI, MP4 or PNG clip that can be read: {error}") from error
+
+
+def _masks(row: Cells, labels: Labels, clip: Clip) -> tuple[Segmentation, ...]:
+    """Of each structure, on ED, ES or both; a pixel that is not black is inside."""
+    numbers = dict(zip(PHASES, (labels.ed_frame, labels.es_frame), strict=True))
+    for phase, number in numbers.items():
+        if number is not None and number not in clip.frame_numbers:
+            raise row.fault(f"{phase}_frame", f"{number} is beyond the {clip.NumberOfFrames} frames")
+    found = []
+    for structure in Structure:
+        masks = {}
+        for phase, number in numbers.items():
+            column = f"{phase}_mask_{structure.name.lower()}"
+            path = _path(row, column)
+            if path is not None and number is not None:
+                masks[number] = read_still(path).max(axis=-1) > 0
+                if masks[number].shape != clip.sector.shape:
+                    raise row.fault(column, f"is {masks[number].shape}, and the clip {clip.sector.shape} pixels")
+        if masks:
+            found.append(
+                Segmentation(
+                    SOPInstanceUID=clip.SOPInstanceUID,
+                    structure=structure,
+                    masks=np.stack(list(masks.values())),
+                    frame_numbers=tuple(masks),
+                )
+            )
+    return tuple(found)
