@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from echo_node.codes import Structure, View
 from echo_node.inference.preprocess import normalise
 from echo_node.training import data
 from echo_node.training.augment import Around, augment
+from echo_node.training.place import Place
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.recipe import Recipe
 
@@ -41,12 +42,13 @@ class Batch:
     walls: Tensor  # [B*T,4,2], row and column as shares of the square; NaN where unknown
 
 
-def batches(clips: data.Clips, recipe: Recipe, *, size: int, first_step: int) -> Iterator[Batch]:
-    """Batches from a step on; the next is drawn while one is learned from."""
+def batches(clips: data.Clips, recipe: Recipe, place: Place, *, size: int, first_step: int) -> Iterator[Batch]:
+    """This process's batches from a step on; the next is drawn while one is learned from."""
+    recipe = replace(recipe, clips_per_step=max(1, recipe.clips_per_step // place.processes))
     weights = _view_weights(clips, recipe)
 
     def draw(step: int) -> Batch:
-        rng = np.random.default_rng([recipe.seed, step])
+        rng = np.random.default_rng([recipe.seed, step, place.rank])
         return draw_batch(clips, recipe, size=size, rng=rng, view_weights=weights)
 
     with ThreadPoolExecutor(1) as ahead:

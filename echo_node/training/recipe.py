@@ -16,11 +16,11 @@ class Recipe:
     train_clips: int = 400 * len(data.CYCLE)
     validation_clips: int = 10 * len(data.CYCLE)
     frames: int = 6  # per clip, as rendered
-    steps: int = 5000
-    clips_per_step: int = 16
+    steps: int = 6000
+    clips_per_step: int = 16  # of all processes together
     frames_per_clip: int = 2
-    close_share: float = 0.5  # of clips looked at in a window around one structure
-    apical_share: float = 0.35  # of a batch at least: the views that are measured need the finest masks
+    close_share: float = 0.45  # of clips looked at in a window around one structure
+    apical_share: float = 0.3  # of a batch at least: the views that are measured need the finest masks
     wall_share: float = 0.1  # of a batch at least: clips whose wall points are known
     learning_rate: float = 1e-3
     weight_decay: float = 0.05

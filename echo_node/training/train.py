@@ -1,4 +1,7 @@
-"""``echo-node train``: phantoms to weights. Seeded, resumable, its metrics in a file."""
+"""``echo-node train``: phantoms to weights. Seeded, resumable, its metrics in a file.
+
+One process, or as many as ``torchrun`` starts: each draws its share of a batch.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from echo_node.training import data
 from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
 from echo_node.training.losses import mask_loss, point_loss
+from echo_node.training.place import Place, share_gradients
 from echo_node.training.recipe import Recipe
 from echo_node.training.validate import validate
 
@@ -96,17 +100,18 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     shards = out / "phantoms"
     known = data.load(shards, seed=1, clips=recipe.train_clips, frames=recipe.frames)
     unseen = data.load(shards, seed=2, clips=recipe.validation_clips, frames=recipe.frames)
+    place = Place.find()
     run, checkpoint = Run.start(recipe), out / "checkpoint.pt"
     if checkpoint.exists():
         run.resume(checkpoint)
     bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc="train", unit="step")
     for step, batch in zip(
-        bar, batches(known, recipe, size=run.model.shape.image_size, first_step=run.step), strict=True
+        bar, batches(known, recipe, place, size=run.model.shape.image_size, first_step=run.step), strict=True
     ):
         losses = _step(run, recipe, batch, step)
         run.step = step + 1
         bar.set_postfix(losses)
-        if run.step % recipe.validate_every == 0 or run.step == recipe.steps:
+        if place.rank == 0 and (run.step % recipe.validate_every == 0 or run.step == recipe.steps):
             run.save(checkpoint)
             row = {"step": run.step, **losses, **validate(run.average, unseen)}
             with (out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
@@ -121,20 +126,28 @@ def _step(run: Run, recipe: Recipe, batch: Batch, step: int) -> dict[str, float]
     with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.half_precision):
         tokens = run.model.encoder(batch.frames)  # [B*T,1+P,D]
     tokens = tokens.float()
-    logits = run.model.view(tokens.unflatten(0, (-1, recipe.frames_per_clip)))
-    views = F.cross_entropy(logits, batch.views, label_smoothing=0.02, reduction="none")
-    views = (views * batch.view_weights).sum() / batch.view_weights.sum().clamp(min=1e-3)
+    views = _view_loss(run.model, tokens.unflatten(0, (-1, recipe.frames_per_clip)), batch)
     masks = run.model.segment(tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous)
     shapes = mask_loss(masks, batch.targets)
     walls = _wall_loss(run.model, tokens, batch)
     dense = mask_loss(run.dense(tokens).flatten(0, 1)[:, None], batch.all_masks.flatten(0, 1)[:, None])
     run.optimiser.zero_grad(set_to_none=True)
     (views + shapes + dense + _WALL_WEIGHT * walls).backward()  # type: ignore[no-untyped-call]
+    share_gradients([*run.model.parameters(), *run.dense.parameters()])
     torch.nn.utils.clip_grad_norm_([*run.model.parameters(), *run.dense.parameters()], 1.0)
     run.optimiser.step()
     _average(run, recipe, step)
     losses = {"view_loss": views, "mask_loss": shapes, "dense_loss": dense, "wall_loss": walls}
     return {name: round(loss.item(), 4) for name, loss in losses.items()}
+
+
+def _view_loss(model: EchoModel, sequences: Tensor, batch: Batch) -> Tensor:
+    """Of the clips that are seen whole [B,T,1+P,D]."""
+    rows = torch.nonzero(batch.view_weights)[:, 0]  # [K]
+    if not len(rows):
+        return sequences.new_zeros(())
+    each = F.cross_entropy(model.view(sequences[rows]), batch.views[rows], label_smoothing=0.02, reduction="none")
+    return (each * batch.view_weights[rows]).mean()
 
 
 def _wall_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:

@@ -7,7 +7,6 @@ own (seed and number), so that workers, processes and restarts change nothing of
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from echo_node.training.dino.masking import sample_masks
 from echo_node.training.dino.probe import probe
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import Source
+from echo_node.training.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,27 +62,6 @@ class DinoRecipe:
     clip_norm: float = 3.0
     probe_every: int = 250
     workers: int = 0
-
-
-@dataclass(slots=True)
-class Place:
-    """Which process of how many this is, and its device."""
-
-    rank: int
-    processes: int
-    device: torch.device
-
-    @classmethod
-    def find(cls) -> Place:
-        """From what torchrun says; alone where it says nothing."""
-        on_gpu = torch.cuda.is_available()
-        if "RANK" not in os.environ:
-            return cls(0, 1, torch.device("cuda" if on_gpu else "cpu"))
-        if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
-        local = int(os.environ["LOCAL_RANK"])
-        device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
-        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,46 @@
+"""Which of the processes of a run this is: alone, or one of as many as ``torchrun`` starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+from torch import nn
+
+
+@dataclass(slots=True)
+class Place:
+    """Which process of how many this is, and its device."""
+
+    rank: int
+    processes: int
+    device: torch.device
+
+    @classmethod
+    def find(cls) -> Place:
+        """From what torchrun says; alone where it says nothing."""
+        on_gpu = torch.cuda.is_available()
+        if "RANK" not in os.environ:
+            return cls(0, 1, torch.device("cuda" if on_gpu else "cpu"))
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+        local = int(os.environ["LOCAL_RANK"])
+        device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
+
+
+def share_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Give every process the mean of all gradients; what one did not need counts as zero."""
+    if not torch.distributed.is_initialized():
+        return
+    learning = [p for p in parameters if p.requires_grad]
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in learning])
+    torch.distributed.all_reduce(flat)
+    flat /= torch.distributed.get_world_size()
+    first = 0
+    for parameter in learning:
+        parameter.grad = flat[first : first + parameter.numel()].view_as(parameter)
+        first += parameter.numel()
