@@ -31,6 +31,8 @@ from echo_node.records import Clip, EjectionEstimate, EngineIdentity, Landmarks,
 
 Tokens = npt.NDArray[np.float32]  # [T,1+P,D]
 
+_AGREED = 0.25  # of the frames looked at
+
 
 def load_engine(folder: Path, *, backend: Backend, threads: int, plans: PlanCache | None = None) -> Engine:
     """Check a package, load its graphs, and see that they give here what they gave where they were made.
@@ -112,7 +114,7 @@ class Engine:
         few = pick(clip, spread(len(clip.frames)))
         found, windows = [], list[Letterbox]()
         for structure in structures:
-            seen = self._masks(few, structure, prompts, whole).any(axis=0) | _prompted(prompts, clip.sector)
+            seen = _agreed(self._masks(few, structure, prompts, whole)) | _prompted(prompts, clip.sector)
             box = next((window for window in windows if window.holds(seen)), None)
             box = box or Letterbox.closer(whole, seen, margin=self._manifest.preprocess.margin)
             if box is None:  # not seen: nothing to go closer to
@@ -228,6 +230,11 @@ class Engine:
     def _batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
         step = max(self._manifest.batch_buckets)
         return (indices[start : start + step] for start in range(0, len(indices), step))
+
+
+def _agreed(masks: Mask) -> Mask:
+    """Where a structure is [H,W] by at least a quarter of the masks [T,H,W]: one that ran over does not count."""
+    return np.asarray(masks.mean(axis=0) >= _AGREED, np.bool_)
 
 
 def _prompted(prompts: Prompts, sector: Mask) -> Mask:

@@ -29,7 +29,7 @@ def _of_dinov2(*, width: int, depth: int, heads: int, patch_size: int = 14) -> V
 
 SHAPES: Mapping[str, ViTShape] = {
     # Small enough to be trained from nothing on two CPU cores within the hour.
-    "tiny": ViTShape(width=160, depth=6, heads=5, image_size=112, patch_size=8, stem=Stem.CONVOLUTION),
+    "tiny": ViTShape(width=128, depth=4, heads=4, image_size=112, patch_size=8, stem=Stem.CONVOLUTION),
     "small": _of_dinov2(width=384, depth=12, heads=6),
     "base": _of_dinov2(width=768, depth=12, heads=12),
     "large": _of_dinov2(width=1024, depth=24, heads=16),
@@ -43,7 +43,7 @@ class EchoModel(nn.Module):
         super().__init__()
         self.shape = shape
         self.encoder = VisionTransformer(shape)
-        self.view = ViewHead(shape.width, views)
+        self.view = ViewHead(shape.width, views, grid=shape.grid)
         self.segment = PromptDecoder(
             image_width=shape.width, grid=shape.grid, image_size=shape.image_size, structures=structures
         )

@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+_FIELDS = 4  # along a side: views differ by what lies where
 
 
 class ViewHead(nn.Module):
-    """Class token and mean patch of every frame, averaged over the sequence, to one logit per view."""
+    """Class token and sixteen overlapping fields of patches, averaged over the sequence, to one logit per view."""
 
-    def __init__(self, width: int, views: int) -> None:
+    def __init__(self, width: int, views: int, *, grid: int) -> None:
         super().__init__()
-        self.scale = Standardise(2 * width)
-        self.linear = nn.Linear(2 * width, views)
+        self.grid = grid
+        self.stride = grid // _FIELDS
+        self.norm = nn.LayerNorm((1 + _FIELDS**2) * width)
+        self.linear = nn.Linear((1 + _FIELDS**2) * width, views)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [B,T,1+P,D] of sequences of T frames to logits [B,V]."""
-        frames = torch.cat([tokens[:, :, 0], tokens[:, :, 1:].mean(dim=2)], dim=-1)  # [B,T,2D]
-        logits: Tensor = self.linear(self.scale(frames.mean(dim=1)))
+        tokens = tokens.mean(dim=1)  # [B,1+P,D]
+        n, _, width = tokens.shape
+        patches = tokens[:, 1:].transpose(1, 2).reshape(n, width, self.grid, self.grid)  # [B,D,G,G]
+        fields = F.avg_pool2d(patches, self.grid - (_FIELDS - 1) * self.stride, stride=self.stride)  # [B,D,4,4]
+        logits: Tensor = self.linear(self.norm(torch.cat([tokens[:, 0], fields.flatten(1)], dim=1)))
         return logits
-
-
-class Standardise(nn.Module):
-    """Features to mean 0 and deviation 1 each, by what they were lately.
-
-    What sets clips apart is small against what all have in common; without this a linear map spends its first
-    thousand steps on the latter. Statistics run along rather than come from the batch, which holds a few clips.
-    """
-
-    mean: Tensor
-    variance: Tensor
-
-    def __init__(self, width: int, *, momentum: float = 0.02) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("variance", torch.ones(width))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features [B,D] to features [B,D]; in training the statistics follow them."""
-        if self.training and len(features) > 1:
-            with torch.no_grad():
-                self.mean.lerp_(features.mean(dim=0), self.momentum)
-                self.variance.lerp_((features - self.mean).square().mean(dim=0), self.momentum)
-        return (features - self.mean) * torch.rsqrt(self.variance + 1e-5)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from echo_node.codes import ImageMode, Structure, View, WallPoint
 from echo_node.phantom.acoustics import beams, compressed
 from echo_node.phantom.anatomy import Fields, fields
-from echo_node.phantom.heart import Moment, Patient, moment
+from echo_node.phantom.heart import Moment, Patient, Rhythm, moment
 from echo_node.phantom.look import Look, sample_look, through_oesophagus, with_contrast
 from echo_node.phantom.others import render
 from echo_node.phantom.planes import APICAL, SUBCOSTAL, Plane, sample_plane
-from echo_node.phantom.rhythm import Beats, Rhythm, beats, sample_rhythm
+from echo_node.phantom.rhythm import Beats, beats
 from echo_node.phantom.scan import Raster, raster
 from echo_node.phantom.screen import Screen, compose
 from echo_node.phantom.tissue import heart_echo
@@ -156,9 +156,9 @@ def _timing(
         rate, shown = rng.uniform(*FRAME_RATES), rng.uniform(*BEATS_SHOWN)
         times = np.arange(int(shown * patient.beat_ms * rate / 1000)) * 1000 / rate
         start = rng.uniform(-0.08, 0.08)  # carts trim to the R wave, roughly
-        return times, beats(times, patient, sample_rhythm(rng), start=start, rng=rng)
+        return times, beats(times, patient, start=start, rng=rng)
     times = np.arange(frames) * patient.beat_ms / frames
-    return times, beats(times, patient, Rhythm.REGULAR, start=rng.uniform(), rng=rng)
+    return times, beats(times, replace(patient, rhythm=Rhythm.REGULAR), start=rng.uniform(), rng=rng)
 
 
 def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> SimulatedClip:

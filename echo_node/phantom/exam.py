@@ -40,7 +40,17 @@ _IMAGE_TYPE = {  # value 4 of ImageType, PS3.3 C.8.5.6.1.1
     ImageMode.CW_DOPPLER: "0005",
 }
 _SWEEP_S, _SCALE_CM_PER_S = 4.0, 240.0  # of a spectrum: its width and its height
-_ORDER = (View.PLAX, View.PSAX_PM, View.A4C, View.A2C, View.A3C, View.SUBCOSTAL_4C)
+_ORDER = (
+    View.PLAX,
+    View.PSAX_AV,
+    View.PSAX_PM,
+    View.A4C,
+    View.A2C,
+    View.A3C,
+    View.SUBCOSTAL_4C,
+    View.IVC,
+)
+_BODY_SEED = 47
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,10 @@ def _study_module(ds: Dataset, patient: Patient, start: datetime) -> None:
     ds.PatientName = f"Phantom^EF{patient.ef:.0f}"
     ds.PatientID = f"PHANTOM-{patient.speckle:06d}"
     ds.PatientBirthDate = "19700101"
-    ds.PatientSex = "O"
+    rng = np.random.default_rng([_BODY_SEED, patient.speckle])
+    ds.PatientSex = str(rng.choice(["F", "M"]))
+    ds.PatientSize = f"{rng.normal(1.66 if ds.PatientSex == 'F' else 1.78, 0.07):.2f}"
+    ds.PatientWeight = f"{np.clip(rng.normal(74, 13), 48, 130):.0f}"
     ds.StudyDate, ds.StudyTime = f"{start:%Y%m%d}", f"{start:%H%M%S}"
     ds.SeriesDate, ds.SeriesTime = ds.StudyDate, ds.StudyTime
     ds.AccessionNumber = f"P{patient.speckle:06d}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,27 @@ _FARTHEST = 0.35  # of the radius: farther off, two planes through the axis woul
 _SHORTENING = 0.39  # of the length, per relative loss of mean diameter
 
 
+class _Weighted(enum.Enum):
+    """An enum whose members are drawn by weight; a member's value is its weight, and what it is."""
+
+    @property
+    def weight(self) -> float:
+        """How often it is drawn, against the others."""
+        weight: float = self.value[0]
+        return weight
+
+
+_Kind = TypeVar("_Kind", bound=_Weighted)
+
+
+class Rhythm(_Weighted):
+    """How beats follow each other; the value is how often it is drawn, against the others."""
+
+    REGULAR = 10.0, "each as long as the last"
+    ECTOPIC = 1.0, "one comes early, and a pause follows"
+    FIBRILLATION = 1.0, "no two are alike"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
     """What stays the same over an exam."""
@@ -35,6 +56,7 @@ class Patient:
     akinesia: float  # how little one wall moves, 0 to 1; the others then move more
     akinetic_deg: float  # where around the axis that wall is, from lateral
     heart_rate: float  # per minute
+    rhythm: Rhythm
     slimness: float  # LV length over width at end diastole
     rv_scale: float
     tenting_mm: float  # how far into the ventricle the shut mitral leaflets meet; less than 0 billows
@@ -54,7 +76,7 @@ class Patient:
         return 60_000 / self.heart_rate
 
 
-class Condition(enum.Enum):
+class Condition(_Weighted):
     """What a heart is like; the value is how often it is drawn, against the others."""
 
     NORMAL = 6.0, "volumes, walls and EF as in health"
@@ -64,11 +86,6 @@ class Condition(enum.Enum):
     REGIONAL = 2.0, "one wall hardly moves"
     SMALL = 1.0, "small and vigorous"
     ANY = 4.0, "each number by itself"
-
-    @property
-    def weight(self) -> float:
-        """How often it is drawn, against the others."""
-        return self.value[0]
 
 
 # Of each condition: EDV in ml, EF in percent, wall in mm, asymmetry and akinesia as shares (from, to).
@@ -84,7 +101,9 @@ _RANGES: Mapping[Condition, tuple[tuple[float, float], ...]] = {
 }
 
 
-def sample_patient(rng: np.random.Generator, condition: Condition | None = None, **fixed: float) -> Patient:
+def sample_patient(
+    rng: np.random.Generator, condition: Condition | None = None, **fixed: float | Rhythm
+) -> Patient:
     """A patient from healthy to ill.
 
     Volume, EF and wall go together as they do in patients: each condition has ranges of its own. In all,
@@ -100,8 +119,7 @@ def sample_patient(rng: np.random.Generator, condition: Condition | None = None,
         Fields of :class:`Patient` that are given, not drawn.
     """
     if condition is None:
-        weights = np.array([c.weight for c in Condition])
-        condition = list(Condition)[rng.choice(len(Condition), p=weights / weights.sum())]
+        condition = _draw(Condition, rng)
     edv, ef, wall, asymmetry, akinesia = (float(rng.uniform(*span)) for span in _RANGES[condition])
     atria = 1.4 if condition in (Condition.DILATED, Condition.CONCENTRIC) else 1.0
     drawn: dict[str, Any] = {
@@ -112,6 +130,7 @@ def sample_patient(rng: np.random.Generator, condition: Condition | None = None,
         "akinesia": akinesia,
         "akinetic_deg": float(rng.uniform(0, 360)),
         "heart_rate": float(np.clip(rng.gamma(22, 3.4), 45, 140)),
+        "rhythm": _draw(Rhythm, rng),
         "slimness": float(rng.uniform(1.3, 2.0)),
         "rv_scale": float(rng.uniform(0.9, 1.75)),
         "tenting_mm": float(rng.uniform(-3, 7)),
@@ -121,6 +140,12 @@ def sample_patient(rng: np.random.Generator, condition: Condition | None = None,
         "speckle": int(rng.integers(1 << 20)),
     }
     return Patient(**(drawn | fixed))
+
+
+def _draw(kinds: type[_Kind], rng: np.random.Generator) -> _Kind:
+    """One of an enum's members by their weights."""
+    weights = np.array([kind.weight for kind in kinds])
+    return list(kinds)[rng.choice(len(kinds), p=weights / weights.sum())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

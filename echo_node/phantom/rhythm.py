@@ -6,13 +6,12 @@ comes early cuts the filling short; before one that comes late the heart waits, 
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.phantom.heart import Patient, filling
+from echo_node.phantom.heart import Patient, Rhythm, filling
 
 Times = npt.NDArray[np.float64]
 
@@ -20,19 +19,6 @@ _LAST_PHASE = 0.999
 _EARLY, _PAUSE = (0.62, 0.8), 2.0  # of an ectopic beat, in usual lengths; with the pause they make two
 _FIBRILLATION = 0.2  # standard deviation of the logarithm of a beat's length
 _SHORTEST = 0.6
-
-
-class Rhythm(enum.Enum):
-    """How beats follow each other; the value is how often it is drawn, against the others."""
-
-    REGULAR = 10.0, "each as long as the last"
-    ECTOPIC = 1.0, "one comes early, and a pause follows"
-    FIBRILLATION = 1.0, "no two are alike"
-
-    @property
-    def weight(self) -> float:
-        """How often it is drawn, against the others."""
-        return self.value[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +29,7 @@ class Beats:
     levels: Times  # [T], how full the heart was when its beat began: 1 unless the last one was cut short
 
 
-def sample_rhythm(rng: np.random.Generator) -> Rhythm:
-    """A rhythm, most often the regular one."""
-    weights = np.array([r.weight for r in Rhythm])
-    return list(Rhythm)[rng.choice(len(Rhythm), p=weights / weights.sum())]
-
-
-def beats(times_ms: Times, patient: Patient, rhythm: Rhythm, *, start: float, rng: np.random.Generator) -> Beats:
+def beats(times_ms: Times, patient: Patient, *, start: float, rng: np.random.Generator) -> Beats:
     """Phases of frames.
 
     Parameters
@@ -57,16 +37,14 @@ def beats(times_ms: Times, patient: Patient, rhythm: Rhythm, *, start: float, rn
     times_ms : float [T]
         Frame times from 0 on, rising.
     patient : Patient
-        Its usual beat.
-    rhythm : Rhythm
-        How beats follow each other.
+        Its usual beat, and how beats follow each other.
     start : float
         Phase of the first frame.
     rng : numpy Generator
         Of irregular lengths.
     """
     at = start + times_ms / patient.beat_ms  # in usual beats
-    lengths = _lengths(rhythm, int(np.ceil(at[-1])) + 3, rng)
+    lengths = _lengths(patient.rhythm, int(np.ceil(at[-1])) + 3, rng)
     starts = np.concatenate([[np.floor(start)], np.floor(start) + np.cumsum(lengths)])
     levels = [1.0]
     for length in lengths:

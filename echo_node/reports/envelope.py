@@ -12,9 +12,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import echo_node
+import echo_node.reports.coded as coded
 from echo_node.codes import Code
 from echo_node.records import EngineIdentity, Report
-from echo_node.reports import coded
 from echo_node.reports.source import UTF_8
 from echo_node.reports.uids import derived_uid, series_uid
 

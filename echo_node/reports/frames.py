@@ -17,7 +17,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.tag import Tag
 
-from echo_node.reports import coded
+import echo_node.reports.coded as coded
 
 _VR = {"PixelData": "OB"}  # the dictionary says OB or OW; BINARY segmentations have OB (PS3.5 A.2)
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from highdicom import sr
 from pydicom import Dataset
 
+import echo_node.reports.coded as coded
+import echo_node.reports.places as places
 from echo_node.codes import CardiacPhase, Code, ImageMode, Method, Quantity, Structure, Unit, View
 from echo_node.records import ClipAnalysis, EngineIdentity, Finding, Measurement, NotMeasured, Report, Source
-from echo_node.reports import coded, places
 from echo_node.reports.coded import concept
 from echo_node.reports.envelope import numbered
 from echo_node.reports.seg import segment_number

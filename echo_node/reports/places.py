@@ -8,9 +8,9 @@ import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 
+import echo_node.reports.regions as regions
 from echo_node.codes import Quantity, Structure, WallPoint
 from echo_node.records import ClipAnalysis
-from echo_node.reports import regions
 
 Ends = tuple[WallPoint, WallPoint]
 

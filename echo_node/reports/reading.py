@@ -12,10 +12,10 @@ from highdicom import sr
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
+import echo_node.reports.coded as coded
 from echo_node.codes import Code, Geometry, Method, Quantity, Reason, Unit, View
 from echo_node.errors import ReportError
 from echo_node.records import Finding, Measurement, NotMeasured, Source
-from echo_node.reports import coded
 
 _Coded = TypeVar("_Coded", View, Method, Quantity, Reason, Unit, Geometry)
 

@@ -11,10 +11,11 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 import echo_node
+import echo_node.reports.coded as coded
+import echo_node.reports.envelope as envelope
 from echo_node.codes import LOCAL_SCHEME, Code, Quantity
 from echo_node.errors import ReportError
 from echo_node.records import Analysis, Measurement, Report
-from echo_node.reports import coded, envelope
 from echo_node.reports.coded import concept
 from echo_node.reports.groups import Evidence, Group, group_key, measurement_group, not_measured, view_group
 from echo_node.reports.retired import as_successors, refer_to

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+import echo_node.store.jobs as jobs
+import echo_node.store.studies as studies
 from echo_node.codes import Reason
 from echo_node.errors import StoreError
 from echo_node.records import Instance, JobKind
-from echo_node.store import jobs, studies
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import instances, instances_aside
 

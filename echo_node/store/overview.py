@@ -9,9 +9,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+import echo_node.store.jobs as job_statements
 from echo_node.codes import Reason
 from echo_node.records import DeliveryState, JobKind, StudyState
-from echo_node.store import jobs as job_statements
 from echo_node.store.analyses import latest
 from echo_node.store.schema import JobState, instances, instances_aside, jobs, outbox, studies
 

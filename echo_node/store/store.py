@@ -9,10 +9,18 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+import echo_node.store.analyses as analyses
+import echo_node.store.codec as codec
+import echo_node.store.instances as instances
+import echo_node.store.jobs as jobs
+import echo_node.store.outbox as outbox
+import echo_node.store.overview as overview
+import echo_node.store.schema as schema
+import echo_node.store.studies as studies
+import echo_node.store.sweep as sweep
 from echo_node.codes import Reason
 from echo_node.errors import LeaseLost, StoreError
 from echo_node.records import ClipAnalysis, Delivery, Instance, Job, JobKind, Report, Study
-from echo_node.store import analyses, codec, instances, jobs, outbox, overview, schema, studies, sweep
 from echo_node.store.database import Database
 from echo_node.store.files import Files, as_store_errors, discard
 from echo_node.store.instances import KeepOutcome, Received

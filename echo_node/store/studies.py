@@ -9,9 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+import echo_node.store.jobs as jobs
 from echo_node.codes import Reason
 from echo_node.records import CloseReason, DeliveryState, Instance, JobKind, Study, StudyState
-from echo_node.store import jobs
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import jobs as job_rows
 from echo_node.store.schema import outbox, reports, studies

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from echo_node.store import instances
+import echo_node.store.instances as instances
 from echo_node.store.database import Database
 from echo_node.store.files import Files, as_store_errors
 from echo_node.store.schema import analyses, instances_aside, reports

@@ -15,6 +15,7 @@ from echo_node.codes import Structure, View
 from echo_node.evaluation.cases import Case, Figure
 from echo_node.inference.engine import Engine
 from echo_node.phantom import SimulatedClip, sample_patient, simulate_clip
+from echo_node.phantom.heart import Rhythm
 from echo_node.records import EjectionEstimate, EngineIdentity, Segmentation, ViewPrediction
 
 RATE = 50
@@ -23,7 +24,7 @@ EF = 60.0
 
 def heart(view: View, *, seed: int = 5, size: int = 112, frames: int | None = None) -> SimulatedClip:
     rng = np.random.default_rng(seed)
-    patient = sample_patient(rng, ef=EF, edv_ml=120, heart_rate=75, wall_mm=9)
+    patient = sample_patient(rng, ef=EF, edv_ml=120, heart_rate=75, wall_mm=9, rhythm=Rhythm.REGULAR)
     return simulate_clip(patient, view, rng=rng, size=size, frames=frames, straying=0.3)
 
 

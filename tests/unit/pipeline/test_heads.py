@@ -12,6 +12,7 @@ from echo_node.config import Head, Routing
 from echo_node.measure.results import MASS, WALLS
 from echo_node.phantom import sample_patient
 from echo_node.phantom.exam import simulate_exam
+from echo_node.phantom.heart import Rhythm
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
 from echo_node.records import Body, EjectionEstimate, EngineIdentity, Landmarks, Segmentation, Sex, ViewPrediction
 from echo_node.reports import build_reports, normalise, read_report
@@ -83,7 +84,7 @@ class KnowingEngine:
 def exam():
     """A long axis and an apical four-chamber clip of a man whose size is known."""
     rng = np.random.default_rng(5)
-    patient = sample_patient(rng, ef=55.0, edv_ml=120.0, wall_mm=9.0, heart_rate=70.0)
+    patient = sample_patient(rng, ef=55.0, edv_ml=120.0, wall_mm=9.0, heart_rate=70.0, rhythm=Rhythm.REGULAR)
     objects = simulate_exam(patient, rng=rng, start=START, views=[View.PLAX, View.A4C])[:2]
     for item in objects:
         item.ds.PatientSex, item.ds.PatientSize, item.ds.PatientWeight = "M", "1.80", "80"

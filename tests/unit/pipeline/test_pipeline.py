@@ -14,6 +14,7 @@ from echo_node.config import Backend, Routing
 from echo_node.inference.engine import load_engine
 from echo_node.phantom import sample_patient
 from echo_node.phantom.exam import simulate_exam
+from echo_node.phantom.heart import Rhythm
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
 
 SHIPPED = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"
@@ -30,7 +31,7 @@ def engine():
 def exam():
     """An apical four-chamber clip, a colour and a spectral Doppler still, and their patient."""
     rng = np.random.default_rng(1)
-    patient = sample_patient(rng)
+    patient = sample_patient(rng, rhythm=Rhythm.REGULAR)
     start = datetime(2026, 1, 2, tzinfo=UTC)
     return patient, simulate_exam(patient, rng=rng, start=start, views=[View.A4C])
 

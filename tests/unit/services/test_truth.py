@@ -8,6 +8,7 @@ import pytest
 from echo_node.codes import Quantity, View, WallPoint
 from echo_node.phantom import sample_patient
 from echo_node.phantom.clips import simulate_clip
+from echo_node.phantom.heart import Rhythm
 from echo_node.services.demo import wall_truth
 from echo_node.services.folder import plain
 from tests.unit.store.builders import measured
@@ -16,7 +17,7 @@ from tests.unit.store.builders import measured
 @pytest.mark.parametrize("view", [View.PLAX, View.A2C])
 def test_the_demo_knows_a_long_axis_walls_and_none_of_another_view(view):
     rng = np.random.default_rng(2)
-    patient = sample_patient(rng, ef=60.0, wall_mm=10.0)
+    patient = sample_patient(rng, ef=60.0, wall_mm=10.0, rhythm=Rhythm.REGULAR)
     clip = simulate_clip(patient, view, rng=rng, frames=6, size=64, straying=0.0)
     truth = wall_truth(clip)
     if view is not View.PLAX:
