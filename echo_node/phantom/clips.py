@@ -33,6 +33,8 @@ LEVEL_OF_WALLS = 0.3  # of the LV's length above the annulus: where a PLAX is me
 BEATS_SHOWN = (1.2, 2.2)
 FRAME_RATES = (20.0, 90.0)
 _CONTRAST = 0.04  # share of apical clips
+_WINDOWS = 6  # that are tried
+_DARKEST, _FLATTEST = 12.0, 18.0  # mean and deviation of grey levels: below them nothing is seen
 _MIRRORED = 0.03  # share of clips whose probe was held the other way round
 _OFF_PLANE = 0.15  # share of OTHER that shows a heart, but in no plane with a name
 
@@ -126,14 +128,34 @@ def simulate_clip(
     if view is View.OTHER and rng.uniform() >= _OFF_PLANE:
         clip = _other(rng, times, size)
     else:
+        clip = _seen(patient, view, times, when, rng=rng, size=size, straying=straying, xp=xp)
+        if rng.uniform() < straying * _MIRRORED:
+            clip = mirrored(clip)
+    return clip if screen is None else _on_screen(clip, screen, patient, rng)
+
+
+def _seen(
+    patient: Patient,
+    view: View,
+    times: npt.NDArray[np.float64],
+    when: Beats,
+    *,
+    rng: np.random.Generator,
+    size: int,
+    straying: float,
+    xp: Any,
+) -> SimulatedClip:
+    """A clip through a window in which something can be seen: nobody names a view in the dark."""
+    for _ in range(_WINDOWS):
         look = _look(view, rng)
         plane = sample_plane(view, moment(patient, 0.0), rng, straying=straying)
         sways = np.float32(straying) * _sway(times, when.phases, rng)
         scene = Scene(patient, view, look, plane.behind(look.near_mm), times, when, sways)
         clip = _heart(scene, rng=rng, size=size, xp=xp)
-        if rng.uniform() < straying * _MIRRORED:
-            clip = mirrored(clip)
-    return clip if screen is None else _on_screen(clip, screen, patient, rng)
+        lit = clip.frames[0][clip.sector]
+        if lit.mean() >= _DARKEST and lit.std() >= _FLATTEST:
+            break
+    return clip
 
 
 def mirrored(clip: SimulatedClip) -> SimulatedClip:
