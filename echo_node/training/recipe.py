@@ -16,13 +16,13 @@ class Recipe:
     train_clips: int = 400 * len(data.CYCLE)
     validation_clips: int = 10 * len(data.CYCLE)
     frames: int = 6  # per clip, as rendered
-    steps: int = 6000
+    steps: int = 4800
     clips_per_step: int = 16  # of all processes together
     frames_per_clip: int = 2
     close_share: float = 0.45  # of clips looked at in a window around one structure
     apical_share: float = 0.3  # of a batch at least: the views that are measured need the finest masks
     wall_share: float = 0.1  # of a batch at least: clips whose wall points are known
-    learning_rate: float = 1e-3
+    learning_rate: float = 7e-4
     weight_decay: float = 0.05
     warm_up: int = 100
     averaging: float = 0.995  # of the weights that are kept
