@@ -152,6 +152,9 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--engine", type=Path, required=True, help="folder for the engine package, made or overwritten"
     )
+    parser.add_argument(
+        "--encoder", type=Path, help="folder of an encoder to start from: a pretraining's run, or a package"
+    )
     parser.set_defaults(run=_train)
 
 
@@ -302,7 +305,7 @@ def _pretrain(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from echo_node.training.ship import train_and_ship
 
-    train_and_ship(args.run_folder, args.engine)
+    train_and_ship(args.run_folder, args.engine, encoder=args.encoder)
     return 0
 
 
