@@ -16,9 +16,13 @@ class ViewHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [B,T,1+P,D] of sequences of T frames to logits [B,V]."""
-        frames = torch.cat([tokens[:, :, 0], tokens[:, :, 1:].mean(dim=2)], dim=-1)  # [B,T,2D]
-        logits: Tensor = self.linear(self.scale(frames.mean(dim=1)))
+        logits: Tensor = self.linear(self.scale(self.features(tokens)))
         return logits
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """Tokens [B,T,1+P,D] to what the linear map reads of a sequence [B,2D]."""
+        frames = torch.cat([tokens[:, :, 0], tokens[:, :, 1:].mean(dim=2)], dim=-1)  # [B,T,2D]
+        return frames.mean(dim=1)
 
 
 class Standardise(nn.Module):
@@ -36,6 +40,12 @@ class Standardise(nn.Module):
         self.momentum = momentum
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("variance", torch.ones(width))
+
+    @torch.no_grad()
+    def fit(self, features: Tensor) -> None:
+        """Take the statistics of a whole set of features [B,D]."""
+        self.mean.copy_(features.mean(dim=0))
+        self.variance.copy_(features.var(dim=0, correction=0))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [B,D] to features [B,D]; in training the statistics follow them."""

@@ -5,9 +5,9 @@ own (seed and number), so that workers, processes and restarts change nothing of
 
 Where this departs from DINOv2's code, on purpose:
 
-- No left-right flip, no colour, no solarisation: crops get the grey levels and turns of ultrasound instead. Six small
-  crops, not eight.
-- No drop path and no layer-wise decay of the rate: both hold back large encoders on many pictures, ours starts small.
+- No left-right flip, no colour, no solarisation: crops get the grey levels and turns of ultrasound instead.
+  Six small crops, not eight.
+- No drop path and no layer-wise decay of the rate: both are for large encoders on many pictures.
 - The rate is as given, not scaled with the batch; it falls with the share of the run, whatever its length.
 - The iBOT loss is a mean over the pictures of which something is hidden, half of all: its weight is twice DINOv2's.
 - Two projection heads, one of class tokens, one of patches (as DINOv2 for its giant), of 4,096 prototypes each.
