@@ -191,8 +191,8 @@ def _add_trials(parser: argparse.ArgumentParser, *, studies: Sequence[int]) -> N
         default=studies,
         help="labelled studies to learn from (default: %(default)s)",
     )
-    parser.add_argument("--repeats", type=int, default=2, help="with other studies (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=60, help="updates of the encoder (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="with other studies (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=80, help="updates of the encoder (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="pictures of an update (default: %(default)s)")
     parser.add_argument("--unseen", type=int, default=12, help="studies to judge by (default: %(default)s)")
 

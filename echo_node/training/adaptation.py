@@ -22,7 +22,7 @@ class AdaptationRecipe:
     task: str  # of TASKS
     tunings: Sequence[Tuning] = tuple(Tuning)
     studies: Sequence[int] = (1, 5, 10, 50)
-    repeats: int = 2
+    repeats: int = 3
     trial: TrialRecipe = field(default_factory=TrialRecipe)
 
 

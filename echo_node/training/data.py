@@ -82,7 +82,7 @@ def read_shards(paths: Sequence[Path]) -> Clips:
 
 def write_shard(path: Path, clips: Sequence[Row]) -> None:
     """Write clips to a shard, whole or not at all."""
-    half = path.with_suffix(".half.npz")
+    half = path.with_suffix(f".{os.getpid()}.npz")  # several processes of a run may render the same
     columns = {field.name: np.stack([row[field.name] for row in clips]) for field in fields(Clips)}
     np.savez(half, allow_pickle=False, **columns)
     half.rename(path)

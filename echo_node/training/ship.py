@@ -18,6 +18,7 @@ from echo_node.training import data
 from echo_node.training.augment import MARGIN
 from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import train_ejection
+from echo_node.training.place import Place
 from echo_node.training.recipe import Recipe
 from echo_node.training.train import train
 
@@ -41,9 +42,16 @@ def train_and_ship(
         Folder of an encoder to start from: a pretraining's run, ``engines import --checkpoint``, or a package.
     patients : int
         Unseen ones for the figures in the manifest and on the card.
+
+    Returns
+    -------
+    mapping
+        The figures; nothing in all but the first of several processes.
     """
     recipe = Recipe(encoder=encoder)
     model = train(run, recipe)
+    if Place.find().rank:
+        return {}  # one process does the rest
     train_ejection(model, run)
     unseen = data.load(run / "phantoms", seed=2, clips=_CALIBRATION_CLIPS, frames=recipe.frames)
     calibration = calibrate(model, unseen)

@@ -27,6 +27,7 @@ from echo_node.training.dense_head import DenseHead
 from echo_node.training.losses import mask_loss
 from echo_node.training.studies import Studies
 
+_MOMENTUM = 0.1  # of the view head's statistics: in tens of steps, not in thousands, features are others
 _CAVITY = data.STRUCTURES.index(Structure.LV_CAVITY)
 
 
@@ -79,6 +80,7 @@ class ViewTask:
         """See :class:`Task`."""
         head = ViewHead(shape.width, len(data.LABELS)).to(tokens.device)
         head.scale.fit(head.features(tokens.float()))
+        head.scale.momentum = _MOMENTUM
         return head
 
     def kept(self, tokens: Tensor) -> Tensor:

@@ -41,11 +41,11 @@ class TrialRecipe:
     probe_steps: int = 300
     probe_batch: int = 64
     probe_rate: float = 3e-3
-    steps: int = 60
+    steps: int = 80
     batch: int = 16
     head_rate: float = 1e-3
     adapter_rate: float = 2e-3  # of bottlenecks and low-rank changes
-    full_rate: float = 3e-4
+    full_rate: float = 5e-4
     weight_decay: float = 0.05
     rank: int = 8
     half_precision: bool = True  # bfloat16 in the encoder: twice as fast where the processor knows it

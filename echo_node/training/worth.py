@@ -32,7 +32,7 @@ class WorthRecipe:
     task: str  # of TASKS
     tunings: Sequence[Tuning] = (Tuning.FROZEN, Tuning.FULL)
     studies: Sequence[int] = (1, 10, 100)  # the largest has all labels
-    repeats: int = 2
+    repeats: int = 3
     trial: TrialRecipe = field(default_factory=TrialRecipe)
 
 
