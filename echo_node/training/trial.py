@@ -145,7 +145,8 @@ def _tokens(encoder: VisionTransformer, task: Task, frames: npt.NDArray[np.uint8
     images = torch.from_numpy(normalise(flat, mean=data.MEAN, std=data.STD)).to(device)  # [M*T,1,S,S]
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
         tokens = encoder(images)
-    return task.kept(tokens.float()).unflatten(0, (len(frames), -1))
+    kept = task.kept(tokens.float())  # [M*T,1+p,D]
+    return kept.reshape(len(frames), -1, *kept.shape[1:])
 
 
 def _probe(
