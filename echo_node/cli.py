@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_engines(commands)
     _add_pretrain(commands)
     _add_train(commands)
+    _add_adapt(commands)
+    _add_worth(commands)
     _add_evaluate(commands)
     _add_demo(commands)
     return parser
@@ -152,7 +154,47 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--engine", type=Path, required=True, help="folder for the engine package, made or overwritten"
     )
+    parser.add_argument(
+        "--encoder", type=Path, help="folder of an encoder to start from: a pretraining's run, or a package"
+    )
     parser.set_defaults(run=_train)
+
+
+def _add_adapt(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "adapt", help="tune an encoder to a task: frozen, adapter, LoRA, full; from few and more labelled studies"
+    )
+    parser.add_argument("encoder", type=Path, metavar="ENCODER", help="folder of an engine, or of a pretraining")
+    _add_trials(parser, studies=(1, 5, 10, 50))
+    parser.set_defaults(run=_adapt)
+
+
+def _add_worth(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "worth", help="what pretraining brings: one head on random, supervised and pretrained encoders"
+    )
+    parser.add_argument("pretrained", type=Path, metavar="PRETRAINED", help="folder of a pretraining")
+    parser.add_argument("--supervised", type=Path, help="an engine's folder, of the same encoder's shape")
+    _add_trials(parser, studies=(1, 10, 100))
+    parser.set_defaults(run=_worth)
+
+
+def _add_trials(parser: argparse.ArgumentParser, *, studies: Sequence[int]) -> None:
+    parser.add_argument("--task", choices=("view", "lv"), required=True, help="views, or the LV cavity")
+    parser.add_argument(
+        "--run", dest="run_folder", type=Path, required=True, help="folder of the run; goes on where it stopped"
+    )
+    parser.add_argument(
+        "--studies",
+        type=int,
+        nargs="+",
+        default=studies,
+        help="labelled studies to learn from (default: %(default)s)",
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="with other studies (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=80, help="updates of the encoder (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="pictures of an update (default: %(default)s)")
+    parser.add_argument("--unseen", type=int, default=12, help="studies to judge by (default: %(default)s)")
 
 
 def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -302,7 +344,27 @@ def _pretrain(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from echo_node.training.ship import train_and_ship
 
-    train_and_ship(args.run_folder, args.engine)
+    train_and_ship(args.run_folder, args.engine, encoder=args.encoder)
+    return 0
+
+
+def _adapt(args: argparse.Namespace) -> int:
+    from echo_node.training.adaptation import AdaptationRecipe, adapt
+    from echo_node.training.trial import TrialRecipe
+
+    trial = TrialRecipe(steps=args.steps, batch=args.batch, unseen=args.unseen)
+    recipe = AdaptationRecipe(task=args.task, studies=args.studies, repeats=args.repeats, trial=trial)
+    adapt(args.run_folder, args.encoder, recipe)
+    return 0
+
+
+def _worth(args: argparse.Namespace) -> int:
+    from echo_node.training.trial import TrialRecipe
+    from echo_node.training.worth import WorthRecipe, worth
+
+    trial = TrialRecipe(steps=args.steps, batch=args.batch, unseen=args.unseen)
+    recipe = WorthRecipe(task=args.task, studies=args.studies, repeats=args.repeats, trial=trial)
+    worth(args.run_folder, args.pretrained, args.supervised, recipe)
     return 0
 
 

@@ -27,8 +27,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E0
 GREY, PALE = "#6B7280", "#E5E7EB"
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
 _ON_LABELLED = (Way.LABELLED_BIPLANE, Way.LABELLED)
-_DPI = 150
-_STYLE: dict[Any, Any] = {
+DPI = 150
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -47,14 +47,14 @@ Size = tuple[float, float]  # inches
 def write_plots(results: Results, folder: Path) -> tuple[Path, ...]:
     """One PNG for each part of the results that has cases; returns what was written."""
     written = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, heading, size, draw in _plots(results):
             canvas = Canvas(figsize=size)
             FigureCanvasAgg(canvas)
             draw(canvas)
             canvas.suptitle(f"{heading}\n{title(results).replace(': ', chr(10), 1)}", fontsize=9)
             path = folder / f"{name}.png"
-            canvas.savefig(path, dpi=_DPI)
+            canvas.savefig(path, dpi=DPI)
             written.append(path)
     return tuple(written)
 

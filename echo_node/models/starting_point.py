@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from echo_node.errors import EngineError
 from echo_node.models.checkpoints import save_weights
@@ -37,12 +37,24 @@ def write_encoder(encoder: VisionTransformer, folder: Path) -> None:
     except FileExistsError as error:
         raise EngineError(f"{folder}: is there already") from error
     save_weights(encoder, folder / WEIGHTS)
-    text = yaml.safe_dump(architecture(encoder.shape), sort_keys=False)
+    _write_shape(encoder.shape, folder)
+
+
+def keep_encoder(encoder: VisionTransformer, folder: Path) -> None:
+    """Write an encoder into a run's folder, over what it held before, in full precision."""
+    half = folder / f"{WEIGHTS}.half"
+    save_file({name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}, half)
+    half.replace(folder / WEIGHTS)
+    _write_shape(encoder.shape, folder)
+
+
+def _write_shape(shape: ViTShape, folder: Path) -> None:
+    text = yaml.safe_dump(architecture(shape), sort_keys=False)
     (folder / ARCHITECTURE).write_text(text, encoding="utf-8")
 
 
 def read_encoder(folder: Path) -> VisionTransformer:
-    """The encoder of a starting point, or of an engine package.
+    """The encoder of a starting point, of a pretraining's folder, or of an engine package.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from echo_node.codes import Structure, View, WallPoint
 from echo_node.inference.preprocess import Letterbox
-from echo_node.phantom import SimulatedClip, sample_patient, simulate_clip
+from echo_node.phantom import Patient, SimulatedClip, sample_patient, simulate_clip
 from echo_node.phantom.planes import VIEWS
 
 LABELS: tuple[View, ...] = (*VIEWS, View.OTHER)
@@ -26,7 +27,8 @@ STORED_SIZE = 208  # pixels; more than the encoder's, for it also looks at parts
 CYCLE: tuple[View, ...] = (*LABELS, *(View.A4C, View.A2C, View.PLAX) * 2, View.OTHER, View.OTHER)
 _CLIPS_PER_SHARD = 10 * len(CYCLE)
 _JPEG_SHARE, _JPEG_QUALITY = 0.7, (30, 96)  # of clips that were compressed on their way
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # per process that renders
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # per process that renders
+Row = Mapping[str, npt.NDArray[Any]]  # of one clip, a value for each field of Clips
 _FORM = f"{len(LABELS)}-points"  # of a shard: what was rendered for other labels or without points is not read
 
 
@@ -66,32 +68,43 @@ def load(folder: Path, *, seed: int, clips: int, frames: int, workers: int = 2) 
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, clips, _CLIPS_PER_SHARD)
     tasks = [(folder, seed, start, min(clips, start + _CLIPS_PER_SHARD), frames) for start in starts]
-    os.environ.update(_ONE_THREAD)  # read by the processes below as they start; this one has started
+    os.environ.update(ONE_THREAD)  # read by the processes below as they start; this one has started
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         shards = list(tqdm(pool.imap(_shard, tasks), total=len(tasks), desc="phantoms", unit="shard"))
-    parts = [np.load(path) for path in shards]
+    return read_shards(shards)
+
+
+def read_shards(paths: Sequence[Path]) -> Clips:
+    """The clips of shards, in their order."""
+    parts = [np.load(path) for path in paths]
     return Clips(**{field.name: np.concatenate([part[field.name] for part in parts]) for field in fields(Clips)})
+
+
+def write_shard(path: Path, clips: Sequence[Row]) -> None:
+    """Write clips to a shard, whole or not at all."""
+    half = path.with_suffix(f".{os.getpid()}.npz")  # several processes of a run may render the same
+    columns = {field.name: np.stack([row[field.name] for row in clips]) for field in fields(Clips)}
+    np.savez(half, allow_pickle=False, **columns)
+    half.rename(path)
 
 
 def _shard(task: tuple[Path, int, int, int, int]) -> Path:
     """Render one shard unless it is there; whole or not at all."""
     folder, seed, start, stop, frames = task
     path = folder / f"{seed}-{frames}-{start}-{stop}-{_FORM}.npz"
-    if path.exists():
-        return path
-    rendered = [_clip(seed, number, frames) for number in range(start, stop)]
-    half = path.with_suffix(".half.npz")
-    columns = {field.name: np.stack([row[field.name] for row in rendered]) for field in fields(Clips)}
-    np.savez(half, allow_pickle=False, **columns)
-    half.rename(path)
+    if not path.exists():
+        write_shard(path, [_clip(seed, number, frames) for number in range(start, stop)])
     return path
 
 
-def _clip(seed: int, number: int, frames: int) -> dict[str, npt.NDArray[Any]]:
-    """One row of :class:`Clips`."""
+def _clip(seed: int, number: int, frames: int) -> Row:
     rng = np.random.default_rng([seed, number])
-    view = CYCLE[number % len(CYCLE)]
-    clip = simulate_clip(sample_patient(rng), view, rng=rng, frames=frames, size=STORED_SIZE)
+    return rendered(sample_patient(rng), CYCLE[number % len(CYCLE)], rng=rng, frames=frames)
+
+
+def rendered(patient: Patient, view: View, *, rng: np.random.Generator, frames: int) -> Row:
+    """One row of :class:`Clips`: a clip of a patient, as it comes after its way through a network."""
+    clip = simulate_clip(patient, view, rng=rng, frames=frames, size=STORED_SIZE)
     box = Letterbox.around(clip.sector, STORED_SIZE)
     images = box.apply(_compressed(clip.frames, clip.sector, rng))
     masks = np.zeros((frames, len(STRUCTURES), STORED_SIZE, STORED_SIZE), np.bool_)

@@ -32,6 +32,14 @@ class Place:
         return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
 
+def share_buffers(module: nn.Module) -> None:
+    """Give every process the first one's buffers: running statistics follow what each has seen."""
+    if not torch.distributed.is_initialized():
+        return
+    for buffer in module.buffers():
+        torch.distributed.broadcast(buffer, src=0)
+
+
 def share_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Give every process the mean of all gradients; what one did not need counts as zero."""
     if not torch.distributed.is_initialized():

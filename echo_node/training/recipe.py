@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from echo_node.training import data
 
@@ -12,6 +13,7 @@ class Recipe:
     """Everything that decides a run's result."""
 
     size: str = "tiny"
+    encoder: Path | None = None  # folder of one to start from, whose shape then counts and not the size
     seed: int = 1
     train_clips: int = 400 * len(data.CYCLE)
     validation_clips: int = 10 * len(data.CYCLE)

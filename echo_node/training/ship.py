@@ -12,11 +12,13 @@ from echo_node.evaluation.phantoms import phantoms
 from echo_node.evaluation.report import as_mapping
 from echo_node.export.package import INTENDED_USE, Calibration, Contents, write_package
 from echo_node.inference.engine import load_engine
-from echo_node.models.assemble import SHAPES, EchoModel
+from echo_node.models.assemble import EchoModel
+from echo_node.models.vit import ViTShape
 from echo_node.training import data
 from echo_node.training.augment import MARGIN
 from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import train_ejection
+from echo_node.training.place import Place
 from echo_node.training.recipe import Recipe
 from echo_node.training.train import train
 
@@ -25,7 +27,9 @@ VERSION = "0.1.0"
 _CALIBRATION_CLIPS = 420
 
 
-def train_and_ship(run: Path, engine: Path, *, patients: int = PHANTOM_PATIENTS) -> Mapping[str, float]:
+def train_and_ship(
+    run: Path, engine: Path, *, encoder: Path | None = None, patients: int = PHANTOM_PATIENTS
+) -> Mapping[str, float]:
     """Everything from phantoms to a package; each step goes on where an earlier call stopped.
 
     Parameters
@@ -34,27 +38,38 @@ def train_and_ship(run: Path, engine: Path, *, patients: int = PHANTOM_PATIENTS)
         Folder of shards, checkpoint and metrics.
     engine : Path
         Folder of the package.
+    encoder : Path, optional
+        Folder of an encoder to start from: a pretraining's run, ``engines import --checkpoint``, or a package.
     patients : int
         Unseen ones for the figures in the manifest and on the card.
+
+    Returns
+    -------
+    mapping
+        The figures; nothing in all but the first of several processes.
     """
-    recipe = Recipe()
+    recipe = Recipe(encoder=encoder)
     model = train(run, recipe)
+    if Place.find().rank:
+        return {}  # one process does the rest
     train_ejection(model, run)
     unseen = data.load(run / "phantoms", seed=2, clips=_CALIBRATION_CLIPS, frames=recipe.frames)
     calibration = calibrate(model, unseen)
     with tempfile.TemporaryDirectory() as folder:  # the figures come from the package itself
-        write_package(_contents(model, calibration, {}), Path(folder))
+        write_package(_contents(model, recipe, calibration, {}), Path(folder))
         draft = load_engine(Path(folder), backend=Backend.ONNXRUNTIME_CPU, threads=0)
         unseen_patients = phantoms(draft.views, patients=patients, seed=SEED)
         measured = as_mapping(evaluate_source(draft, unseen_patients))
-    difference = write_package(_contents(model, calibration, measured), engine)
+    difference = write_package(_contents(model, recipe, calibration, measured), engine)
     print(f"{engine}: graphs equal torch within {difference:.1e}")
     for name, value in measured.items():
         print(f"{name:64} {value:8.3f}")
     return measured
 
 
-def _contents(model: EchoModel, calibration: Calibration, measured: Mapping[str, float]) -> Contents:
+def _contents(
+    model: EchoModel, recipe: Recipe, calibration: Calibration, measured: Mapping[str, float]
+) -> Contents:
     return Contents(
         name=NAME,
         version=VERSION,
@@ -66,11 +81,11 @@ def _contents(model: EchoModel, calibration: Calibration, measured: Mapping[str,
         margin=MARGIN,
         calibration=calibration,
         measured=measured,
-        card=_card(calibration, measured),
+        card=_card(model.shape, recipe, calibration, measured),
     )
 
 
-def _card(calibration: Calibration, measured: Mapping[str, float]) -> str:
+def _card(shape: ViTShape, recipe: Recipe, calibration: Calibration, measured: Mapping[str, float]) -> str:
     figures = "\n".join(f"| {name} | {value} |" for name, value in measured.items())
     return _CARD.format(
         name=NAME,
@@ -78,12 +93,15 @@ def _card(calibration: Calibration, measured: Mapping[str, float]) -> str:
         intended_use=INTENDED_USE,
         views=", ".join(view.name for view in data.LABELS),
         structures=", ".join(structure.name for structure in data.STRUCTURES),
-        shape=SHAPES[Recipe().size],
+        shape=shape,
+        start=_FROM_NOTHING if recipe.encoder is None else _FROM_AN_ENCODER,
         calibration=calibration,
         figures=figures,
     )
 
 
+_FROM_NOTHING = " only; no patient, no public archive, no pretrained weights"
+_FROM_AN_ENCODER = "; the encoder started from weights that were given, whose data its maker knows"
 _CARD = """# {name} {version}
 
 {intended_use}
@@ -103,8 +121,8 @@ A view is believed from a probability of {calibration.threshold} on (temperature
 fitted on unseen phantoms).
 
 ## Data
-Simulated clips of `echo_node.phantom` only; no patient, no public archive, no pretrained weights. EF 15 to
-75 %, EDV 60 to 250 ml, wall 6 to 20 mm, heart rate 45 to 120, apical planes little foreshortened.
+Simulated clips of `echo_node.phantom`{start}.
+EF 15 to 75 %, EDV 60 to 250 ml, wall 6 to 20 mm, heart rate 45 to 120, apical planes little foreshortened.
 
 ## Figures on unseen phantoms
 From `echo-node train`, which evaluates the package through the code that serves, on vendors' screens. `echo-node

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import trange
 
-from echo_node.models.assemble import EchoModel, build
+from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.models.checkpoints import load_state, save_state
+from echo_node.models.starting_point import read_encoder
 from echo_node.training import data
 from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
@@ -43,7 +44,11 @@ class Run:
     def start(cls, recipe: Recipe) -> Run:
         """A fresh run."""
         torch.manual_seed(recipe.seed)
-        model = build(recipe.size, views=len(data.LABELS), structures=len(data.STRUCTURES))
+        start = None if recipe.encoder is None else read_encoder(recipe.encoder)
+        shape = SHAPES[recipe.size] if start is None else start.shape
+        model = EchoModel(shape, views=len(data.LABELS), structures=len(data.STRUCTURES))
+        if start is not None:
+            model.encoder.load_state_dict(start.state_dict())
         dense = DenseHead(model.shape, structures=len(data.STRUCTURES))
         optimiser = torch.optim.AdamW(
             [*model.parameters(), *dense.parameters()],

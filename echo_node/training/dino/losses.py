@@ -2,7 +2,8 @@
 
 Student and teacher see different parts of the same picture. The student is asked for the teacher's answer
 to the whole picture (DINO, Caron M et al., 2021) and to the patches it cannot see (iBOT, Zhou J et al.,
-2022), while its answers to different pictures are kept apart (KoLeo, Sablayrolles A et al., 2019).
+2022), while its answers to different pictures are kept apart (KoLeo, Sablayrolles A et al., 2019). All are
+computed in full precision, whatever the encoder runs in.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def dino_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> Tens
         Mean over pairs of crops and pictures.
     """
     logarithms = F.log_softmax(students.float() / temperature, dim=-1)
-    pairs = -torch.einsum("cbk,gbk->cg", logarithms, teachers) / students.shape[1]  # [C,G]
+    with _full_precision(students):
+        pairs = -torch.einsum("cbk,gbk->cg", logarithms, teachers) / students.shape[1]  # [C,G]
     same = torch.zeros_like(pairs, dtype=torch.bool)
     same.fill_diagonal_(True)
     return pairs[~same].mean()
@@ -84,12 +86,17 @@ def ibot_loss(students: Tensor, teachers: Tensor, weights: Tensor, *, temperatur
 def koleo_loss(features: Tensor) -> Tensor:
     """Minus the mean logarithm of each feature's [B,D] distance to its nearest neighbour, on the sphere."""
     unit = F.normalize(features.float(), dim=-1, eps=1e-8)
-    with torch.no_grad():
+    with torch.no_grad(), _full_precision(features):
         similarity = unit @ unit.T
         similarity.fill_diagonal_(-1)
         nearest = similarity.argmax(dim=1)
     distances = F.pairwise_distance(unit, unit[nearest], eps=1e-8)
     return -(distances + 1e-8).log().mean()
+
+
+def _full_precision(like: Tensor) -> torch.autocast:
+    """Autocast off: half precision takes near neighbours for one another, and a loss loses its third digit."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def _over_all(

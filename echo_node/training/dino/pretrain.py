@@ -2,11 +2,26 @@
 
 One process per device: alone, or as many as ``torchrun`` starts. Every picture has a random stream of its
 own (seed and number), so that workers, processes and restarts change nothing of what is seen.
+
+Where this departs from DINOv2's code, on purpose:
+
+- No left-right flip, no colour, no solarisation: crops get the grey levels and turns of ultrasound instead.
+  Six small crops, not eight.
+- No drop path and no layer-wise decay of the rate: both are for large encoders on many pictures.
+- The rate is as given, not scaled with the batch; it falls with the share of the run, whatever its length.
+- The iBOT loss is a mean over the pictures of which something is hidden, half of all: its weight is twice DINOv2's.
+- Two projection heads, one of class tokens, one of patches (as DINOv2 for its giant), of 4,096 prototypes each.
+  They are unit vectors by division rather than by weight norm with a gain held at 1: the same function.
+- Tokens and learned positions do not decay.
+- Gradients are clipped over encoder and heads together.
+- Answers are balanced within each part of an accumulated step, over all processes.
+- A stem of convolutions has batch statistics: the teacher takes over the student's, those of the first process.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +29,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import trange
 
+from echo_node.errors import EchoNodeError
 from echo_node.inference.preprocess import normalise
 from echo_node.models.assemble import SHAPES
 from echo_node.models.checkpoints import load_state, save_state
-from echo_node.models.starting_point import read_encoder
+from echo_node.models.starting_point import keep_encoder, read_encoder
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
 from echo_node.training.dino.learner import Learner, follow, teacher_of
@@ -32,7 +47,7 @@ from echo_node.training.dino.masking import sample_masks
 from echo_node.training.dino.probe import probe
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import Source
-from echo_node.training.place import Place
+from echo_node.training.place import Place, share_buffers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +105,7 @@ class Pretraining:
         return cls(student, teacher_of(student), torch.optim.AdamW(_groups(student), betas=(0.9, 0.999)))
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint, and the teacher's encoder beside it."""
+        """Write the checkpoint, and the teacher's encoder beside it: the folder is then one to start from."""
         state = {
             "student": self.student.state_dict(),
             "teacher": self.teacher.state_dict(),
@@ -98,8 +113,7 @@ class Pretraining:
             "step": self.step,
         }
         save_state(state, path)
-        encoder = {name: value.contiguous().cpu() for name, value in self.teacher.encoder.state_dict().items()}
-        save_file(encoder, path.with_name("encoder.safetensors"))
+        keep_encoder(self.teacher.encoder, path.parent)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint."""
@@ -150,7 +164,7 @@ def pretrain(
     Parameters
     ----------
     out : Path
-        Folder of the run: ``checkpoint.pt``, ``encoder.safetensors``, ``metrics.jsonl``.
+        Folder of the run: ``checkpoint.pt``, ``metrics.jsonl``, and the teacher's encoder to start from.
     source : Source
         Pictures.
     recipe : DinoRecipe
@@ -161,6 +175,11 @@ def pretrain(
     -------
     Learner
         The teacher.
+
+    Raises
+    ------
+    EchoNodeError
+        A loss is no number.
     """
     out.mkdir(parents=True, exist_ok=True)
     place = Place.find()
@@ -189,12 +208,12 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of this process, from a step on: pictures are numbered over all processes."""
     per_step = recipe.batch * recipe.accumulate * place.processes
-    numbers = [
+    numbers = (
         step * per_step + part * recipe.batch * place.processes + place.rank * recipe.batch + n
         for step in range(first_step, recipe.steps)
         for part in range(recipe.accumulate)
         for n in range(recipe.batch)
-    ]
+    )
     loader = DataLoader(
         CropsOf(source, recipe),
         batch_size=recipe.batch,
@@ -231,8 +250,11 @@ def _step(
         total.backward()  # type: ignore[no-untyped-call]
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0.0) + loss.item() / recipe.accumulate
+    if not math.isfinite(sum(sums.values())):
+        raise EchoNodeError(f"step {step + 1}: a loss is no number ({sums}); the last checkpoint is kept")
     nn.utils.clip_grad_norm_(run.student.parameters(), recipe.clip_norm)
     run.optimiser.step()
+    share_buffers(run.student)
     follow(run.teacher, run.student, momentum=cosine(*recipe.momentum, share))
     return {name: round(value, 4) for name, value in sums.items()}
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from echo_node.errors import EchoNodeError
 from echo_node.models.assemble import SHAPES
+from echo_node.models.starting_point import read_encoder
 from echo_node.models.vit import VisionTransformer, ViTShape
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
@@ -23,6 +25,9 @@ from echo_node.training.dino.pretrain import DinoRecipe, Pretraining, pretrain
 from echo_node.training.dino.probe import linear, nearest
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import DicomSource, PhantomSource, TarSource, open_source
+from echo_node.training.place import share_buffers
+from echo_node.training.recipe import Recipe
+from echo_node.training.train import Run
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -80,6 +85,18 @@ def test_koleo_against_all_distances():
     assert koleo_loss(torch.from_numpy(x)).item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_losses_are_exact_where_the_encoder_runs_in_half_precision():
+    rng = np.random.default_rng(10)
+    students = torch.from_numpy(rng.normal(size=(4, 3, 50))).float()
+    teachers = torch.from_numpy(softmax(5 * rng.normal(size=(2, 3, 50)))).float()
+    near = 1 + 0.03 * torch.from_numpy(rng.normal(size=(40, 8))).float()  # class tokens are alike at first
+    exact = dino_loss(students, teachers, temperature=0.1), koleo_loss(near)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = dino_loss(students, teachers, temperature=0.1), koleo_loss(near)
+    assert [loss.dtype for loss in half] == [torch.float32] * 2
+    assert [loss.item() for loss in half] == [loss.item() for loss in exact]
+
+
 def test_masks_hide_what_was_asked():
     masks = sample_masks(40, 14, rng=np.random.default_rng(4))
     shares = np.sort(masks.mean(axis=1))
@@ -97,6 +114,31 @@ def test_schedules_at_their_ends():
     assert warmed_up(2.0, 0.5, share=1.0, warm_up=0.1) == pytest.approx(0.5)
     assert ramp(0.04, 0.07, share=0.15, until=0.3) == pytest.approx(0.055)
     assert ramp(0.04, 0.07, share=0.9, until=0.3) == 0.07
+
+
+def test_schedules_against_torch_s_own():
+    steps, warm_up = 50, 10
+
+    def rates(*schedulers):
+        """The rate at every step, of a scheduler or of several in turn."""
+        optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+        (one, *others), milestones = [make(optimiser) for make in schedulers], [warm_up]
+        scheduler = SequentialLR(optimiser, [one, *others], milestones) if others else one
+        found = []
+        for _ in range(steps + 1):
+            found.append(scheduler.get_last_lr()[0])
+            optimiser.step()
+            scheduler.step()
+        return found
+
+    falling = rates(lambda o: CosineAnnealingLR(o, steps, eta_min=0.5))
+    assert [cosine(2.0, 0.5, k / steps) for k in range(steps + 1)] == pytest.approx(falling, abs=1e-6)
+    warm = rates(
+        lambda o: LinearLR(o, 1e-9, total_iters=warm_up),
+        lambda o: CosineAnnealingLR(o, steps - warm_up, eta_min=0.5),
+    )
+    ours = [warmed_up(2.0, 0.5, share=k / steps, warm_up=warm_up / steps) for k in range(steps + 1)]
+    assert ours == pytest.approx(warm, abs=1e-6)
 
 
 def test_crops_are_parts_of_their_picture():
@@ -187,7 +229,50 @@ def test_a_resumed_pretraining_ends_with_the_same_weights(tmp_path, small):
     resumed = pretrain(tmp_path / "broken", source, RECIPE)
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert (tmp_path / "broken" / "encoder.safetensors").exists()
+
+
+def test_workers_and_a_restart_with_workers_change_nothing(tmp_path, small, monkeypatch):
+    source = PhantomSource(phantoms(1))
+    alone = pretrain(tmp_path / "alone", source, RECIPE)
+    helped = replace(RECIPE, workers=2, probe_every=1)
+    import echo_node.training.dino.pretrain as module
+
+    original = module._step
+
+    def breaking(run, student, recipe, place, batches, step):
+        if step == 2:
+            raise KeyboardInterrupt
+        return original(run, student, recipe, place, batches, step)
+
+    monkeypatch.setattr(module, "_step", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(tmp_path / "helped", source, helped)
+    monkeypatch.setattr(module, "_step", original)
+    resumed = pretrain(tmp_path / "helped", source, helped)
+    for a, b in zip(alone.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_run_s_folder_is_an_encoder_to_start_from(tmp_path, small):
+    teacher = pretrain(tmp_path / "run", PhantomSource(phantoms(1)), RECIPE)
+    kept = read_encoder(tmp_path / "run")
+    assert kept.shape == SHAPE
+    for name, value in teacher.encoder.state_dict().items():
+        assert torch.equal(kept.state_dict()[name], value), name
+    run = Run.start(Recipe(encoder=tmp_path / "run"))
+    assert run.model.shape == SHAPE
+    for model in (run.model, run.average):
+        assert torch.equal(model.encoder.blocks[0].mlp[0].weight, kept.blocks[0].mlp[0].weight)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_kept(tmp_path, small, monkeypatch):
+    losses = iter([1.0, 1.0, 1.0, 1.0, float("nan")])  # two crops, two parts: the second step's first
+    monkeypatch.setattr("echo_node.training.dino.pretrain.koleo_loss", lambda x: x.sum() * 0 + next(losses, 1.0))
+    with pytest.raises(EchoNodeError, match="step 2: a loss is no number"):
+        pretrain(tmp_path, PhantomSource(phantoms(1)), replace(RECIPE, probe_every=1))
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert kept["step"] == 1
+    assert all(value.isfinite().all() for value in kept["teacher"].values())
 
 
 def test_biases_norms_and_positions_do_not_decay(small):
@@ -203,6 +288,22 @@ def _one_of_two(rank: int, folder: str, logits: torch.Tensor) -> None:
     part = logits[:5] if rank == 0 else logits[5:]
     torch.save(sinkhorn_knopp(part, temperature=0.1), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def _statistics_of_two(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    module = torch.nn.BatchNorm1d(3)
+    module(torch.randn(8, 3, generator=torch.Generator().manual_seed(rank)))
+    share_buffers(module)
+    torch.save(module.running_mean, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_keep_the_first_one_s_statistics(tmp_path):
+    torch.multiprocessing.spawn(_statistics_of_two, args=(str(tmp_path),), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    assert first.any()
+    assert torch.equal(first, second)
 
 
 def test_two_processes_balance_as_one(tmp_path):

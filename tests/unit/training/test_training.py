@@ -1,6 +1,7 @@
 """Losses against references, and a run that is broken off and resumed."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,13 +9,16 @@ import torch
 
 from echo_node.codes import Structure, View
 from echo_node.evaluation.scores import balanced_accuracy, dice
+from echo_node.export.package import Calibration
 from echo_node.inference.prompts import PointKind
+from echo_node.models.assemble import SHAPES
 from echo_node.training import data
 from echo_node.training import train as training
 from echo_node.training.augment import Around, augment, draw_warp, moved, warped
 from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.recipe import Recipe
+from echo_node.training.ship import _card
 
 TINY = Recipe(
     train_clips=len(data.CYCLE),
@@ -195,3 +199,13 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
         assert torch.equal(a, b), name
     rows = [json.loads(line) for line in (part / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
+
+
+def test_the_card_says_whether_the_encoder_started_from_given_weights():
+    calibration = Calibration(temperature=1.0, threshold=0.5)
+    alone, given = (
+        _card(SHAPES["tiny"], Recipe(encoder=encoder), calibration, {}) for encoder in (None, Path("start"))
+    )
+    assert "`echo_node.phantom` only; no patient, no public archive, no pretrained weights." in alone
+    assert "only; no patient" not in given
+    assert "the encoder started from weights that were given" in given
