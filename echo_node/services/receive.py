@@ -71,4 +71,4 @@ def note_association_end(store: Store, ae_title: str, studies: frozenset[str]) -
     try:
         store.note_association_end(ae_title, studies)
     except StoreError as error:
-        _log.error("the end of %r's association is not noted: %s", ae_title, error)
+        _log.error("the end of an association of %r is not noted: %s", ae_title, error)
