@@ -116,6 +116,12 @@ class Cart(_Section):
     hosts: tuple[Network, ...] = Field(min_length=1)
     quiet_seconds: Seconds | None = None
 
+    @model_validator(mode="after")
+    def _quiet_time_has_an_owner(self) -> Cart:
+        if self.quiet_seconds is not None and self.ae_title is None:
+            raise ValueError("quiet_seconds needs the cart's ae_title: for all carts it is study.quiet_seconds")
+        return self
+
 
 class Receive(_Section):
     """The storage SCP."""

@@ -16,6 +16,7 @@
     └── DeliveryError          a destination did not take an object
         ├── DeliveryRefused    it answered with a failure that a retry cannot mend
         └── DeliveryUnreachable  no association, time-out, or a failure worth a retry
+            └── AssociationRejected  there is somebody, who takes no association from us
 
 Messages carry no patient data: UIDs, tags, numbers and paths only.
 """
@@ -92,3 +93,7 @@ class DeliveryRefused(DeliveryError):
 
 class DeliveryUnreachable(DeliveryError):
     """No association, a time-out, or a failure worth a retry."""
+
+
+class AssociationRejected(DeliveryUnreachable):
+    """There is somebody, who takes no association from us."""

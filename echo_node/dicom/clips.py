@@ -31,6 +31,7 @@ ULTRASOUND_IMAGES = frozenset(
     )
 )
 _LOOKED_AT = 6  # frames for finding the sector
+MOST_PIXELS = 2 << 30  # that are read at once: 600 frames of full HD are 1.2 billion
 _PHOTOMETRIC = frozenset(
     ("MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422",
      "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
@@ -79,6 +80,11 @@ class ClipFile:
             With the coded reason.
         """
         chosen = list(range(self.NumberOfFrames)) if indices is None else list(indices)
+        if len(chosen) * self.coding.Rows * self.coding.Columns > MOST_PIXELS:
+            raise ClipError(
+                Reason.IMPOSSIBLE_SIZE,
+                f"{len(chosen)} frames of {self.coding.Rows} x {self.coding.Columns} do not fit into memory",
+            )
         mode, mask = self._seen
         with open_elements(self.path) as elements:
             grey = self._decode(elements, chosen, in_colour=False)
@@ -131,9 +137,9 @@ class ClipFile:
         assert element is not None
         if coding.TransferSyntaxUID in video.VIDEO:
             stream = frames.whole_stream(elements.buffer, element)
-            decoded = video.frames(stream, indices, rows=coding.Rows, cols=coding.Columns)
-            rgb = np.stack([decoded[index] for index in indices])
-            return rgb if in_colour else np.asarray((rgb @ pixels.LUMA).round(), np.uint8)
+            keep = np.asarray if in_colour else pixels.luma
+            decoded = video.frames(stream, indices, rows=coding.Rows, cols=coding.Columns, keep=keep)
+            return np.stack([decoded[index] for index in indices])
         index = _index(elements.buffer, elements, coding, frames_=self.NumberOfFrames)
         decode = pixels.colour if in_colour else pixels.grey
         return np.stack([decode(index.read(elements.buffer, i), coding) for i in indices])

@@ -56,11 +56,14 @@ class Elements:
     found: dict[int, Element] = field(default_factory=dict)
 
     def text(self, keyword: str) -> str:
-        """A value as text without padding; empty where it is missing."""
+        """A value as text without padding; empty where it is missing.
+
+        What is not UTF-8 is escaped: two patients' IDs stay two.
+        """
         element = self._element(keyword)
         if element is None or element.length > LONGEST_VALUE:
             return ""
-        return self._bytes(element).decode("utf-8", "replace").strip(" \0")
+        return self._bytes(element).decode("utf-8", "backslashreplace").strip(" \0")
 
     def integer(self, keyword: str, default: int) -> int:
         """A US, UL or IS value.

@@ -14,6 +14,7 @@ from echo_node.errors import ClipError
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _END = b"\xfe\xff\xdd\xe0"
+MOST_FRAGMENTS = 200_000  # a clip has one per frame, a video one per 64 KiB or so
 _CODESTREAM_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # JPEG and JPEG-LS SOI; JPEG 2000 SOC, SIZ
 
 Span = tuple[int, int]  # start and end in the buffer
@@ -92,6 +93,8 @@ def _fragments(buffer: Buffer, position: int) -> tuple[bytes, list[Span]]:
         if end > len(buffer):
             raise ClipError(Reason.TRUNCATED, f"the file ends inside the fragment at byte {position}")
         items.append((start, end))
+        if len(items) > MOST_FRAGMENTS:
+            raise ClipError(Reason.IMPOSSIBLE_SIZE, f"more than {MOST_FRAGMENTS} fragments")
         position = end
     if len(items) < 2:
         raise ClipError(Reason.TRUNCATED, "there is no fragment")

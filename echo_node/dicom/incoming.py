@@ -71,7 +71,11 @@ class IncomingObject:
         self._path = Path(name)
         self._file: BinaryIO = os.fdopen(handle, "wb", buffering=0)
         self._head = PREAMBLE + self._meta()
-        self._file.write(self._head)
+        try:
+            self._write(memoryview(self._head))
+        except OSError:
+            self.discard()
+            raise
 
     def write(self, fragment: memoryview) -> None:
         """Take the next fragment of the dataset.
@@ -87,9 +91,7 @@ class IncomingObject:
         if self._length > self._limit:
             raise TooLarge(f"{self.SOPInstanceUID}: more than {self._limit} bytes")
         self._digest.update(fragment)
-        written = 0
-        while written < len(fragment):
-            written += self._file.write(fragment[written:])
+        self._write(fragment)
 
     def finish(self) -> ReceivedObject:
         """Put it on the disk for good; after a failed fsync the file is worth nothing."""
@@ -110,6 +112,11 @@ class IncomingObject:
         """Leave nothing behind."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+    def _write(self, content: memoryview) -> None:
+        written = 0
+        while written < len(content):
+            written += self._file.write(content[written:])
 
     def _meta(self) -> bytes:
         """File Meta Information (PS3.10 7.1)."""

@@ -7,7 +7,7 @@ A codestream's own header is read before it is decoded, so that it cannot claim 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,11 @@ def grey(content: bytes, coding: Coding) -> Grey:
 def colour(content: bytes, coding: Coding) -> Colour:
     """One frame as RGB u8 [H,W,3]; the same errors as :func:`grey`."""
     return _to_colour(_samples(content, coding), coding)
+
+
+def luma(rgb: Colour) -> Grey:
+    """Brightness of an RGB picture."""
+    return np.asarray((rgb @ LUMA).round(), np.uint8)
 
 
 def _samples(content: bytes, coding: Coding) -> npt.NDArray[Any]:
@@ -178,27 +183,36 @@ def _check_codestream(content: bytes, coding: Coding) -> None:
 
 
 def _codestream_size(content: bytes) -> tuple[int, int, int] | None:
-    """Rows, columns, components of a JPEG 2000 (SIZ), JPEG or JPEG-LS (SOF) codestream."""
+    """Rows, columns, components of a JPEG 2000 (SIZ), JPEG or JPEG-LS (SOF) codestream.
+
+    Decoders differ in which of several frame headers they go by: all of them must say the same.
+    """
     if content[:4] == b"\xff\x4f\xff\x51" and len(content) >= 42:
         x, y, x0, y0 = struct.unpack_from(">4I", content, 8)
         return y - y0, x - x0, struct.unpack_from(">H", content, 40)[0]
     if content[:2] != b"\xff\xd8":
         return None
+    sizes = set(_frame_headers(content))
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _frame_headers(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Rows, columns and components of each frame header (SOF) before the first scan (ITU-T T.81 B.2.2)."""
     position = 2
-    while position + 10 <= len(content):
-        if content[position] != 0xFF:
-            return None
+    while position + 10 <= len(content) and content[position] == 0xFF:
         marker = content[position + 1]
+        if marker == _START_OF_SCAN:
+            return
         if marker == 0xFF:  # fill
             position += 1
             continue
         if marker in _START_OF_FRAME:
             rows, cols, components = struct.unpack_from(">HHB", content, position + 5)
-            return rows, cols, components
+            yield rows, cols, components
         position += 2 + int(struct.unpack_from(">H", content, position + 2)[0])
-    return None
 
 
+_START_OF_SCAN = 0xDA
 _START_OF_FRAME = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7))
 
 
@@ -206,8 +220,7 @@ def _to_grey(samples: npt.NDArray[Any], coding: Coding) -> Grey:
     if coding.PhotometricInterpretation == "PALETTE COLOR" or samples.ndim == 3:
         if _is_ybr(coding):
             return np.ascontiguousarray(samples[..., 0])
-        rgb = _to_colour(samples, coding)
-        return np.asarray((rgb @ LUMA).round(), np.uint8)
+        return luma(_to_colour(samples, coding))
     grey = _eight_bits(samples, coding)
     return 255 - grey if coding.PhotometricInterpretation == "MONOCHROME1" else grey
 

@@ -10,19 +10,22 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, build_context, evt
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class import ServiceClass, StorageServiceClass
+from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined]
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from echo_node.config import Cart, Receive
 from echo_node.dicom.data_path import Storing, StoringProvider
 from echo_node.dicom.incoming import ReceivedObject
+from echo_node.errors import ConfigError
 
 __all__ = ["ReceivedObject", "StorageSCP"]
 
@@ -78,25 +81,33 @@ class StorageSCP:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen, in a thread of its own."""
-        # Unknown and private storage classes are kept too, each in the transfer syntax it came in.
-        _config.UNRESTRICTED_STORAGE_SERVICE = True
+        """Listen, in a thread of its own.
+
+        Raises
+        ------
+        ConfigError
+            The address or port cannot be listened on.
+        """
         settings = self._settings
         ae = AE(ae_title=settings.ae_title)
         ae.maximum_pdu_size = settings.pdu_kib << 10
-        ae.maximum_associations = settings.max_associations
+        ae.maximum_associations = settings.max_associations + 1  # the gate refuses first, and says why
         ae.acse_timeout = settings.first_pdu_seconds
         ae.network_timeout = settings.idle_seconds
         ae.add_supported_context(Verification)
-        self._server = _Server(
-            ae,
-            (settings.host, settings.port),
-            settings.ae_title,
-            ae.supported_contexts,
-            ssl_context=self._tls,
-            evt_handlers=[(evt.EVT_ACCEPTED, _log_contexts)],
-            request_handler=_Handler,
-        )
+        try:
+            self._server = _Server(
+                ae,
+                (settings.host, settings.port),
+                settings.ae_title,
+                ae.supported_contexts,
+                ssl_context=self._tls,
+                evt_handlers=[(evt.EVT_ACCEPTED, _log_contexts)],
+                request_handler=_Handler,
+            )
+        except OSError as error:
+            where = f"receive.host {settings.host}, receive.port {settings.port}"
+            raise ConfigError(f"{where}: cannot be listened on: {error.strerror}") from error
         self._server.equip(self._storing, self._gate)
         ae._servers.append(self._server)
         self._thread = threading.Thread(target=self._server.serve_forever, name="scp", daemon=True)
@@ -132,8 +143,8 @@ class Gate:
         self._settings, self._spool = settings, spool
         self.is_open = True
 
-    def rejection(self, *, calling: str, called: str, host: str) -> tuple[Rejection, str] | None:
-        """Why an association is rejected, or None."""
+    def rejection(self, *, calling: str, called: str, host: str, active: int) -> tuple[Rejection, str] | None:
+        """Why an association is rejected, or None; it is one of the active ones itself."""
         settings = self._settings
         if not self.is_open:
             return _LOCAL_LIMIT_EXCEEDED, "the node is stopping"
@@ -141,6 +152,8 @@ class Gate:
             return _CALLED_AE_NOT_RECOGNISED, f"called AE title {called!r}; this is {settings.ae_title!r}"
         if not any(_admits(cart, calling=calling, host=host) for cart in settings.carts):
             return _CALLING_AE_NOT_RECOGNISED, "no cart of receive.carts has this AE title and address"
+        if active > settings.max_associations:
+            return _LOCAL_LIMIT_EXCEEDED, f"{active - 1} associations; receive.max_associations are taken"
         free = shutil.disk_usage(self._spool).free >> 20
         if free < settings.min_free_disk_mib:
             return _LOCAL_LIMIT_EXCEEDED, f"{free} MiB free; receive.min_free_disk_mib is higher"
@@ -238,8 +251,11 @@ class _Acceptor(ACSE):
         request: Any = self.requestor.primitive
         calling, called = request.calling_ae_title or "", request.called_ae_title or ""
         host = str(self.requestor.address)
-        refused = self._gate.rejection(calling=calling, called=called, host=host)
+        active = len(self.assoc.ae.active_associations)
+        refused = self._gate.rejection(calling=calling, called=called, host=host, active=active)
         if refused is None:
+            stored = storage_contexts(request.presentation_context_definition_list)
+            self.acceptor.supported_contexts = [*self.acceptor.supported_contexts, *stored]
             super()._negotiate_as_acceptor()
             return
         (result, source, reason), why = refused
@@ -248,6 +264,19 @@ class _Acceptor(ACSE):
         self.send_reject(result, source, reason)
         evt.trigger(self.assoc, evt.EVT_REJECTED, {})
         self.assoc.kill()
+
+
+def storage_contexts(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+    """A context for each proposed class that stores, in every transfer syntax that it is proposed in.
+
+    Classes that no list holds are taken for storage: carts have private ones. pynetdicom's own unrestricted
+    storage service would accept worklists too, and then not answer.
+    """
+    offered: dict[str, dict[str, None]] = {}
+    for context in proposed:
+        if uid_to_service_class(str(context.abstract_syntax)) in (StorageServiceClass, ServiceClass):
+            offered.setdefault(str(context.abstract_syntax), {}).update(dict.fromkeys(context.transfer_syntax))
+    return [build_context(kind, list(syntaxes)) for kind, syntaxes in offered.items()]
 
 
 def _log_contexts(event: evt.Event) -> None:

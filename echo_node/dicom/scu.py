@@ -13,8 +13,9 @@ from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from echo_node.codes import Reason
 from echo_node.dicom.header import read_header
-from echo_node.errors import DeliveryError, DeliveryRefused, DeliveryUnreachable
+from echo_node.errors import AssociationRejected, DeliveryError, DeliveryRefused, DeliveryUnreachable
 
 _log = logging.getLogger(__name__)
 
@@ -54,20 +55,38 @@ def send(
     Returns
     -------
     list
-        None for each object that the peer has, else the error.
+        None for each object that the peer has, else the error. A file that cannot be read is refused here, and
+        keeps none of the others back.
 
     Raises
     ------
     DeliveryUnreachable
         There is no association: nothing was sent.
     """
-    syntaxes = [read_header(item.path).TransferSyntaxUID or ExplicitVRLittleEndian for item in objects]
-    contexts = list(dict.fromkeys(zip((o.SOPClassUID for o in objects), syntaxes, strict=True)))
+    syntaxes = [_transfer_syntax(item.path) for item in objects]
+    pairs = zip((o.SOPClassUID for o in objects), syntaxes, strict=True)
+    contexts = list(dict.fromkeys((kind, syntax) for kind, syntax in pairs if isinstance(syntax, str)))
+    if not contexts:
+        return [syntax if isinstance(syntax, DeliveryError) else None for syntax in syntaxes]
     ae = _entity(calling_ae, connect_seconds, response_seconds)
     for class_uid, syntax in contexts[:_MOST_CONTEXTS]:
         ae.add_requested_context(class_uid, syntax)
     with _associated(ae, to) as assoc:
-        return [_send_one(assoc, item, syntax) for item, syntax in zip(objects, syntaxes, strict=True)]
+        return [
+            _send_one(assoc, item, syntax) if isinstance(syntax, str) else syntax
+            for item, syntax in zip(objects, syntaxes, strict=True)
+        ]
+
+
+def _transfer_syntax(path: Path) -> str | DeliveryRefused:
+    """A file's transfer syntax, or why it cannot be sent."""
+    try:
+        header = read_header(path)
+    except OSError as error:
+        return DeliveryRefused(f"its file cannot be read: {error.strerror}")
+    if header.reason is Reason.NOT_DICOM:
+        return DeliveryRefused("its file is damaged")
+    return header.TransferSyntaxUID or ExplicitVRLittleEndian
 
 
 def echo(to: Peer, *, calling_ae: str, seconds: float = 5) -> None:
@@ -75,6 +94,8 @@ def echo(to: Peer, *, calling_ae: str, seconds: float = 5) -> None:
 
     Raises
     ------
+    AssociationRejected
+        The peer is there, and lets us not in.
     DeliveryError
         The peer does not answer well.
     """
@@ -101,7 +122,7 @@ def _associated(ae: AE, to: Peer) -> Iterator[Association]:
     assoc = ae.associate(to.host, to.port, ae_title=to.ae_title)
     where = f"{to.ae_title} at {to.host}:{to.port}"
     if assoc.is_rejected:
-        raise DeliveryUnreachable(f"{where} rejects the association")
+        raise AssociationRejected(f"{where} rejects the association")
     if not assoc.is_established:
         raise DeliveryUnreachable(f"no association with {where}")
     try:

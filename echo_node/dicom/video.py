@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import av
@@ -26,14 +26,33 @@ VIDEO = frozenset(
     )
 )
 
+# What PS3.5 8.2 puts a stream in. Left to guess, FFmpeg would also follow playlists to other files and hosts.
+_CONTAINERS = {"format_whitelist": "mpegts,mpeg,mpegvideo,h264,hevc,mov"}
 
-def frames(stream: bytes, indices: Sequence[int], *, rows: int, cols: int) -> dict[int, npt.NDArray[np.uint8]]:
+
+Picture = npt.NDArray[np.uint8]
+
+
+def frames(
+    stream: bytes, indices: Sequence[int], *, rows: int, cols: int, keep: Callable[[Picture], Picture]
+) -> dict[int, Picture]:
     """Decode a stream up to the last frame that is wanted.
+
+    Parameters
+    ----------
+    stream : bytes
+        An elementary stream, or one in a container.
+    indices : sequence of int
+        The frames that are wanted, counted from 0.
+    rows, cols : int
+        Their size; no other is decoded.
+    keep : callable
+        From RGB u8 [H,W,3] to what is kept of a frame: in colour a long clip fills the memory.
 
     Returns
     -------
     dict
-        Index to RGB u8 [H,W,3].
+        Index to what was kept.
 
     Raises
     ------
@@ -42,15 +61,12 @@ def frames(stream: bytes, indices: Sequence[int], *, rows: int, cols: int) -> di
     """
     wanted, found = set(indices), {}
     try:
-        with av.open(BytesIO(stream), mode="r") as container:
+        with av.open(BytesIO(stream), mode="r", options=_CONTAINERS) as container:
+            _check_size(container.streams.video[0], rows, cols)
             for number, frame in enumerate(container.decode(video=0)):
-                if (frame.height, frame.width) != (rows, cols):
-                    raise ClipError(
-                        Reason.IMPOSSIBLE_SIZE,
-                        f"video of {frame.height} x {frame.width}, not {rows} x {cols}",
-                    )
+                _check_size(frame, rows, cols)
                 if number in wanted:
-                    found[number] = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                    found[number] = keep(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
                 if len(found) == len(wanted):
                     break
     except (av.FFmpegError, IndexError, ValueError) as error:
@@ -58,3 +74,9 @@ def frames(stream: bytes, indices: Sequence[int], *, rows: int, cols: int) -> di
     if len(found) < len(wanted):
         raise ClipError(Reason.TRUNCATED, f"the video ends before frame {max(wanted) + 1}")
     return found
+
+
+def _check_size(picture: av.VideoStream | av.VideoFrame, rows: int, cols: int) -> None:
+    """Refuse a stream, or a frame in its midst, of another size than the header says."""
+    if (picture.height, picture.width) != (rows, cols):
+        raise ClipError(Reason.IMPOSSIBLE_SIZE, f"video of {picture.height} x {picture.width}, not {rows} x {cols}")

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
-import traceback
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from pydicom import Dataset
 
 from echo_node.codes import Reason
 from echo_node.config import Config, ObjectKind
-from echo_node.errors import EchoNodeError, LeaseLost, ReportError
+from echo_node.errors import EchoNodeError, LeaseLost, ReportError, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
 from echo_node.records import Analysis, Instance, Job, JobKind, Report
 from echo_node.reports import build_reports, is_sr, read_source
 from echo_node.services.engines import open_engine
-from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, worker_name
+from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, where, worker_name
 from echo_node.store import Store
 
 _log = logging.getLogger(__name__)
+
+_STORE_PAUSE = timedelta(seconds=30)  # a full disk or a locked database is no fault of the clip
+# What a library raises on input that it does not expect. Anything else ends this process, and the next one
+# tries the job again.
+_FAILURES = (
+    EchoNodeError, ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
 
 
 def run(config: Config, stop: Stop) -> int:
@@ -51,7 +60,7 @@ def analyse_once(store: Store, config: Config, engine: Engine) -> bool:
     job = store.lease(tuple(JobKind), worker_name(), seconds)
     if job is None:
         return False
-    signal.alarm(int(seconds))
+    signal.alarm(math.ceil(seconds))
     try:
         if job.kind is JobKind.CLIP:
             _do_clip(store, config, engine, job)
@@ -59,19 +68,15 @@ def analyse_once(store: Store, config: Config, engine: Engine) -> bool:
             _do_study(store, config, engine, job)
     except LeaseLost:
         _log.warning("job %d: its lease ran out; another worker has it", job.id)
-    except (EchoNodeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except StoreError as error:
+        _log.error("job %d on %s is put off: %s", job.id, job.target, error)
+        store.put_off(job, until=utc_now() + _STORE_PAUSE)
+    except _FAILURES as error:
         _log.error("job %d on %s failed: %s", job.id, job.target, where(error))
         store.fail(job, Reason.ANALYSIS_FAILED, type(error).__name__, retry_at=utc_now())
     finally:
         signal.alarm(0)
     return True
-
-
-def where(error: BaseException) -> str:
-    """The kind of an error and the lines it passed through, without its text: that may name a patient."""
-    frames = traceback.extract_tb(error.__traceback__)
-    passed = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
-    return f"{type(error).__name__} at {passed}"
 
 
 def _do_clip(store: Store, config: Config, engine: Engine, job: Job) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from echo_node.config import Config
 from echo_node.dicom import scu
-from echo_node.errors import DeliveryError
-from echo_node.records import DeliveryState, StudyState
+from echo_node.errors import AssociationRejected, DeliveryError
+from echo_node.records import JobKind, StudyState
 from echo_node.services.process import utc_now
 from echo_node.store import InstanceOutcome, JobState, Store, StoreStatus
 
@@ -58,12 +58,12 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
         yield f"{status.set_aside} objects are set aside; status --objects names them"
     if quarantined := status.studies.get(StudyState.QUARANTINED):
         yield f"{quarantined} studies are in quarantine; status --objects says why"
-    for (kind, job_state), count in status.jobs.items():
-        if job_state is JobState.DEAD:
-            yield f"{count} {kind.value} jobs failed for good; status --objects says why"
-    for (destination, delivery_state), count in status.deliveries.items():
-        if delivery_state is DeliveryState.DEAD:
-            yield f"{count} objects were given up for {destination}; the deliver log says why"
+    if failed := status.jobs.get((JobKind.CLIP, JobState.DEAD)):
+        yield f"{failed} clips could not be analysed; status --objects says why"
+    for uid, why in status.unreported.items():
+        yield f"study {uid} has no report: {why}"
+    for (destination, why), count in status.given_up.items():
+        yield f"{count} objects were given up for {destination}: {why}"
 
 
 def _surroundings(config: Config) -> Iterator[str]:
@@ -81,6 +81,8 @@ def _answers(config: Config) -> bool:
     calling = next((c.ae_title for c in settings.carts if c.ae_title), settings.ae_title)
     try:
         scu.echo(scu.Peer(ae_title=settings.ae_title, host=host, port=settings.port), calling_ae=calling)
+    except AssociationRejected:  # this address need not be a cart's: who refuses is there
+        return True
     except DeliveryError:
         return False
     return True

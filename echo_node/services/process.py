@@ -8,10 +8,14 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
 from echo_node.config import Config, LogLevel
+
+_log = logging.getLogger(__name__)
 
 SUPERVISOR = "ECHO_NODE_SUPERVISOR"  # the supervisor's process id, in its children's environment
 POLL_SECONDS = 0.25
@@ -24,6 +28,11 @@ class OneLine(logging.Formatter):
         """The record as one printable line."""
         text = super().format(record)
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+    def formatException(self, ei: object) -> str:  # noqa: N802  (logging's own name)
+        """Where an exception passed, in place of a traceback."""
+        error = ei[1] if isinstance(ei, tuple) else None
+        return where(error) if isinstance(error, BaseException) else ""
 
 
 class Stop:
@@ -88,15 +97,32 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def where(error: BaseException) -> str:
+    """The kind of an error and the lines it passed through, without its text: that may name a patient."""
+    frames = traceback.extract_tb(error.__traceback__)
+    passed = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+    return f"{type(error).__name__} at {passed}"
+
+
 def set_up_logging(config: Config) -> None:
-    """Log to standard error, where systemd's journal picks it up."""
+    """Log to standard error, where systemd's journal picks it up.
+
+    An exception that nobody catches ends as one line too. Warnings are dropped: pydicom's quote values.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[config.node.log_level])
-    for chatty in ("pynetdicom", "apscheduler", "alembic", "pydicom", "highdicom"):
+    for chatty in ("pynetdicom", "apscheduler", "alembic", "pydicom", "highdicom", "py.warnings"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    logging.captureWarnings(True)
+    sys.excepthook = lambda _kind, error, _trace: _log_uncaught(error)
+    threading.excepthook = lambda args: None if args.exc_value is None else _log_uncaught(args.exc_value)
+
+
+def _log_uncaught(error: BaseException) -> None:
+    _log.critical("%s", where(error))
 
 
 _LEVELS = {

@@ -9,6 +9,7 @@ from echo_node.config import Config
 from echo_node.dicom.clips import ULTRASOUND_IMAGES
 from echo_node.dicom.header import read_header
 from echo_node.dicom.scp import ReceivedObject, StorageSCP
+from echo_node.errors import StoreError
 from echo_node.services.process import POLL_SECONDS, Stop, utc_now
 from echo_node.store import KeepOutcome, Received, Store
 
@@ -24,7 +25,7 @@ def run(config: Config, stop: Stop) -> int:
         config.receive,
         incoming=store.incoming,
         on_stored=lambda received: keep(store, received),
-        on_association_end=store.note_association_end,
+        on_association_end=lambda ae, studies: note_association_end(store, ae, studies),
     )
     receiver.start()
     _log.info("listening as %s on port %d", config.receive.ae_title, config.receive.port)
@@ -60,6 +61,14 @@ def keep(store: Store, received: ReceivedObject) -> None:
         )
     )
     if outcome is KeepOutcome.SET_ASIDE:
-        _log.error("%s: known with other content; set aside", received.SOPInstanceUID)
+        _log.error("%s is set aside; status --objects says why", received.SOPInstanceUID)
     else:
         _log.info("%s from %s: %s", received.SOPInstanceUID, received.calling_ae, outcome.name)
+
+
+def note_association_end(store: Store, ae_title: str, studies: frozenset[str]) -> None:
+    """Tell the store that a cart has hung up; a study of which it is not told closes by its quiet time."""
+    try:
+        store.note_association_end(ae_title, studies)
+    except StoreError as error:
+        _log.error("the end of an association of %r is not noted: %s", ae_title, error)

@@ -88,7 +88,7 @@ def record(conn: sa.Connection, received: Received, *, path: Path, at: datetime)
         )
     )
     if not _is_identified(received):
-        return _set_aside(conn, received, Reason.MISSING_UID, path=path, at=at)
+        return _set_aside(conn, received, received.reason or Reason.MISSING_UID, path=path, at=at)
     if taken_by is not None:
         return _set_aside(conn, received, Reason.SAME_UID_OTHER_CONTENT, path=path, at=at)
     _insert(conn, received, path=path, at=at)

@@ -110,6 +110,11 @@ def put_back(conn: sa.Connection, job: Job, *, reason: Reason, detail: str, retr
     _update_held(conn, job, state=JobState.QUEUED, lease=None, due_at=retry_at, reason=reason, detail=detail)
 
 
+def put_off(conn: sa.Connection, job: Job, *, until: datetime) -> None:
+    """Queue a job as if this attempt had not been; LeaseLost where another worker has it."""
+    _update_held(conn, job, state=JobState.QUEUED, lease=None, due_at=until, attempts=jobs.c.attempts - 1)
+
+
 def bury(conn: sa.Connection, job: Job, *, reason: Reason, detail: str, at: datetime) -> None:
     """End a failed job; LeaseLost where another worker has it."""
     _update_held(conn, job, state=JobState.DEAD, lease=None, finished_at=at, reason=reason, detail=detail)

@@ -48,6 +48,8 @@ class StoreStatus:
     instances: int
     set_aside: int
     oldest_job_at: datetime | None  # UTC, of those that are not finished
+    unreported: Mapping[str, str]  # why the report failed for good, by StudyInstanceUID
+    given_up: Mapping[tuple[str, str], int]  # dead deliveries, by destination and last error
 
 
 def status(conn: sa.Connection) -> StoreStatus:
@@ -66,7 +68,30 @@ def status(conn: sa.Connection) -> StoreStatus:
         instances=conn.scalar(sa.select(count).select_from(instances)) or 0,
         set_aside=conn.scalar(sa.select(count).select_from(instances_aside)) or 0,
         oldest_job_at=conn.scalar(sa.select(sa.func.min(jobs.c.created_at)).where(unfinished)),
+        unreported=_unreported(conn),
+        given_up=_given_up(conn),
     )
+
+
+def _unreported(conn: sa.Connection) -> dict[str, str]:
+    """The studies whose latest report came to nothing."""
+    latest_report = sa.and_(studies.c.StudyInstanceUID == jobs.c.target, studies.c.revision == jobs.c.revision)
+    rows = conn.execute(
+        sa.select(jobs.c.target, jobs.c.reason, jobs.c.detail)
+        .join(studies, latest_report)
+        .where(jobs.c.kind == JobKind.STUDY, jobs.c.state == JobState.DEAD)
+        .order_by(jobs.c.id)
+    )
+    return {uid: f"{reason.code.meaning} ({detail})" for uid, reason, detail in rows}
+
+
+def _given_up(conn: sa.Connection) -> dict[tuple[str, str], int]:
+    rows = conn.execute(
+        sa.select(outbox.c.destination, outbox.c.last_error, sa.func.count())
+        .where(outbox.c.state == DeliveryState.DEAD)
+        .group_by(outbox.c.destination, outbox.c.last_error)
+    )
+    return {(destination, error): count for destination, error, count in rows}
 
 
 def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[InstanceOutcome, ...]:

@@ -178,6 +178,17 @@ class Store:
         except LeaseLost:
             _log.warning("job %d failed after its lease was lost", job.id)
 
+    def put_off(self, job: Job, *, until: datetime) -> None:
+        """Queue a job that could not be saved again, for later; the attempt does not count.
+
+        Where another worker has the job, nothing is changed.
+        """
+        try:
+            with self._db.write() as conn:
+                jobs.put_off(conn, job, until=until)
+        except LeaseLost:
+            _log.warning("job %d was put off after its lease was lost", job.id)
+
     def complete_clip(self, job: Job, analysis: ClipAnalysis) -> None:
         """Save a clip's analysis and end its job, both or neither.
 

@@ -111,13 +111,13 @@ def make_node(tmp_path) -> Iterator[Callable[..., Node]]:
     """A function that starts a node; it is stopped after the test."""
     nodes: list[Node] = []
 
-    def make(*, destinations=(), **receive) -> Node:
+    def make(*, destinations=(), log_level="info", **receive) -> Node:
         port = free_port()
         node = Node(
             folder=tmp_path,
             port=port,
             settings={
-                "node": {"storage": "storage"},
+                "node": {"storage": "storage", "log_level": log_level},
                 "receive": {"port": port, "min_free_disk_mib": 50, "max_object_mib": 64, **receive},
                 "study": {
                     "quiet_seconds": 3,

@@ -1,6 +1,7 @@
 """The receiver against real and hostile senders."""
 
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -22,11 +23,14 @@ from pynetdicom.pdu_primitives import (
 from echo_node.config import Cart, Receive
 from echo_node.dicom import scu
 from echo_node.dicom.header import read_header
+from echo_node.dicom.incoming import IncomingObject
 from echo_node.dicom.scp import StorageSCP
-from echo_node.errors import DeliveryUnreachable, DiskFull
+from echo_node.errors import AssociationRejected, ConfigError, DeliveryUnreachable, DiskFull
 from tests.peers import free_port
 
 MISNAMED = "GH364.dcm"  # its File Meta Information names another instance than its dataset
+WORKLIST = "1.2.840.10008.5.1.4.31"  # Modality Worklist FIND: no storage class
+STUDY_ROOT_FIND, COMMITMENT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"
 UNKNOWN_CLASS = "1.2.826.0.1.3680043.9.9999.1"
 
 
@@ -161,6 +165,66 @@ def test_who_is_not_let_in(make_receiver, tmp_path, settings, calling):
     receiver = make_receiver(**settings)
     with pytest.raises(DeliveryUnreachable, match="rejects the association"):
         scu.send([small(tmp_path / "x.dcm")], to=receiver.peer, calling_ae=calling)
+
+
+def test_too_many_associations_are_refused_and_the_log_says_why(make_receiver, caplog):
+    receiver = make_receiver(max_associations=2)
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(associated(receiver))
+        with pytest.raises(AssociationRejected):
+            scu.echo(receiver.peer, calling_ae="CART")
+    assert "'CART' at 127.0.0.1 rejected: 2 associations; receive.max_associations are taken" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [WORKLIST, STUDY_ROOT_FIND, COMMITMENT])
+def test_a_refused_context_is_logged_with_its_reason(make_receiver, caplog, kind):
+    receiver = make_receiver()
+    ae = AE(ae_title="CART")
+    for offered in (kind, UNKNOWN_CLASS, "1.2.840.10008.1.1"):
+        ae.add_requested_context(offered)
+    assoc = ae.associate("127.0.0.1", receiver.port, ae_title="ECHONODE")
+    assert [str(context.abstract_syntax) for context in assoc.rejected_contexts] == [kind]
+    assoc.release()
+    assert f"'CART' at 127.0.0.1: context for {kind} rejected: Abstract Syntax Not Supported" in caplog.text
+
+
+def test_one_class_in_many_transfer_syntaxes_is_accepted_in_each(make_receiver):
+    receiver = make_receiver()
+    ae = AE(ae_title="CART")
+    syntaxes = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.102", "1.2.840.10008.1.2.4.999"]
+    for syntax in syntaxes:
+        ae.add_requested_context(UNKNOWN_CLASS, [syntax])
+        ae.add_requested_context("1.2.840.10008.5.1.4.1.1.3.1", [syntax])
+    assoc = ae.associate("127.0.0.1", receiver.port, ae_title="ECHONODE")
+    assert sorted(str(context.transfer_syntax[0]) for context in assoc.accepted_contexts) == sorted(syntaxes * 2)
+    assoc.release()
+
+
+def test_a_port_that_is_taken_is_named(make_receiver, tmp_path):
+    first = make_receiver()
+    (tmp_path / "second").mkdir()
+    with pytest.raises(ConfigError, match=f"receive.port {first.port}: cannot be listened on: Address already"):
+        Receiver(tmp_path / "second", port=first.port)
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_disk_that_fails_is_answered_and_leaves_nothing(make_receiver, tmp_path, monkeypatch, call):
+    receiver = make_receiver()
+    item = small(tmp_path / "x.dcm")
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if call == "fsync":
+            patch.setattr(os, "fsync", refuse)
+        else:
+            patch.setattr(IncomingObject, "_write", refuse)
+        (error,) = scu.send([item], to=receiver.peer, calling_ae="CART")
+    assert "A700" in str(error)
+    assert list(receiver.incoming.iterdir()) == []
+    assert scu.send([item], to=receiver.peer, calling_ae="CART") == [None]
 
 
 def associated(receiver) -> socket.socket:

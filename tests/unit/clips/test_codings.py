@@ -10,7 +10,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
 from echo_node.codes import ImageMode, Reason
-from echo_node.dicom.clips import ClipLimits, open_clip
+from echo_node.dicom.clips import MOST_PIXELS, ClipLimits, open_clip
+from echo_node.dicom.frames import MOST_FRAGMENTS
 from echo_node.errors import ClipError
 
 ROWS, COLS, FRAMES = 96, 128, 5
@@ -169,6 +170,15 @@ def j2k(rows, cols):
     return imagecodecs.jpeg2k_encode(np.zeros((rows, cols), np.uint8), codecformat="j2k")
 
 
+def two_frame_headers() -> bytes:
+    """JPEG lossless whose second frame header claims 9000 x 9000 pixels: its decoder goes by that one."""
+    good = bytes(imagecodecs.ljpeg_encode(GREY[0]))
+    start = good.index(b"\xff\xc3")
+    header = good[start : start + 2 + int.from_bytes(good[start + 2 : start + 4], "big")]
+    large = header[:5] + (9000).to_bytes(2, "big") * 2 + header[9:]
+    return good[:start] + b"\xff\xc0" + header[2:] + large + good[start + len(header) :]
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -195,6 +205,32 @@ def test_bad_input_has_its_reason(make, reason, tmp_path):
     with pytest.raises(ClipError) as caught:
         open_clip(written(tmp_path, make())).read()
     assert caught.value.reason is reason
+
+
+def test_of_two_frame_headers_the_decoder_is_not_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagecodecs, "ljpeg_decode", lambda _: pytest.fail("the decoder was asked"))
+    path = written(tmp_path, dataset(f"{J}.4.70", "MONOCHROME2", 1, [two_frame_headers()] * FRAMES))
+    with pytest.raises(ClipError, match="does not begin"):
+        open_clip(path).read()
+
+
+def test_millions_of_empty_fragments_are_refused(tmp_path):
+    path = written(tmp_path, dataset(f"{J}.4.80", "MONOCHROME2", 1, [b"\xff\xd8"] * FRAMES))
+    content = path.read_bytes()
+    table = content.index(b"\xfe\xff\x00\xe0")
+    path.write_bytes(content[:table] + b"\xfe\xff\x00\xe0\0\0\0\0" * (MOST_FRAGMENTS + 1))
+    with pytest.raises(ClipError) as caught:
+        open_clip(path)
+    assert caught.value.reason is Reason.IMPOSSIBLE_SIZE
+
+
+def test_a_clip_that_fills_the_memory_is_refused_before_it_is_decoded(tmp_path):
+    frames = MOST_PIXELS // 4096**2 + 1
+    size = {"Rows": 4096, "Columns": 4096, "NumberOfFrames": frames}
+    path = written(tmp_path, dataset(f"{J}.4.80", "MONOCHROME2", 1, [b"no codestream"] * frames, **size))
+    with pytest.raises(ClipError) as caught:
+        open_clip(path).read()
+    assert caught.value.reason is Reason.IMPOSSIBLE_SIZE
 
 
 def test_limits_are_the_site_s(tmp_path):

@@ -66,3 +66,13 @@ def test_a_video_of_another_size_than_the_header_says_is_refused(tmp_path, strea
     with pytest.raises(ClipError) as caught:
         open_clip(path).read()
     assert caught.value.reason is Reason.IMPOSSIBLE_SIZE
+
+
+def test_a_playlist_reaches_no_other_file(tmp_path, stream, monkeypatch):
+    (tmp_path / "other.ts").write_bytes(stream)
+    monkeypatch.chdir(tmp_path)
+    playlist = b"ffconcat version 1.0\nfile other.ts\n\n"
+    path = written(tmp_path, dataset(H264, "YBR_PARTIAL_420", 3, [playlist]))
+    with pytest.raises(ClipError) as caught:
+        open_clip(path).read()
+    assert caught.value.reason is Reason.UNREADABLE

@@ -50,6 +50,7 @@ def test_views_and_heads_are_named(tmp_path):
         ("receive:\n  prot: 1\n", 2, "receive.prot", ("unknown key", "ae_title", "port")),
         ("receive:\n  host: a\n  port: 99999\n", 3, "receive.port", ("65535", "99999")),
         ("receive:\n  carts:\n    - hosts: [here]\n", 3, "receive.carts.0.hosts.0", ("192.0.2.7",)),
+        ("receive:\n  carts:\n    - {hosts: [192.0.2.1], quiet_seconds: 9}\n", 3, "receive.carts.0", ("ae_title",)),
         ("receive: {ae_title: 'A\\B'}\n", 1, "receive.ae_title", ("backslash",)),
         ("analyse:\n\n  backend: cuda\n", 3, "analyse.backend", tuple(b.value for b in Backend)),
         ("routing:\n  disabled:\n    A4Z: []\n", 3, "routing.disabled.A4Z", ("A4C", "PLAX")),

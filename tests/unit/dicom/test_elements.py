@@ -49,6 +49,11 @@ def test_an_identity_is_read(tmp_path):
     assert header.reason is None
 
 
+def test_identities_in_latin_1_stay_apart(tmp_path):
+    odd = [IDENTITY.replace(b"P1", b"P" + letter) for letter in (b"\xe4", b"\xf6")]
+    assert len({header_of(tmp_path, part10(content)).PatientID for content in odd}) == 2
+
+
 @pytest.mark.parametrize("depth", [1_000, 10_000])
 def test_nested_sequences_are_passed_over(tmp_path, depth):
     nest = (SQ_OPEN + ITEM_OPEN) * depth + (ITEM_END + SQ_END) * depth

@@ -92,6 +92,20 @@ def test_failed_job_is_due_again_at_its_time(store: Store, clock: Clock) -> None
     assert _leased(store).attempts == 2
 
 
+def test_job_that_is_put_off_keeps_its_attempts(store: Store, clock: Clock) -> None:
+    for _ in range(5):
+        job = _leased(store)
+        assert job.attempts == 1
+        store.put_off(job, until=clock.time + timedelta(seconds=30))
+        assert store.lease(CLIP, "w", 60) is None
+        clock.pass_(30)
+    late = _leased(store)
+    clock.pass_(61)
+    _leased(store)
+    store.put_off(late, until=clock.time)
+    assert store.lease(CLIP, "w", 60) is None
+
+
 def test_job_without_attempts_left_is_dead_with_its_reason(store: Store, clock: Clock) -> None:
     for _ in range(3):
         store.fail(_leased(store), Reason.ANALYSIS_FAILED, "ValueError", retry_at=clock.time)

@@ -89,6 +89,12 @@ def test_missing_uid_is_set_aside(store: Store, keyword: str) -> None:
     assert store.status().studies == {}
 
 
+def test_what_hides_its_uids_is_set_aside_for_the_reason_that_hides_them(store: Store) -> None:
+    store.keep(replace(received(store, reason=Reason.TRUNCATED), StudyInstanceUID="", SeriesInstanceUID=""))
+    (row,) = store.instance_outcomes()
+    assert (row.outcome, row.reason) == (Outcome.SET_ASIDE, Reason.TRUNCATED)
+
+
 def test_object_with_a_reason_or_no_image_is_kept_without_a_job(store: Store) -> None:
     store.keep(received(store, "1.1", reason=Reason.TRUNCATED))
     store.keep(received(store, "1.2", analysable=False))

@@ -1,0 +1,137 @@
+"""The outbox against an archive that is away, refuses, or comes back."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from echo_node.config import Config, Destination
+from echo_node.records import DeliveryState, JobKind, Report
+from echo_node.services.deliver import deliver_once
+from echo_node.services.health import print_status
+from echo_node.store import Store
+from tests.integration.test_receive import Receiver, small
+from tests.peers import free_port
+from tests.unit.store.builders import POLICY, STUDY, Clock, received
+
+FOUR_HOURS = 4 * 3600
+
+
+@dataclass
+class Sender:
+    """A node's outbox with two results for one archive."""
+
+    folder: Path
+    clock: Clock
+    port: int
+
+    def __post_init__(self) -> None:
+        self.open()
+        self.store.migrate()
+        self.store.keep(received(self.store, analysable=False))
+        self.clock.pass_(120)
+        self.store.close_studies(POLICY)
+        job = self.store.lease([JobKind.STUDY], "w", 60)
+        assert job is not None
+        reports = [self._report(uid) for uid in ("1.2.1", "1.2.2")]
+        self.store.complete_study(job, reports, [("pacs", report) for report in reports])
+
+    def open(self) -> None:
+        self.store = Store(f"sqlite:///{self.folder / 'node.db'}", self.folder, now=self.clock)
+
+    def _report(self, uid: str) -> Report:
+        item = small(self.folder / uid, uid=uid)
+        return Report(SOPClassUID=item.SOPClassUID, SOPInstanceUID=uid, content=item.path.read_bytes())
+
+    @property
+    def config(self) -> Config:
+        pacs = Destination(name="pacs", ae_title="ECHONODE", host="127.0.0.1", port=self.port)
+        config = Config.model_validate({"deliver": {"destinations": [pacs], "connect_seconds": 1}})
+        return config.model_copy(update={"node": config.node.model_copy(update={"storage": self.folder})})
+
+    def deliver(self) -> int:
+        config = self.config
+        (pacs,) = config.deliver.destinations
+        return deliver_once(self.store, config, pacs, now=self.clock, rng=random.Random(1))
+
+    def states(self) -> list[DeliveryState]:
+        return [delivery.state for delivery in self.store.deliveries(STUDY)]
+
+
+@pytest.fixture
+def sender(tmp_path):
+    folder = tmp_path / "node"
+    folder.mkdir()
+    sender = Sender(folder, Clock(), free_port())
+    yield sender
+    sender.store.dispose()
+
+
+@pytest.fixture
+def start_archive(tmp_path, sender):
+    """A function that starts the archive."""
+    started = []
+
+    def start() -> Receiver:
+        (tmp_path / "archive").mkdir()
+        started.append(Receiver(tmp_path / "archive", port=sender.port))
+        return started[-1]
+
+    yield start
+    for archive in started:
+        archive.scp.stop()
+
+
+def test_an_archive_that_is_away_for_hours_gets_each_object_once(sender, start_archive):
+    sent = {d.SOPInstanceUID: d.path.read_bytes() for d in sender.store.deliveries(STUDY)}
+    began, tries = sender.clock.time, 0
+    while (sender.clock.time - began).total_seconds() < FOUR_HOURS:
+        tries += sender.deliver()
+        sender.clock.pass_(60)
+    assert 10 < tries < 40  # the pauses grow to an hour
+    assert sender.states() == [DeliveryState.QUEUED] * 2
+    sender.store.dispose()  # the process ends, and another one begins
+    sender.open()
+    archive = start_archive()
+    for _ in range(70):
+        sender.deliver()
+        sender.clock.pass_(60)
+    assert sender.states() == [DeliveryState.SENT] * 2
+    came = [received for received, _ in archive.received]
+    assert sorted(received.SOPInstanceUID for received in came) == sorted(sent)
+    for received_, path in archive.received:
+        assert path.read_bytes()[-1000:] == sent[received_.SOPInstanceUID][-1000:]
+
+
+def test_a_result_whose_file_is_lost_holds_no_other_back(sender, start_archive):
+    archive = start_archive()
+    sender.store.deliveries(STUDY)[0].path.unlink()
+    assert sender.deliver() == 2
+    assert sender.states() == [DeliveryState.DEAD, DeliveryState.SENT]
+    assert len(archive.received) == 1
+
+
+def test_status_names_what_was_given_up_and_why(sender, start_archive, capsys):
+    start_archive()
+    for delivery in sender.store.deliveries(STUDY):
+        delivery.path.write_bytes(b"damaged")
+    sender.deliver()
+    assert print_status(sender.config, objects=False) == 1
+    assert "LOOK: 2 objects were given up for pacs: its file is damaged" in capsys.readouterr().out
+
+
+def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
+    from echo_node.config import Cart
+
+    (tmp_path / "carts").mkdir()
+    receiver = Receiver(tmp_path / "carts", carts=(Cart(ae_title="VIVID1", hosts=("192.0.2.7",)),))
+    settings = {"receive": {"port": receiver.port, "min_free_disk_mib": 0}}
+    config = Config.model_validate(settings)
+    config = config.model_copy(update={"node": sender.config.node})
+    try:
+        assert print_status(config, objects=False) == 0
+    finally:
+        receiver.scp.stop()
+    assert print_status(config, objects=False) == 1
+    assert f"does not answer on port {receiver.port}" in capsys.readouterr().out
