@@ -45,7 +45,7 @@ class Batch:
 def batches(clips: data.Clips, recipe: Recipe, place: Place, *, size: int, first_step: int) -> Iterator[Batch]:
     """This process's batches from a step on; the next is drawn while one is learned from."""
     recipe = replace(recipe, clips_per_step=max(1, recipe.clips_per_step // place.processes))
-    weights = _view_weights(clips, recipe)
+    weights = view_weights(clips, recipe)
 
     def draw(step: int) -> Batch:
         rng = np.random.default_rng([recipe.seed, step, place.rank])
@@ -59,7 +59,7 @@ def batches(clips: data.Clips, recipe: Recipe, place: Place, *, size: int, first
             yield batch
 
 
-def _view_weights(clips: data.Clips, recipe: Recipe) -> npt.NDArray[np.float32]:
+def view_weights(clips: data.Clips, recipe: Recipe) -> npt.NDArray[np.float32]:
     """What a view counts [V], so that each counts alike however often it is drawn."""
     everyone = np.bincount(clips.views, minlength=len(data.LABELS)) / len(clips)
     drawn = (1 - recipe.apical_share - recipe.wall_share) * everyone
@@ -78,7 +78,7 @@ def draw_batch(
     view_weights: npt.NDArray[np.float32],
 ) -> Batch:
     """Random clips, random frames of each, one structure and prompt per frame."""
-    chosen = _draw_clips(clips, recipe, rng)
+    chosen = draw_clips(clips, recipe, rng)
     images, prompts, structures, targets, everything, walls, is_whole = [], [], [], [], [], [], []
     for index in chosen:
         picked = np.sort(rng.permutation(recipe.frames)[: recipe.frames_per_clip])
@@ -113,7 +113,7 @@ def draw_batch(
     )
 
 
-def _draw_clips(clips: data.Clips, recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def draw_clips(clips: data.Clips, recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Indices of a batch's clips: some of the apical views, some with wall points, the others any."""
     count = recipe.clips_per_step
     anyone = rng.integers(0, len(clips), count)

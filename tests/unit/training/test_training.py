@@ -1,6 +1,7 @@
 """Losses against references, and a run that is broken off and resumed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,16 @@ from echo_node.codes import Structure, View
 from echo_node.evaluation.scores import balanced_accuracy, dice
 from echo_node.export.package import Calibration
 from echo_node.inference.prompts import PointKind
-from echo_node.models.assemble import SHAPES
+from echo_node.models.assemble import SHAPES, build
 from echo_node.training import data
 from echo_node.training import train as training
 from echo_node.training.augment import Around, augment, draw_warp, moved, warped
+from echo_node.training.batches import draw_clips, view_weights
 from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.recipe import Recipe
 from echo_node.training.ship import _card
+from echo_node.training.view_fit import ViewRecipe, fit_views
 
 TINY = Recipe(
     train_clips=len(data.CYCLE),
@@ -209,3 +212,35 @@ def test_the_card_says_whether_the_encoder_started_from_given_weights():
     assert "`echo_node.phantom` only; no patient, no public archive, no pretrained weights." in alone
     assert "only; no patient" not in given
     assert "the encoder started from weights that were given" in given
+
+
+def test_the_view_head_is_fitted_on_frozen_features(tmp_path):
+    known = data.load(tmp_path, seed=3, clips=len(data.CYCLE), frames=2, workers=1)
+    torch.manual_seed(0)
+    model = build("tiny", views=len(data.LABELS), structures=len(data.STRUCTURES))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    recipe = ViewRecipe(batch=16, learning_rate=3e-2, weight_decay=0.0)
+    first = fit_views(model, known, replace(recipe, steps=2, learning_rate=0.0))
+    last = fit_views(model, known, replace(recipe, steps=200))
+    assert last < first - 0.3, "it learns what it is shown"
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("view.") for name in changed)
+
+
+def test_views_count_alike_however_often_they_are_drawn():
+    recipe = Recipe()
+    views = np.array([data.LABELS.index(view) for view in data.CYCLE] * 3)
+    points = np.full((len(views), 1, 4, 2), np.nan, np.float32)
+    points[views == data.LABELS.index(View.PLAX)] = 1.0
+    clips = data.Clips(
+        images=np.zeros((len(views), 1, 8, 8), np.uint8),
+        masks=np.zeros((len(views), 1, 6, 8, 1), np.uint8),
+        views=views,
+        points=points,
+    )
+    weights = view_weights(clips, recipe)
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([draw_clips(clips, recipe, rng) for _ in range(3000)])
+    counted = np.bincount(views[drawn], weights=weights[views[drawn]], minlength=len(data.LABELS))
+    assert counted / counted.mean() == pytest.approx(np.ones(len(data.LABELS)), abs=0.12)
