@@ -144,12 +144,12 @@ def a4c():
 
 def test_unseen_phantoms_are_recognised(engine):
     right = 0
-    for number in range(14):
+    for number in range(19):
         rng = np.random.default_rng([77, number])
         view = engine.views[number % len(engine.views)]
         simulated = simulate_clip(sample_patient(rng), view, rng=rng, frames=6, size=200)
         right += engine.classify(as_clip(simulated, uid=f"1.{number}")).view is view
-    assert right >= 12
+    assert right >= 15
 
 
 def test_the_ventricle_is_outlined_inside_the_sector(engine, a4c):
