@@ -122,10 +122,11 @@ class ClipFile:
     @cached_property
     def _seen(self) -> tuple[ImageMode, npt.NDArray[np.bool_]]:
         """The mode and the sector [H,W], from the regions and a few frames."""
-        stated, looked = region_items.mode(self.regions), self._looked_at
-        nothing = np.zeros(looked.shape[1:3], np.bool_)
+        stated = region_items.mode(self.regions)
         if stated not in (None, ImageMode.TWO_D, ImageMode.COLOUR_FLOW):
-            return stated, sector.find(looked.max(axis=-1), nothing, None)
+            raise ClipError(Reason.NOT_TWO_D, stated.code.meaning)  # a strip over time has no sector
+        looked = self._looked_at
+        nothing = np.zeros(looked.shape[1:3], np.bool_)
         whole = sector.find(looked.max(axis=-1), nothing, self._region)
         if stated is ImageMode.COLOUR_FLOW or any(sector.has_colour_box(f, whole) for f in looked):
             return ImageMode.COLOUR_FLOW, whole
