@@ -131,13 +131,13 @@ _SHOWN = {  # what must fill at least 1 % of the picture, and what less than tha
     View.RV_INFLOW: ({Structure.RV, Structure.RA}, {LV, Structure.AORTIC_ROOT}),
     View.RV_OUTFLOW: ({Structure.RV, Structure.AORTIC_ROOT}, {LV}),
     View.PSAX_AV: ({Structure.AORTIC_ROOT, Structure.LA, Structure.RV}, {MUSCLE}),
-    View.PSAX_MV: ({LV, MUSCLE}, {Structure.RA}),
+    View.PSAX_MV: ({LV, MUSCLE}, set()),
     View.PSAX_APEX: ({LV, MUSCLE}, {Structure.LA, Structure.RA, Structure.AORTIC_ROOT}),
     View.A4C_RV: ({LV, Structure.RV, Structure.RA}, set()),
     View.A5C: ({LV, MUSCLE, Structure.AORTIC_ROOT}, set()),
     View.SUBCOSTAL_SAX: ({LV, MUSCLE, Structure.RV}, {Structure.LA}),
     View.IVC: ({Structure.RA}, {LV}),
-    View.SUPRASTERNAL: (set(), {LV, MUSCLE, Structure.RV, Structure.RA}),
+    View.SUPRASTERNAL: (set(), {LV, MUSCLE}),
     View.TEE_SAX: ({Structure.AORTIC_ROOT, Structure.LA, Structure.RV}, {MUSCLE}),
 }
 
