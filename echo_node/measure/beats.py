@@ -69,6 +69,8 @@ def find_beats(volumes: Curve, times_ms: Curve) -> tuple[Beat, ...]:
     span = float(np.ptp(volumes))
     if volumes.size < 3 or span <= _LEAST_SPAN * float(volumes.max()):
         return ()
+    if times_ms[-1] - times_ms[0] < SHORTEST_BEAT_MS:
+        return ()  # a trough in less than any heart's beat is a mask that wavered
     troughs = _troughs(volumes, times_ms, depth=_DEPTH * span)
     beats = []
     for es in troughs:

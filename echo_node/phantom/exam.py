@@ -51,6 +51,7 @@ _ORDER = (
     View.IVC,
 )
 _BODY_SEED = 47
+_STRAYING = 0.5  # a practised hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def simulate_exam(
     identity = np.random.default_rng([int(rng.integers(2**32)), int(start.timestamp() * 1000)])
     study, series = _uid(identity), _uid(identity)
     screen = sample_screen(rng)
-    clips = [simulate_clip(patient, view, rng=rng, screen=screen) for view in views]
+    clips = [simulate_clip(patient, view, rng=rng, screen=screen, straying=_STRAYING) for view in views]
     clips += [simulate_still(patient, mode, rng=rng, screen=screen) for mode in _STILLS]
     objects = []
     for number, clip in enumerate(clips, start=1):

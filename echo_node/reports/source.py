@@ -181,6 +181,12 @@ def _number(text: str) -> str | None:
     return text if _DECIMAL.fullmatch(text) and len(text) <= _LONGEST_DECIMAL else None
 
 
+def _size(text: str) -> str | None:
+    """A height or weight; zero stands for unknown on some carts."""
+    number = _number(text)
+    return number if number is not None and float(number) > 0 else None
+
+
 def _text(text: str) -> str:
     return text.strip().replace("\0", "")
 
@@ -193,6 +199,8 @@ def _name(text: str) -> PersonName:
 _MENDERS: dict[str, Callable[[str], object]] = {
     "PatientSex": _sex,
     "TimezoneOffsetFromUTC": _offset,
+    "PatientSize": _size,
+    "PatientWeight": _size,
     "DA": _date,
     "TM": _time,
     "PN": _name,

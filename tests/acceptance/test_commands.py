@@ -130,7 +130,7 @@ def test_graphs_from_elsewhere_become_a_package(tmp_path):
     source.write_text(yaml.safe_dump({"name": "mine", "graphs": graphs, **kept, **labels}))
     done = run("engines", "import", source, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "mine 0.1.0 for view, segmentation" in done.stdout
+    assert f"mine {manifest['version']} for view, segmentation" in done.stdout
     assert run("engines", "list", out.parent).returncode == 0
     again = run("engines", "import", source, "--out", out)
     assert again.returncode == 1

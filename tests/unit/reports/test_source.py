@@ -164,3 +164,9 @@ def test_thousands_of_nested_sequences_are_read_or_refused_at_once(closed: str, 
     else:
         with pytest.raises(ReportError, match="RecursionError"):
             read_source(path)
+
+
+@pytest.mark.parametrize("keyword", ["PatientSize", "PatientWeight"])
+def test_a_size_of_zero_is_none(keyword: str) -> None:
+    assert keyword not in normalise(header(**{keyword: "0.0"}))
+    assert normalise(header(**{keyword: "1.75"}))[keyword].value == 1.75
