@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
 
 from echo_node.codes import ImageMode, Reason, Structure, View
 from echo_node.config import Routing
@@ -24,25 +23,11 @@ from echo_node.measure.results import PIXELS
 from echo_node.measure.single_plane import measure_clip
 from echo_node.measure.volumes import Disks, disks
 from echo_node.pipeline import Rules, analyse_source, decide
-from echo_node.records import Clip, ClipAnalysis, EjectionEstimate, Landmarks, Segmentation, ViewPrediction
+from echo_node.records import Clip, ClipAnalysis, Segmentation, ViewPrediction
 
 APICAL: Mapping[View, Way] = {View.A4C: Way.A4C, View.A2C: Way.A2C}
 _RULES = Rules(routing=Routing(), max_frames=600)  # as config.yaml has them
 _NO_STUDY = "2.25.0"
-
-
-class WallFinder(Protocol):
-    """An engine with a head for the wall points."""
-
-    def find_walls(self, clip: Clip) -> tuple[Landmarks, ...]:
-        """One record per frame."""
-
-
-class EjectionEstimator(Protocol):
-    """An engine with a head for the ejection fraction."""
-
-    def estimate_ejection(self, clip: Clip, cavity: Segmentation) -> EjectionEstimate:
-        """EF of an apical clip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +189,7 @@ def _estimated(engine: Engine, clip: Clip, cavity: Segmentation, labels: Labels)
     """EF by the head, which needs frame times."""
     if clip.times_ms is None:
         return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: Reason.NO_TIMING.code.meaning})
-    estimate = cast(EjectionEstimator, engine).estimate_ejection(clip, cavity)
+    estimate = engine.estimate_ejection(clip, cavity)
     return from_values(labels, Way.HEAD, {Figure.EF: estimate.ef}, {})
 
 
@@ -253,7 +238,7 @@ def _walls(engine: Engine, clip: Clip, labels: Labels) -> tuple[Reading, ...]:
     if clip.spacing_mm is None:
         reason = Reason.NO_CALIBRATION.code.meaning
         return from_values(labels, Way.OWN_ED, dict.fromkeys(WALLS), dict.fromkeys(WALLS, reason))
-    points = cast(WallFinder, engine).find_walls(clip)
+    points = engine.find_walls(clip)
     own = walls_at(points, widest_frame(points, clip.spacing_mm), clip.spacing_mm)
     readings = from_values(labels, Way.OWN_ED, own, {})
     if labels.ed_frame is not None:

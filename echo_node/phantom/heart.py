@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from echo_node.phantom.weighted import Weighted, draw
 
 # A bullet: half an ellipsoid on a short barrel. The barrel is this share of the length.
 BARREL = 0.2
@@ -24,20 +25,7 @@ _FARTHEST = 0.35  # of the radius: farther off, two planes through the axis woul
 _SHORTENING = 0.39  # of the length, per relative loss of mean diameter
 
 
-class _Weighted(enum.Enum):
-    """An enum whose members are drawn by weight; a member's value is its weight, and what it is."""
-
-    @property
-    def weight(self) -> float:
-        """How often it is drawn, against the others."""
-        weight: float = self.value[0]
-        return weight
-
-
-_Kind = TypeVar("_Kind", bound=_Weighted)
-
-
-class Rhythm(_Weighted):
+class Rhythm(Weighted):
     """How beats follow each other; the value is how often it is drawn, against the others."""
 
     REGULAR = 10.0, "each as long as the last"
@@ -76,7 +64,7 @@ class Patient:
         return 60_000 / self.heart_rate
 
 
-class Condition(_Weighted):
+class Condition(Weighted):
     """What a heart is like; the value is how often it is drawn, against the others."""
 
     NORMAL = 6.0, "volumes, walls and EF as in health"
@@ -119,7 +107,7 @@ def sample_patient(
         Fields of :class:`Patient` that are given, not drawn.
     """
     if condition is None:
-        condition = _draw(Condition, rng)
+        condition = draw(Condition, rng)
     edv, ef, wall, asymmetry, akinesia = (float(rng.uniform(*span)) for span in _RANGES[condition])
     atria = 1.4 if condition in (Condition.DILATED, Condition.CONCENTRIC) else 1.0
     drawn: dict[str, Any] = {
@@ -130,7 +118,7 @@ def sample_patient(
         "akinesia": akinesia,
         "akinetic_deg": float(rng.uniform(0, 360)),
         "heart_rate": float(np.clip(rng.gamma(22, 3.4), 45, 140)),
-        "rhythm": _draw(Rhythm, rng),
+        "rhythm": draw(Rhythm, rng),
         "slimness": float(rng.uniform(1.3, 2.0)),
         "rv_scale": float(rng.uniform(0.9, 1.75)),
         "tenting_mm": float(rng.uniform(-3, 7)),
@@ -140,12 +128,6 @@ def sample_patient(
         "speckle": int(rng.integers(1 << 20)),
     }
     return Patient(**(drawn | fixed))
-
-
-def _draw(kinds: type[_Kind], rng: np.random.Generator) -> _Kind:
-    """One of an enum's members by their weights."""
-    weights = np.array([kind.weight for kind in kinds])
-    return list(kinds)[rng.choice(len(kinds), p=weights / weights.sum())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

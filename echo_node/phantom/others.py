@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import replace
 
 import array_api_compat.numpy as xp
@@ -14,6 +13,7 @@ from echo_node.phantom.acoustics import Beams, beams, compressed, hashed
 from echo_node.phantom.look import Look, sample_look
 from echo_node.phantom.planes import Plane
 from echo_node.phantom.scan import raster
+from echo_node.phantom.weighted import Weighted, draw
 
 Grey = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
@@ -23,7 +23,7 @@ _POLAR_SHAPE = (200, 104)
 _CONVEX = 0.4  # share of abdominal probes, with a wide curved face
 
 
-class Kind(enum.Enum):
+class Kind(Weighted):
     """What is shown instead of a heart; the value is how often, against the others."""
 
     TISSUE = 6.0, "sector of tissue with cysts, vessels and layers"
@@ -34,11 +34,6 @@ class Kind(enum.Enum):
     BLANK = 0.7, "nearly black"
     TEXT = 0.7, "a page of text"
     SPECTRUM = 0.7, "spectral Doppler"
-
-    @property
-    def weight(self) -> float:
-        """How often it is drawn, against the others."""
-        return self.value[0]
 
 
 def render(rng: np.random.Generator, *, frames: int, size: int, kind: Kind | None = None) -> tuple[Grey, Mask]:
@@ -56,8 +51,7 @@ def render(rng: np.random.Generator, *, frames: int, size: int, kind: Kind | Non
         Drawn by weight where it is left out.
     """
     if kind is None:
-        weights = np.array([k.weight for k in Kind])
-        kind = list(Kind)[rng.choice(len(Kind), p=weights / weights.sum())]
+        kind = draw(Kind, rng)
     if kind in _ECHOES:
         return _sector(rng, kind, frames, size)
     return _flat(rng, kind, frames, size)
