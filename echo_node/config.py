@@ -25,6 +25,7 @@ from pydantic import (
 
 from echo_node.codes import View
 from echo_node.errors import ConfigError
+from echo_node.records import ObjectKind
 
 
 class Backend(enum.Enum):
@@ -50,13 +51,6 @@ class Head(enum.Enum):
     SEGMENTATION = "segmentation"
     EJECTION_FRACTION = "ejection_fraction"
     HYPERTROPHY = "hypertrophy"
-
-
-class ObjectKind(enum.Enum):
-    """What a destination can be sent."""
-
-    SR = "sr"
-    SEG = "seg"
 
 
 def _ae_title(value: str) -> str:

@@ -43,6 +43,13 @@ class DeliveryState(enum.Enum):
     DEAD = "dead"  # refused, or out of attempts; a person must look
 
 
+class ObjectKind(enum.Enum):
+    """What a destination can be sent."""
+
+    SR = "sr"  # TID 1500
+    SEG = "seg"
+
+
 class JobKind(enum.Enum):
     """What an analyser does."""
 
@@ -274,6 +281,7 @@ class Analysis:
 class Report:
     """A DICOM object ready to be sent."""
 
+    kind: ObjectKind
     SOPClassUID: str
     SOPInstanceUID: str
     content: bytes  # the whole Part 10 file

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydicom import Dataset
-from pydicom.uid import Comprehensive3DSRStorage
 
-from echo_node.records import Analysis, Report
+from echo_node.records import Analysis, ObjectKind, Report
 from echo_node.reports.reading import Reading, read_report
 from echo_node.reports.seg import build_seg
 from echo_node.reports.source import normalise, read_source
@@ -18,7 +17,6 @@ __all__ = [
     "build_reports",
     "build_seg",
     "build_sr",
-    "is_sr",
     "normalise",
     "read_report",
     "read_source",
@@ -26,9 +24,13 @@ __all__ = [
 
 
 def build_reports(
-    analysis: Analysis, sources: Mapping[str, Dataset], *, predecessors: Sequence[Report] = ()
+    analysis: Analysis,
+    sources: Mapping[str, Dataset],
+    *,
+    kinds: Collection[ObjectKind] = tuple(ObjectKind),
+    earlier: Sequence[Report] = (),
 ) -> tuple[Report, ...]:
-    """All objects of a study: a SEG per clip with masks, then the SR that refers to them.
+    """All objects of a study: a SEG per clip with masks, then what refers to them.
 
     Parameters
     ----------
@@ -36,8 +38,10 @@ def build_reports(
         Of one study.
     sources : mapping of SOPInstanceUID to Dataset
         What :func:`read_source` gives of the clips to report on.
-    predecessors : sequence of Report
-        SRs of the study already sent, which this one replaces.
+    kinds : collection of ObjectKind, optional
+        What is asked for; everything, where left out.
+    earlier : sequence of Report
+        Objects of the study already made, oldest first: a document replaces the last of its kind.
 
     Returns
     -------
@@ -57,9 +61,12 @@ def build_reports(
         for clip in clips
     }
     segs = {uid: seg for uid, seg in built.items() if seg is not None}
-    return (*segs.values(), build_sr(analysis, sources, segs=segs, predecessors=predecessors))
+    made = [*segs.values()]
+    if ObjectKind.SR in kinds:
+        made.append(build_sr(analysis, sources, segs=segs, predecessors=_last(earlier, ObjectKind.SR)))
+    return tuple(report for report in made if report.kind in kinds)
 
 
-def is_sr(report: Report) -> bool:
-    """Is it the structured report, and not a segmentation?"""
-    return bool(report.SOPClassUID == Comprehensive3DSRStorage)
+def _last(earlier: Sequence[Report], kind: ObjectKind) -> Sequence[Report]:
+    """The latest object of a kind, or none."""
+    return [report for report in earlier if report.kind is kind][-1:]

@@ -14,7 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 import echo_node
 import echo_node.reports.coded as coded
 from echo_node.codes import Code
-from echo_node.records import EngineIdentity, Report
+from echo_node.records import EngineIdentity, ObjectKind, Report
 from echo_node.reports.source import UTF_8
 from echo_node.reports.uids import derived_uid, series_uid
 
@@ -110,11 +110,13 @@ def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: date
     ds.ContributingEquipmentSequence = [item]
 
 
-def to_report(ds: Dataset, *last: bytes) -> Report:
+def to_report(kind: ObjectKind, ds: Dataset, *last: bytes) -> Report:
     """Write an object as a Part 10 file (PS3.10 7).
 
     Parameters
     ----------
+    kind : ObjectKind
+        What it is to the destinations.
     ds : Dataset
         The object.
     last : bytes
@@ -128,6 +130,7 @@ def to_report(ds: Dataset, *last: bytes) -> Report:
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
     return Report(
+        kind=kind,
         SOPClassUID=str(ds.SOPClassUID),
         SOPInstanceUID=str(ds.SOPInstanceUID),
         content=b"".join((buffer.getvalue(), *last)),

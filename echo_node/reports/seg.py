@@ -21,7 +21,7 @@ import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 from echo_node.codes import Structure
 from echo_node.errors import ReportError
-from echo_node.records import ClipAnalysis, EngineIdentity, Report, Segmentation
+from echo_node.records import ClipAnalysis, EngineIdentity, ObjectKind, Report, Segmentation
 from echo_node.reports.frames import FrameNumbers, encode_element, frame_groups, image_reference, pack
 from echo_node.reports.uids import derived_uid, tracking_uid
 
@@ -80,7 +80,7 @@ def build_seg(analysis: ClipAnalysis, source: Dataset, *, made_at: datetime) -> 
     ds.ReferencedSeriesSequence = [_referenced_series(source)]
     # the last two elements of all, hence appended: pydicom would copy them about
     groups = encode_element("PerFrameFunctionalGroupsSequence", frame_groups(source, numbers))
-    return envelope.to_report(ds, groups, encode_element("PixelData", pixels))
+    return envelope.to_report(ObjectKind.SEG, ds, groups, encode_element("PixelData", pixels))
 
 
 def shown_segments(analysis: ClipAnalysis) -> tuple[Segmentation, ...]:

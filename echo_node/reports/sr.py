@@ -15,7 +15,7 @@ import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 from echo_node.codes import LOCAL_SCHEME, Code, Quantity
 from echo_node.errors import ReportError
-from echo_node.records import Analysis, Measurement, Report
+from echo_node.records import Analysis, Measurement, ObjectKind, Report
 from echo_node.reports.coded import concept
 from echo_node.reports.groups import Evidence, Group, group_key, measurement_group, not_measured, view_group
 from echo_node.reports.retired import as_successors, refer_to
@@ -91,7 +91,7 @@ def build_sr(
     envelope.set_made(ds, shown[0], analysis.engine, analysis.made_at)
     ds.CodingSchemeIdentificationSequence = [_own_scheme()]
     refer_to(ds, sources)
-    return envelope.to_report(ds)
+    return envelope.to_report(ObjectKind.SR, ds)
 
 
 def _sop_instance_uid(analysis: Analysis, evidence: Evidence) -> str:

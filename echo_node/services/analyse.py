@@ -12,12 +12,12 @@ from pathlib import Path
 from pydicom import Dataset
 
 from echo_node.codes import Reason
-from echo_node.config import Config, ObjectKind
+from echo_node.config import Config
 from echo_node.errors import EchoNodeError, LeaseLost, ReportError, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
-from echo_node.records import Analysis, Instance, Job, JobKind, Report
-from echo_node.reports import build_reports, is_sr, read_source
+from echo_node.records import Analysis, Instance, Job, JobKind, ObjectKind, Report
+from echo_node.reports import build_reports, read_source
 from echo_node.services.engines import open_engine
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, where, worker_name
 from echo_node.store import Store
@@ -104,14 +104,19 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         engine=engine,
         made_at=study.closed_at,
     )
-    earlier = store.reports_before(job.target, study.revision)
     reports = build_reports(
         analysis,
         _sources(analysis, study.instances),
-        predecessors=[report for report in earlier if is_sr(report)][-1:],
+        kinds=wanted(config),
+        earlier=store.reports_before(job.target, study.revision),
     )
     store.complete_study(job, reports, addressed(reports, config))
     _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, len(reports))
+
+
+def wanted(config: Config) -> frozenset[ObjectKind]:
+    """What any destination takes."""
+    return frozenset(kind for destination in config.deliver.destinations for kind in destination.objects)
 
 
 def addressed(reports: tuple[Report, ...], config: Config) -> list[tuple[str, Report]]:
@@ -120,7 +125,7 @@ def addressed(reports: tuple[Report, ...], config: Config) -> list[tuple[str, Re
         (destination.name, report)
         for destination in config.deliver.destinations
         for report in reports
-        if (ObjectKind.SR if is_sr(report) else ObjectKind.SEG) in destination.objects
+        if report.kind in destination.objects
     ]
 
 

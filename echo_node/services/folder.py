@@ -22,8 +22,8 @@ from echo_node.errors import EchoNodeError
 from echo_node.inference.engine import Engine
 from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
-from echo_node.records import ClipAnalysis, Measurement
-from echo_node.reports import build_reports, is_sr
+from echo_node.records import ClipAnalysis, Measurement, ObjectKind
+from echo_node.reports import build_reports
 from echo_node.services.analyse import readable_source
 from echo_node.services.engines import open_engine
 from echo_node.services.process import utc_now
@@ -32,7 +32,7 @@ from echo_node.services.process import utc_now
 def analyse_folder(config: Config, folder: Path, out: Path) -> int:
     """Analyse every DICOM file below a folder; one result folder per study.
 
-    Each study's folder gets ``report.dcm`` (SR), one ``seg-*.dcm`` per measured clip, one PNG per
+    Each study's folder gets ``sr.dcm``, one ``seg-*.dcm`` per measured clip, one PNG per
     clip and ``results.json``. A file that is not DICOM is named and passed over.
     """
     if not folder.is_dir():
@@ -88,7 +88,7 @@ def _analyse(
         print(f"{path.name}: {_line(clip)}")
     analysis = summarise_study(uid, clips, revision=1, engine=engine, made_at=made_at)
     for number, report in enumerate(build_reports(analysis, sources), start=1):
-        name = "report.dcm" if is_sr(report) else f"seg-{number:03d}.dcm"
+        name = f"seg-{number:03d}.dcm" if report.kind is ObjectKind.SEG else f"{report.kind.value}.dcm"
         (out / name).write_bytes(report.content)
     (out / "results.json").write_text(json.dumps(plain(analysis), indent=2), encoding="utf-8")
 

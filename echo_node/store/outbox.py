@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -20,6 +21,7 @@ def add_report(
     conn.execute(
         insert_or_ignore(conn, reports).values(
             SOPInstanceUID=report.SOPInstanceUID,
+            kind=report.kind,
             SOPClassUID=report.SOPClassUID,
             StudyInstanceUID=StudyInstanceUID,
             revision=revision,
@@ -29,12 +31,10 @@ def add_report(
     )
 
 
-def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> list[tuple[str, str, str]]:
-    """SOP class, instance and path of the objects that earlier closes of a study brought about."""
-    found = sa.select(reports.c.SOPClassUID, reports.c.SOPInstanceUID, reports.c.path).where(
-        reports.c.StudyInstanceUID == StudyInstanceUID, reports.c.revision < revision
-    )
-    return [tuple(row) for row in conn.execute(found.order_by(reports.c.revision, reports.c.SOPInstanceUID))]
+def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> Sequence[sa.Row[Any]]:
+    """The rows of the objects that earlier closes of a study brought about."""
+    found = sa.select(reports).where(reports.c.StudyInstanceUID == StudyInstanceUID, reports.c.revision < revision)
+    return conn.execute(found.order_by(reports.c.revision, reports.c.SOPInstanceUID)).all()
 
 
 def enqueue(conn: sa.Connection, destination: str, SOPInstanceUID: str, *, at: datetime) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from echo_node.codes import Reason
-from echo_node.records import CloseReason, DeliveryState, JobKind, StudyState
+from echo_node.records import CloseReason, DeliveryState, JobKind, ObjectKind, StudyState
 
 
 class JobState(enum.Enum):
@@ -154,6 +154,7 @@ reports = sa.Table(
     "reports",
     metadata,
     sa.Column("SOPInstanceUID", _uid(), primary_key=True),
+    sa.Column("kind", _name_of(ObjectKind), nullable=False, server_default=ObjectKind.SR.name),
     sa.Column("SOPClassUID", _uid(), nullable=False),
     sa.Column("StudyInstanceUID", sa.ForeignKey(studies.c.StudyInstanceUID), nullable=False, index=True),
     sa.Column("revision", sa.Integer, nullable=False),

@@ -337,8 +337,13 @@ class Store:
             found = outbox.reports_before(conn, StudyInstanceUID, revision)
         with as_store_errors():
             return tuple(
-                Report(SOPClassUID=kind, SOPInstanceUID=uid, content=(self._root / path).read_bytes())
-                for kind, uid, path in found
+                Report(
+                    kind=row.kind,
+                    SOPClassUID=row.SOPClassUID,
+                    SOPInstanceUID=row.SOPInstanceUID,
+                    content=(self._root / row.path).read_bytes(),
+                )
+                for row in found
             )
 
     def status(self) -> StoreStatus:

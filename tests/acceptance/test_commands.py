@@ -89,7 +89,7 @@ def test_a_folder_is_analysed_without_a_network(tmp_path):
     assert "notes.txt: passed over" in done.stdout
     (study,) = out.iterdir()
     results = json.loads((study / "results.json").read_text(encoding="utf-8"))
-    reading = read_report((study / "report.dcm").read_bytes())
+    reading = read_report((study / "sr.dcm").read_bytes())
     assert [m["quantity"] for m in results["measurements"]] == [m.quantity.name for m in reading.measurements]
     assert results["clips"][0]["prediction"]["view"] == "A4C"
     assert pydicom.dcmread(next(study.glob("seg-*.dcm"))).Modality == "SEG"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echo_node.config import Config, Destination
-from echo_node.records import DeliveryState, JobKind, Report
+from echo_node.records import DeliveryState, JobKind, ObjectKind, Report
 from echo_node.services.deliver import deliver_once
 from echo_node.services.health import print_status
 from echo_node.store import Store
@@ -42,7 +42,9 @@ class Sender:
 
     def _report(self, uid: str) -> Report:
         item = small(self.folder / uid, uid=uid)
-        return Report(SOPClassUID=item.SOPClassUID, SOPInstanceUID=uid, content=item.path.read_bytes())
+        return Report(
+            kind=ObjectKind.SEG, SOPClassUID=item.SOPClassUID, SOPInstanceUID=uid, content=item.path.read_bytes()
+        )
 
     @property
     def config(self) -> Config:

@@ -12,8 +12,8 @@ import pytest
 from pydicom import Dataset
 
 from echo_node.codes import Method, Quantity, Reason, Structure, View
-from echo_node.records import Analysis, NotMeasured, Report
-from echo_node.reports import build_reports, is_sr, read_source
+from echo_node.records import Analysis, NotMeasured, ObjectKind, Report
+from echo_node.reports import build_reports, read_source
 from tests.unit.reports.builders import (
     STUDY,
     analysis,
@@ -134,7 +134,7 @@ def test_dciodvfy_finds_no_error(reports: tuple[Report, ...], tmp_path: Path) ->
 
 @pytest.mark.peer("dsrdump")
 def test_dsrdump_reads_the_report_without_an_error(reports: tuple[Report, ...], tmp_path: Path) -> None:
-    said = run(tmp_path, next(r for r in reports if is_sr(r)), "/usr/bin/dsrdump", "-Ee", "+Pl")
+    said = run(tmp_path, next(r for r in reports if r.kind is ObjectKind.SR), "/usr/bin/dsrdump", "-Ee", "+Pl")
     assert any("Imaging Measurement Report" in line for line in said)
     # "W: The VR checker does not support ISO_IR 192" says that DCMTK 3.6.7 leaves UTF-8 unchecked
     faults = [line for line in said if line.startswith(("E:", "F:", "W:"))]
@@ -148,7 +148,7 @@ def test_dsrdump_reads_the_report_without_an_error(reports: tuple[Report, ...], 
 def test_pixelmed_finds_no_error_of_the_template(reports: tuple[Report, ...], tmp_path: Path) -> None:
     limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("ExprOp", "TotalOp", "ExprGrp")]
     validator = "com.pixelmed.validate.DicomSRValidator"
-    report = next(r for r in reports if is_sr(r))
+    report = next(r for r in reports if r.kind is ObjectKind.SR)
     said = run(tmp_path, report, "java", *limits, "-cp", "/usr/share/java/*", validator)
     assert "Found Root Template TID_1500 (MeasurementReport)" in said
     errors = [line for line in said if line.startswith("Error")]
@@ -160,6 +160,7 @@ def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
     study, sources = nothing_measured()
     report = build_reports(study, sources)[-1]
     spoilt = Report(
+        kind=ObjectKind.SR,
         SOPClassUID=report.SOPClassUID,
         SOPInstanceUID=report.SOPInstanceUID,
         content=report.content.replace(b"UNVERIFIED", b"NOTVERIFED"),

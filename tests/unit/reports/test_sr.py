@@ -15,8 +15,8 @@ from pydicom.sr.codedict import codes
 
 from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, View
 from echo_node.errors import ReportError
-from echo_node.records import Analysis, NotMeasured, Report
-from echo_node.reports import Reading, build_reports, build_sr, is_sr, read_report
+from echo_node.records import Analysis, NotMeasured, ObjectKind, Report
+from echo_node.reports import Reading, build_reports, build_sr, read_report
 from echo_node.reports.uids import tracking_uid
 from tests.unit.reports.builders import ENGINE, MADE_AT, STUDY, analysis, clip, source, unmeasured
 
@@ -61,7 +61,7 @@ def items(ds: Dataset, value_type: str) -> Iterator[Dataset]:
 
 
 def test_segs_come_first_then_the_report(reports: Reports) -> None:
-    assert [is_sr(r) for r in reports] == [False, False, True]
+    assert [r.kind for r in reports] == [ObjectKind.SEG, ObjectKind.SEG, ObjectKind.SR]
 
 
 def test_measurements_read_back(reports: Reports) -> None:
@@ -224,7 +224,7 @@ def test_later_revision_names_what_it_replaces(reports: Reports) -> None:
     study, sources = two_views()
     first = reports[-1]
     late = replace(study, revision=2, made_at=MADE_AT + timedelta(hours=1))
-    later = build_reports(late, sources, predecessors=[first])
+    later = build_reports(late, sources, earlier=[first])
     second = read(later[-1])
     series = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID

@@ -19,6 +19,7 @@ from echo_node.records import (
     Landmarks,
     Measurement,
     NotMeasured,
+    ObjectKind,
     Report,
     Segmentation,
     Sex,
@@ -163,4 +164,4 @@ def measured(SOPInstanceUID: str = "1.2.826.1.1", *, seed: int = 0) -> ClipAnaly
 
 
 def report(SOPInstanceUID: str = "2.25.1", content: bytes = b"report") -> Report:
-    return Report(SOPClassUID=SR_CLASS, SOPInstanceUID=SOPInstanceUID, content=content)
+    return Report(kind=ObjectKind.SR, SOPClassUID=SR_CLASS, SOPInstanceUID=SOPInstanceUID, content=content)

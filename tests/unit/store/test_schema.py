@@ -7,19 +7,26 @@ import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import alembic.command
+import alembic.config
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from echo_node.errors import StoreError
+from echo_node.records import ObjectKind
 from echo_node.store import Store
-from echo_node.store.schema import UTCDateTime, metadata
+from echo_node.store.database import MIGRATIONS
+from echo_node.store.schema import UTCDateTime, metadata, reports
 from tests.unit.store.builders import Clock, received
+
+_SR, _SEG = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.66.4"
 
 _MIGRATE = """
 import sys
 from pathlib import Path
+from echo_node.records import ObjectKind
 from echo_node.store import Store
 from tests.unit.store.builders import Clock
 store = Store(sys.argv[2], Path(sys.argv[1]), now=Clock())
@@ -44,6 +51,32 @@ def test_migrating_twice_keeps_the_data(store: Store) -> None:
     store.keep(received(store))
     store.migrate()
     assert store.status().instances == 1
+
+
+def test_reports_of_the_first_version_are_told_apart(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'node.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as conn:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = conn
+        alembic.command.upgrade(config, "0001")
+        conn.execute(
+            sa.text(
+                "INSERT INTO studies (StudyInstanceUID, PatientID, source_ae, state, revision, opened_at,"
+                " last_received_at) VALUES ('1', '', '', 'REPORTED', 1, '2026-01-01', '2026-01-01')"
+            )
+        )
+        for uid, kind in (("2.1", _SR), ("2.2", _SEG)):
+            conn.execute(
+                sa.text(f"INSERT INTO reports VALUES ('{uid}', '{kind}', '1', 1, 'r/{uid}.dcm', '2026-01-01')")
+            )
+    store = Store(url, tmp_path, now=Clock())
+    store.migrate()
+    with store._db.read() as conn:
+        kinds = {row.SOPInstanceUID: row.kind for row in conn.execute(sa.select(reports))}
+    assert kinds == {"2.1": ObjectKind.SR, "2.2": ObjectKind.SEG}
+    store.dispose()
 
 
 def test_database_of_a_newer_version_is_refused(store: Store) -> None:
