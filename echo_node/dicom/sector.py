@@ -25,9 +25,11 @@ _OPENING = 0.02  # of the same: text, ticks and traces are thinner
 _FLATTEST = 0.3  # height over width, or the other way round
 _LEAST_AREA = 0.04  # of the picture
 _LEAST_FILL = 0.12  # bright share of a sector's hull: lines of text leave more room
-_COLOUR_SPREAD = 40  # between channels: more is a colour, not a tint of grey
+_COLOUR_SPREAD = 40  # between channels, the map's tint taken away
 _COLOURED_SHARE = 0.004  # of the sector: a colour box, not an overlay
-_HUE_BINS = 12
+_TINT_BIN = 16  # grey levels
+_TINT_STRIDE = 3  # pixels: some of them show the map as well as all
+_LEAST_OF_A_TINT = 50  # pixels: fewer of a brightness say nothing of the map
 
 
 def find(frames: npt.NDArray[np.uint8], overlay: Mask, region: Region | None) -> Mask:
@@ -65,26 +67,39 @@ def find(frames: npt.NDArray[np.uint8], overlay: Mask, region: Region | None) ->
 
 
 def coloured(frame: npt.NDArray[np.uint8]) -> Mask:
-    """Pixels of an RGB frame [H,W,3] whose channels differ by more than a tint does."""
-    spread = frame.max(axis=-1).astype(np.int16) - frame.min(axis=-1)
-    return np.asarray(spread > _COLOUR_SPREAD, np.bool_)
+    """Pixels of an RGB frame [H,W,3] not grey, and in another colour than most that are as bright: no tint."""
+    strong = np.asarray(frame.max(axis=-1) - frame.min(axis=-1) > _COLOUR_SPREAD, np.bool_)
+    if not strong.any():
+        return strong
+    map_of = _grey_map(frame[::_TINT_STRIDE, ::_TINT_STRIDE].reshape(-1, 3))
+    apart = frame - map_of[_brightness(frame)]
+    return np.asarray(strong & (np.ptp(apart, axis=-1) > _COLOUR_SPREAD), np.bool_)
+
+
+def _brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+    return np.asarray(colours.sum(axis=-1, dtype=np.uint16) // 3, np.uint16)
+
+
+def _grey_map(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+    """The colour [256,3] in which most pixels of a brightness are shown, of colours [N,3]."""
+    bins = _brightness(colours) // _TINT_BIN
+    counts = np.bincount(bins, minlength=256 // _TINT_BIN)
+    known = np.flatnonzero(counts >= min(counts.max(), _LEAST_OF_A_TINT))
+    medians = np.array([np.median(colours[bins == b], axis=0) for b in known])  # [K,3]
+    levels = np.arange(256)
+    middles = medians.mean(axis=1)
+    chroma = [np.interp(levels, middles, medians[:, c] - middles) for c in range(3)]
+    return np.asarray(levels[:, None] + np.stack(chroma, axis=-1), np.int16)
 
 
 def has_colour_box(frame: npt.NDArray[np.uint8], sector: Mask) -> bool:
-    """Does an RGB frame [H,W,3] show flow: patches of colour, in several hues, inside the sector?
+    """Does an RGB frame [H,W,3] show flow: patches of colour inside the sector?
 
-    A tinted grey map has one hue, and an overlay's lines vanish when they are thinned.
+    An overlay's lines vanish when they are thinned.
     """
     patches = coloured(frame) & sector
-    if patches.mean() < _COLOURED_SHARE * sector.mean():
-        return False
     solid = cv2.erode(patches.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    if solid.sum() < _COLOURED_SHARE * sector.sum():
-        return False
-    hue = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)[..., 0][solid]
-    share = np.bincount(hue.astype(int) * _HUE_BINS // 180, minlength=_HUE_BINS) / hue.size
-    covered = float(solid.sum() / sector.sum())
-    return covered < 0.7 or int((share > 0.05).sum()) > 1
+    return bool(solid.sum() >= _COLOURED_SHARE * sector.sum())
 
 
 def _body(lit: Mask) -> Mask:

@@ -50,13 +50,13 @@ def sample_prompt(truth: Mask, neighbour: Mask, rng: np.random.Generator) -> Pro
         _add_box(prompt, truth, rng)
     else:
         prompt.previous[0] = as_previous(_roughened(neighbour, rng))
-        if rng.uniform() < 0.3:
+        if rng.uniform() < 0.5:
             _add_points(prompt, truth, rng)
     return prompt
 
 
 def _add_points(prompt: Prompt, truth: Mask, rng: np.random.Generator) -> None:
-    for slot in range(rng.integers(1, 4)):
+    for slot in range(rng.integers(1, MAX_POINTS - 1)):
         is_inside = bool(truth.any()) and rng.uniform() < 0.65
         rows, cols = np.nonzero(truth if is_inside else truth == 0)
         pick = rng.integers(len(rows))

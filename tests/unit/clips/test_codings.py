@@ -12,6 +12,7 @@ from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 from echo_node.codes import ImageMode, Reason
 from echo_node.dicom.clips import MOST_PIXELS, ClipLimits, open_clip
 from echo_node.dicom.frames import MOST_FRAGMENTS
+from echo_node.dicom.sector import coloured, has_colour_box
 from echo_node.errors import ClipError
 
 ROWS, COLS, FRAMES = 96, 128, 5
@@ -271,3 +272,15 @@ def test_a_coloured_overlay_is_masked_out(tmp_path):
     clip = open_clip(written(tmp_path, dataset(f"{J}.1", "RGB", 3, marked.tobytes()))).read()
     assert clip.mode is ImageMode.TWO_D
     assert (clip.frames[:, 40, 24:96] == 0).all()
+
+
+@pytest.mark.parametrize("tint", [(1.0, 0.85, 0.6), (0.7, 0.85, 1.0), (1.0, 0.7, 0.4)])
+def test_bright_parts_of_a_tinted_map_are_no_colour(tint):
+    grey = np.random.default_rng(4).gamma(1.2, 45, (300, 400)).clip(0, 255)
+    grey[:40] = 0
+    frame = (grey[..., None] * np.array(tint)).astype(np.uint8)
+    everywhere = np.ones(frame.shape[:2], np.bool_)
+    assert not has_colour_box(frame, everywhere)
+    assert coloured(frame).mean() < 0.001
+    frame[100:130, 150:190] = 200, 40, 20  # one small jet, of one hue
+    assert has_colour_box(frame, everywhere)
