@@ -186,6 +186,7 @@ class Reason(_Coded):
     NO_CALIBRATION = Code("NO_CALIBRATION", LOCAL_SCHEME, "Image has no usable calibration")
     NO_TIMING = Code("NO_TIMING", LOCAL_SCHEME, "Clip has no usable frame times")
     NO_FULL_CYCLE = Code("NO_FULL_CYCLE", LOCAL_SCHEME, "Clip holds no full cardiac cycle")
+    CUT_OFF = Code("CUT_OFF", LOCAL_SCHEME, "Structure reaches beyond the image")
     FORESHORTENED = Code("FORESHORTENED", LOCAL_SCHEME, "View is foreshortened")
     LOW_QUALITY = Code("LOW_QUALITY", LOCAL_SCHEME, "Image quality is too low")
     IMPLAUSIBLE = Code("IMPLAUSIBLE", LOCAL_SCHEME, "Result is outside the plausible range")

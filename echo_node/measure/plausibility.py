@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +22,7 @@ LARGEST_NOISE = 0.12  # scatter of the curve over EDV: more and the masks jump
 LEAST_FRAMES = 0.9  # share of frames on which the cavity must be found
 LARGEST_LENGTH_DIFFERENCE = 0.2  # between two apical views; Lang 2015 wants 0.1 of a reader
 LARGEST_EF_DIFFERENCE = 20.0  # points between two apical views
+LARGEST_CUT = 0.1  # share of the cavity's outline along the sector's edge: what lies beyond is not known
 SMALLEST_AREA = 0.004  # of the picture
 FEWEST_FRAMES = 5
 LARGEST_EF_UNCERTAINTY = 15.0  # points; a learned estimate that says so of itself says nothing
@@ -31,6 +33,8 @@ LEAST_POINT_PROBABILITY = 0.5  # of a frame's least certain wall point
 LARGEST_LVID_NOISE = 0.08  # scatter over LVIDd: volumes go by its square, so less than of them
 HEIGHT_M = (1.2, 2.4)  # adults: the normal values hold for them alone
 WEIGHT_KG = (25.0, 350.0)
+
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,17 @@ def check_curve(volumes: npt.NDArray[np.float64], cavity: Segmentation) -> Fault
     area = float(np.median(cavity.masks.mean(axis=(1, 2))))
     if area < SMALLEST_AREA:
         return Fault(Reason.LOW_QUALITY, f"LV cavity fills {area:.2%} of the picture")
+    return None
+
+
+def check_cut(cavity: Segmentation, sector: npt.NDArray[np.bool_]) -> Fault | None:
+    """Does the cavity lie inside the sector [H,W], where it is largest?"""
+    largest = cavity.masks[int(cavity.masks.sum(axis=(1, 2)).argmax())].astype(np.uint8)
+    outline = largest - cv2.erode(largest, _CROSS)
+    inside = cv2.erode(sector.astype(np.uint8), _CROSS, iterations=2, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    cut = float(outline[inside == 0].sum() / max(1, outline.sum()))
+    if cut > LARGEST_CUT:
+        return Fault(Reason.CUT_OFF, f"{cut:.0%} of the LV cavity's outline is the edge of the picture")
     return None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from echo_node.codes import Method, Quantity, Reason, View
 from echo_node.measure.beats import Beat, Curve, find_beats, smooth
-from echo_node.measure.plausibility import Fault, check_curve, check_single_plane
+from echo_node.measure.plausibility import Fault, check_curve, check_cut, check_single_plane
 from echo_node.measure.results import PIXELS, EjectionResult, Recipe, nothing, uncalibrated
 from echo_node.measure.volumes import disks
 from echo_node.records import Clip, Measurement, Segmentation, Source, VolumeCurve
@@ -34,7 +34,7 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
     if clip.times_ms is None:
         return nothing(Fault(Reason.NO_TIMING, "frame times are missing"), view)
     raw = volumes(cavity, clip.spacing_mm)
-    fault = check_curve(raw, cavity)
+    fault = check_curve(raw, cavity) or check_cut(cavity, clip.sector)
     if fault is not None:
         return nothing(fault, view)
     known = np.isfinite(raw)

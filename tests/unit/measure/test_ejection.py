@@ -109,6 +109,16 @@ def test_masks_that_went_wrong_are_not_measured(change, reason):
     assert set(reasons(result).values()) == {reason}
 
 
+def test_a_cavity_cut_off_by_the_sector_is_not_measured():
+    clip, cavity = clip_and_cavity()
+    left = int(np.flatnonzero(cavity.masks.any(axis=(0, 1)))[0])
+    sector = np.indices(clip.sector.shape)[1] >= left + 12
+    result = measure_clip(replace(clip, sector=sector), replace(cavity, masks=cavity.masks & sector), View.A4C)
+    assert result.measurements == ()
+    assert set(reasons(result).values()) == {Reason.CUT_OFF}
+    assert measure_clip(replace(clip, sector=np.roll(sector, -11, axis=1)), cavity, View.A4C).measurements
+
+
 def test_an_impossible_ef_is_implausible():
     result = measure_clip(*clip_and_cavity(esv=8.0), View.A4C)
     assert set(reasons(result).values()) == {Reason.IMPLAUSIBLE}
