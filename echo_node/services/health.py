@@ -12,6 +12,7 @@ from echo_node.records import JobKind, StudyState
 from echo_node.services.process import utc_now
 from echo_node.store import InstanceOutcome, JobState, Store, StoreStatus
 
+_AGAIN = "once that is mended, echo-node requeue tries again"
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
 
 
@@ -59,11 +60,11 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
     if quarantined := status.studies.get(StudyState.QUARANTINED):
         yield f"{quarantined} studies are in quarantine; status --objects says why"
     if failed := status.jobs.get((JobKind.CLIP, JobState.DEAD)):
-        yield f"{failed} clips could not be analysed; status --objects says why"
+        yield f"{failed} clips could not be analysed; status --objects says why; {_AGAIN}"
     for uid, why in status.unreported.items():
-        yield f"study {uid} has no report: {why}"
+        yield f"study {uid} has no report: {why}; {_AGAIN}"
     for (destination, why), count in status.given_up.items():
-        yield f"{count} objects were given up for {destination}: {why}"
+        yield f"{count} objects were given up for {destination}: {why}; {_AGAIN}"
 
 
 def _surroundings(config: Config) -> Iterator[str]:
