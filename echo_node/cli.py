@@ -71,7 +71,7 @@ _Commands = argparse._SubParsersAction  # the type that add_subparsers returns h
 
 def _add_looking_after(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("status", help="what the node holds and does")
-    parser.add_argument("--objects", action="store_true", help="list every object with its outcome")
+    parser.add_argument("--objects", action="store_true", help="list every study and object with its outcome")
     parser.set_defaults(run=_status)
     parser = commands.add_parser("requeue", help="try again what was given up: clips, reports and deliveries")
     parser.add_argument("--study", metavar="UID", help="only what is of this study")

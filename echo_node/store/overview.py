@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 import sqlalchemy as sa
 
 import echo_node.store.jobs as job_statements
 from echo_node.codes import Reason
-from echo_node.records import DeliveryState, JobKind, StudyState
+from echo_node.records import CloseReason, DeliveryState, JobKind, StudyState
 from echo_node.store.analyses import latest
 from echo_node.store.schema import JobState, instances, instances_aside, jobs, outbox, reports, studies
 
@@ -36,6 +36,18 @@ class InstanceOutcome:
     outcome: Outcome
     reason: Reason | None  # why it is not measured, kept only, or set aside
     detail: str  # for people; no patient data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyOutcome:
+    """A study, and why it was closed or is held back."""
+
+    StudyInstanceUID: str
+    state: StudyState
+    revision: int  # 0 until first closed
+    closed_because: CloseReason | None  # the latest close
+    closed_at: datetime | None  # UTC, of the same
+    reason: Reason | None  # why it is in quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +110,13 @@ def _given_up(conn: sa.Connection) -> dict[tuple[str, str], int]:
         .group_by(outbox.c.destination, outbox.c.last_error)
     )
     return {(destination, error): count for destination, error, count in rows}
+
+
+def study_outcomes(conn: sa.Connection) -> tuple[StudyOutcome, ...]:
+    """Every study, in the order in which they opened, or opened again."""
+    columns = (studies.c[field.name] for field in fields(StudyOutcome))
+    rows = conn.execute(sa.select(*columns).order_by(studies.c.opened_at, studies.c.StudyInstanceUID))
+    return tuple(StudyOutcome(**row) for row in rows.mappings())
 
 
 def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[InstanceOutcome, ...]:

@@ -23,7 +23,7 @@ from echo_node.records import ClipAnalysis, Delivery, Instance, Job, JobKind, Re
 from echo_node.store.database import Database
 from echo_node.store.files import Files, as_store_errors, discard
 from echo_node.store.instances import KeepOutcome, Received
-from echo_node.store.overview import InstanceOutcome, StoreStatus
+from echo_node.store.overview import InstanceOutcome, StoreStatus, StudyOutcome
 from echo_node.store.studies import ClosedStudy, ClosePolicy
 from echo_node.store.sweep import Swept
 
@@ -361,6 +361,11 @@ class Store:
         """Counts of everything."""
         with self._db.read() as conn:
             return overview.status(conn)
+
+    def study_outcomes(self) -> tuple[StudyOutcome, ...]:
+        """Where every study stands, and why it was closed."""
+        with self._db.read() as conn:
+            return overview.study_outcomes(conn)
 
     def instance_outcomes(self, StudyInstanceUID: str | None = None) -> tuple[InstanceOutcome, ...]:
         """What became of every object, of one study or of all; those set aside last."""

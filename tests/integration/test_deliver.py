@@ -162,5 +162,7 @@ def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
         assert print_status(config, objects=False) == 0
     finally:
         receiver.scp.stop()
-    assert print_status(config, objects=False) == 1
-    assert f"does not answer on port {receiver.port}" in capsys.readouterr().out
+    assert print_status(config, objects=True) == 1
+    shown = capsys.readouterr().out
+    assert f"study {STUDY}  reported; closed at 2026-11-23 12:02:00 UTC: quiet time over, revision 1\n" in shown
+    assert f"does not answer on port {receiver.port}" in shown
