@@ -7,15 +7,19 @@ import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import alembic.command
+import alembic.config
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from echo_node.errors import StoreError
+from echo_node.records import StudyState
 from echo_node.store import Store
-from echo_node.store.schema import UTCDateTime, metadata
-from tests.unit.store.builders import Clock, received
+from echo_node.store.database import MIGRATIONS, Database
+from echo_node.store.schema import UTCDateTime, metadata, studies
+from tests.unit.store.builders import STUDY, Clock, received
 
 _MIGRATE = """
 import sys
@@ -44,6 +48,42 @@ def test_migrating_twice_keeps_the_data(store: Store) -> None:
     store.keep(received(store))
     store.migrate()
     assert store.status().instances == 1
+
+
+def _as_of(url: str, revision: str) -> Database:
+    """A database as an earlier version of the node left it."""
+    database = Database(url)
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.write() as conn:
+        config.attributes["connection"] = conn
+        alembic.command.upgrade(config, revision)
+    return database
+
+
+def test_a_study_from_before_birth_dates_is_quarantined_by_none(url: str, tmp_path: Path, clock: Clock) -> None:
+    database = _as_of(url, "0001")
+    with database.write() as conn:
+        old = sa.insert(studies).values(
+            StudyInstanceUID=STUDY,
+            PatientID="P1",
+            source_ae="CART",
+            state=StudyState.RECEIVING,
+            revision=0,
+            opened_at=clock.time,
+            last_received_at=clock.time,
+        )
+        conn.execute(old)
+    database.dispose()
+    store = Store(url, tmp_path, now=clock)
+    store.migrate()
+    try:
+        store.keep(received(store, "1.1", PatientBirthDate="19500102"))
+        assert store.study(STUDY).state is StudyState.RECEIVING
+        store.keep(received(store, "1.2", PatientBirthDate="19500103"))
+        assert store.study(STUDY).state is StudyState.QUARANTINED
+    finally:
+        store.dispose()
 
 
 def test_database_of_a_newer_version_is_refused(store: Store) -> None:
