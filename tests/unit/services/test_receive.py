@@ -33,7 +33,7 @@ def arrived(store: Store, dataset: bytes, uid: str = "1.2.3"):
         TransferSyntaxUID="1.2.840.10008.1.2.1",
         calling_ae="CART",
         peer_host="127.0.0.1",
-        limit=1 << 20,
+        limit=1 << 24,
     )
     incoming.write(memoryview(dataset))
     return incoming.finish()
@@ -43,8 +43,11 @@ def arrived(store: Store, dataset: bytes, uid: str = "1.2.3"):
     ("dataset", "reason"),
     [
         (b"", Reason.MISSING_UID),
-        (b"This is no DICOM, whatever the command said." * 20, Reason.TRUNCATED),
-        (b"\xff" * 4000, Reason.TRUNCATED),
+        (b"This is no DICOM, whatever the command said." * 20, Reason.NOT_DICOM),
+        (b"This is no DICOM, whatever the command said." * 200_000, Reason.NOT_DICOM),
+        (b"\xff" * 4000, Reason.NOT_DICOM),
+        (b"\x10\x00\x20\x00LO\x02\x007 ", Reason.MISSING_UID),  # a data set without its first groups
+        (b"\x08\x00\x18\x00UI\x40\x001.2", Reason.TRUNCATED),
     ],
 )
 def test_what_is_no_dicom_is_set_aside_with_its_reason(store, caplog, dataset, reason):
