@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in _SERVICES.items():
         commands.add_parser(name, help=text).set_defaults(run=_service, service=name)
     commands.add_parser("check-config", help="check the settings").set_defaults(run=_check_config)
-    _add_status(commands)
+    _add_looking_after(commands)
     _add_analyse_folder(commands)
     _add_simulate(commands)
     _add_engines(commands)
@@ -69,10 +69,14 @@ def _parser() -> argparse.ArgumentParser:
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
 
 
-def _add_status(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_looking_after(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("status", help="what the node holds and does")
-    parser.add_argument("--objects", action="store_true", help="list every object with its outcome")
+    parser.add_argument("--objects", action="store_true", help="list every study and object with its outcome")
     parser.set_defaults(run=_status)
+    parser = commands.add_parser("requeue", help="try again what was given up: clips, reports and deliveries")
+    parser.add_argument("--study", metavar="UID", help="only what is of this study")
+    parser.add_argument("--destination", metavar="NAME", help="only deliveries to this destination")
+    parser.set_defaults(run=_requeue)
 
 
 def _add_analyse_folder(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -277,6 +281,12 @@ def _status(args: argparse.Namespace) -> int:
     return print_status(_settings(args), objects=args.objects)
 
 
+def _requeue(args: argparse.Namespace) -> int:
+    from echo_node.services.requeue import requeue
+
+    return requeue(_settings(args), StudyInstanceUID=args.study, destination=args.destination)
+
+
 def _analyse_folder(args: argparse.Namespace) -> int:
     from echo_node.services.folder import analyse_folder
 
@@ -374,14 +384,8 @@ def _evaluate(args: argparse.Namespace) -> int:
             raise EchoNodeError(f"evaluate needs {package}: pip install 'echo-node[train]'")
     from echo_node.evaluation.command import evaluate_package
 
-    evaluate_package(
-        args.engine,
-        args.on,
-        args.out,
-        patients=args.patients,
-        seed=args.seed,
-        backend=Backend(args.backend),
-    )
+    backend = Backend(args.backend)
+    evaluate_package(args.engine, args.on, args.out, patients=args.patients, seed=args.seed, backend=backend)
     return 0
 
 

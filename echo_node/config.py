@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +70,37 @@ def _network(value: str) -> str:
     return value
 
 
+_SECRET = ("node", "database")  # its value may hold a password
+_DRIVERS = ("postgresql", "postgresql+psycopg", "sqlite", "sqlite+pysqlite")
+# SQLAlchemy's grammar of URLs, which is the store's to import, as far as the drivers need it.
+_SQLITE = re.compile(r":///(/[^?]*[^?/])")
+_POSTGRESQL = re.compile(r"://([^:/]*(:[^@]*)?@)?(\[[^/?\]]+\]|[^/:?\[]+)?(:(?P<port>\d+))?/[^?/]+(\?.*)?")
+
+
+def _database(value: str) -> str:
+    """A URL that the store can open, or nothing; no message repeats more of it than the driver."""
+    if not value:
+        return value
+    driver, colon, rest = value.partition("://")
+    if not colon or not value.isprintable():
+        raise ValueError("is no SQLAlchemy URL, like postgresql+psycopg://user@host/echo_node")
+    if driver not in _DRIVERS:
+        shown = repr(driver) if re.fullmatch(r"[\w+]+", driver) else "that"
+        raise ValueError(f"{shown} is no driver of the node; allowed: {', '.join(_DRIVERS)}")
+    if driver.startswith("sqlite"):
+        if _SQLITE.fullmatch("://" + rest) is None:
+            raise ValueError("SQLite needs an absolute path and no more: sqlite:////var/lib/echo-node/node.db")
+        return value
+    found = _POSTGRESQL.fullmatch("://" + rest)
+    if found is None:
+        raise ValueError("PostgreSQL needs a URL like postgresql+psycopg://user@host/echo_node")
+    if found["port"] and not 1 <= int(found["port"]) <= 65535:
+        raise ValueError("a port is 1 to 65535")
+    if find_spec("psycopg") is None:
+        raise ValueError("PostgreSQL needs psycopg: pip install 'echo-node[postgresql]'")
+    return value
+
+
 def _view(name: Any) -> Any:
     """config.yaml names views as ``A4C``; the enum's values are codes."""
     if isinstance(name, View):
@@ -79,6 +112,7 @@ def _view(name: Any) -> Any:
 
 
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+DatabaseURL = Annotated[str, AfterValidator(_database)]
 Network = Annotated[str, AfterValidator(_network)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 7)]
@@ -94,7 +128,7 @@ class Node(_Section):
     """The node itself."""
 
     storage: Path = Path("storage")
-    database: str = ""  # empty: SQLite in the storage folder
+    database: DatabaseURL = ""  # empty: SQLite in the storage folder
     log_level: LogLevel = LogLevel.INFO
 
     @property
@@ -285,11 +319,8 @@ def _explain(location: tuple[Any, ...], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key; allowed here: {', '.join(_allowed(location[:-1]))}"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return (
-        message
-        if "input" not in fault or isinstance(fault["input"], dict)
-        else (f"{message} (found {fault['input']!r})")
-    )
+    is_said = "input" in fault and not isinstance(fault["input"], dict) and location != _SECRET
+    return f"{message} (found {fault['input']!r})" if is_said else message
 
 
 def _allowed(location: tuple[Any, ...]) -> list[str]:

@@ -50,6 +50,7 @@ def keep(store: Store, received: ReceivedObject) -> None:
             SeriesInstanceUID=header.SeriesInstanceUID,
             StudyInstanceUID=header.StudyInstanceUID,
             PatientID=header.PatientID,
+            PatientBirthDate=header.PatientBirthDate,
             TransferSyntaxUID=received.TransferSyntaxUID,
             path=received.path,
             sha256=received.sha256,

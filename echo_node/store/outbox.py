@@ -9,9 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.records import Delivery, DeliveryState, Report, StudyState
+from echo_node.records import Delivery, DeliveryState, Report
 from echo_node.store.database import insert_or_ignore
-from echo_node.store.schema import outbox, reports, studies
+from echo_node.store.schema import outbox, reports
 
 
 def add_report(
@@ -151,17 +151,3 @@ def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
         outbox.c.state == DeliveryState.QUEUED,
         outbox.c.attempts == delivery.attempts,
     )
-
-
-def requeue(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
-    """Give the dead a fresh start, but for those of studies in quarantine; returns how many there were."""
-    in_quarantine = (
-        sa.select(reports.c.SOPInstanceUID)
-        .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
-        .where(studies.c.state == StudyState.QUARANTINED)
-    )
-    return conn.execute(
-        sa.update(outbox)
-        .where(outbox.c.state == DeliveryState.DEAD, condition, outbox.c.SOPInstanceUID.not_in(in_quarantine))
-        .values(state=DeliveryState.QUEUED, attempts=0, next_attempt_at=at, leased_until=None)
-    ).rowcount

@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import sqlalchemy as sa
-
 import echo_node.store.analyses as analyses
 import echo_node.store.codec as codec
 import echo_node.store.instances as instances
 import echo_node.store.jobs as jobs
 import echo_node.store.outbox as outbox
 import echo_node.store.overview as overview
+import echo_node.store.requeue as requeue
 import echo_node.store.schema as schema
 import echo_node.store.studies as studies
 import echo_node.store.sweep as sweep
@@ -24,7 +23,7 @@ from echo_node.records import ClipAnalysis, Delivery, Instance, Job, JobKind, Re
 from echo_node.store.database import Database
 from echo_node.store.files import Files, as_store_errors, discard
 from echo_node.store.instances import KeepOutcome, Received
-from echo_node.store.overview import InstanceOutcome, StoreStatus
+from echo_node.store.overview import InstanceOutcome, StoreStatus, StudyOutcome
 from echo_node.store.studies import ClosedStudy, ClosePolicy
 from echo_node.store.sweep import Swept
 
@@ -268,17 +267,34 @@ class Store:
         with self._db.write() as conn:
             outbox.mark_dead(conn, delivery, error)
 
-    def requeue(self, *, destination: str | None = None, SOPInstanceUID: str | None = None) -> int:
-        """Try dead deliveries again, of a destination or an object or both; returns how many there were.
+    # Trying again
+
+    def requeue_jobs(self, StudyInstanceUID: str | None = None) -> dict[JobKind, int]:
+        """Give dead jobs a fresh start, of a study or of all; returns how many there were of each kind.
+
+        A report that its study no longer waits for stays dead, as it does in quarantine.
+        """
+        total = dict.fromkeys(JobKind, 0)
+        with self._db.read() as conn:
+            uids = requeue.with_dead_jobs(conn) if StudyInstanceUID is None else [StudyInstanceUID]
+        for uid in uids:
+            with self._db.write() as conn:
+                for kind, count in requeue.jobs_of(conn, uid, at=self._now()).items():
+                    total[kind] += count
+        return total
+
+    def requeue_deliveries(self, destinations: Collection[str], StudyInstanceUID: str | None = None) -> int:
+        """Give dead deliveries to these destinations a fresh start, of a study or of all; returns how many.
 
         Those of a study in quarantine stay dead.
         """
-        condition = sa.and_(
-            sa.true() if destination is None else schema.outbox.c.destination == destination,
-            sa.true() if SOPInstanceUID is None else schema.outbox.c.SOPInstanceUID == SOPInstanceUID,
-        )
-        with self._db.write() as conn:
-            return outbox.requeue(conn, condition, at=self._now())
+        total = 0
+        with self._db.read() as conn:
+            found = requeue.with_dead_deliveries(conn, destinations)
+        for uid in found if StudyInstanceUID is None else [StudyInstanceUID]:
+            with self._db.write() as conn:
+                total += requeue.deliveries_of(conn, uid, destinations, at=self._now())
+        return total
 
     # Looking
 
@@ -350,6 +366,11 @@ class Store:
         """Counts of everything."""
         with self._db.read() as conn:
             return overview.status(conn)
+
+    def study_outcomes(self) -> tuple[StudyOutcome, ...]:
+        """Where every study stands, and why it was closed."""
+        with self._db.read() as conn:
+            return overview.study_outcomes(conn)
 
     def instance_outcomes(self, StudyInstanceUID: str | None = None) -> tuple[InstanceOutcome, ...]:
         """What became of every object, of one study or of all; those set aside last."""

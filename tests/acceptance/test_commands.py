@@ -46,6 +46,17 @@ def test_no_command_starts_without_its_configuration(command, tmp_path):
     assert "none.yaml: cannot be read" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["check-config", "serve", "schedule", "status"])
+def test_a_bad_database_is_named_by_every_command(tmp_path, command):
+    path = tmp_path / "config.yaml"
+    path.write_text("node:\n  database: mysql://u:SECRET@host/x\n", encoding="utf-8")
+    done = run("--config", path, command)
+    assert done.returncode == 2
+    assert f"{path}:2: node.database: 'mysql' is no driver of the node" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "SECRET" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "to", ["ECHONODE", "ECHONODE@host", "@host:104", "A@h:x", "A@h:70000", "SEVENTEENLETTERSX@h:1"]
 )

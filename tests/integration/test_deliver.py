@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from echo_node.config import Config, Destination
+from echo_node.errors import EchoNodeError, StoreError
 from echo_node.records import DeliveryState, JobKind, ObjectKind, Report
 from echo_node.services.deliver import deliver_once
 from echo_node.services.health import print_status
+from echo_node.services.process import utc_now
+from echo_node.services.requeue import requeue
 from echo_node.store import Store
 from tests.integration.test_receive import Receiver, small
 from tests.peers import free_port
@@ -120,7 +123,33 @@ def test_status_names_what_was_given_up_and_why(sender, start_archive, capsys):
         delivery.path.write_bytes(b"damaged")
     sender.deliver()
     assert print_status(sender.config, objects=False) == 1
-    assert "LOOK: 2 objects were given up for pacs: its file is damaged" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "LOOK: 2 objects were given up for pacs: its file is damaged; once that is mended, echo-node" in shown
+
+
+def test_what_was_given_up_is_sent_once_it_is_mended_and_requeued(sender, start_archive, capsys):
+    archive = start_archive()
+    good = [(delivery.path, delivery.path.read_bytes()) for delivery in sender.store.deliveries(STUDY)]
+    for path, _ in good:
+        path.write_bytes(b"damaged")
+    sender.deliver()
+    for path, content in good:
+        path.write_bytes(content)
+    assert requeue(sender.config, StudyInstanceUID=None, destination="pacs") == 0
+    assert capsys.readouterr().out == "2 deliveries are tried again\n"
+    sender.clock.time = utc_now()
+    assert sender.deliver() == 2
+    assert sender.states() == [DeliveryState.SENT] * 2
+    assert len(archive.received) == 2
+    assert requeue(sender.config, StudyInstanceUID=STUDY, destination=None) == 0
+    assert capsys.readouterr().out == "0 clips and 0 reports are tried again\n0 deliveries are tried again\n"
+
+
+def test_requeue_says_what_it_does_not_know(sender):
+    with pytest.raises(EchoNodeError, match=r"'vna' is not in deliver.destinations; there: pacs"):
+        requeue(sender.config, StudyInstanceUID=None, destination="vna")
+    with pytest.raises(StoreError, match=r"study 1\.9 is not known"):
+        requeue(sender.config, StudyInstanceUID="1.9", destination=None)
 
 
 def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
@@ -135,5 +164,7 @@ def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
         assert print_status(config, objects=False) == 0
     finally:
         receiver.scp.stop()
-    assert print_status(config, objects=False) == 1
-    assert f"does not answer on port {receiver.port}" in capsys.readouterr().out
+    assert print_status(config, objects=True) == 1
+    shown = capsys.readouterr().out
+    assert f"study {STUDY}  reported; closed at 2026-11-23 12:02:00 UTC: quiet time over, revision 1\n" in shown
+    assert f"does not answer on port {receiver.port}" in shown

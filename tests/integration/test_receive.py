@@ -136,6 +136,22 @@ def test_a_command_that_names_another_instance_than_the_dataset_is_refused(make_
     assert list(receiver.incoming.iterdir()) == []
 
 
+def test_an_executable_s_preamble_is_neither_kept_nor_sent_on(make_receiver, tmp_path):
+    receiver = make_receiver()
+    item = small(tmp_path / "x.dcm")
+    whole = item.path.read_bytes()
+    item.path.write_bytes(b"MZ" + b"\x90" * 126 + whole[128:])
+    assert scu.send([item], to=receiver.peer, calling_ae="CART") == [None]
+    ((_, kept),) = receiver.received
+    assert kept.read_bytes()[:132] == b"\0" * 128 + b"DICM"
+    (kept_ds, sent_ds) = (pydicom.dcmread(path) for path in (kept, item.path))
+    assert kept_ds == sent_ds
+    kept.rename(tmp_path / "again.dcm")
+    again = scu.Outgoing(item.SOPClassUID, item.SOPInstanceUID, tmp_path / "again.dcm")
+    assert scu.send([again], to=receiver.peer, calling_ae="CART") == [None]
+    assert b"MZ" not in receiver.received[1][1].read_bytes()[:128]
+
+
 def test_an_unknown_class_is_kept(make_receiver, tmp_path):
     receiver = make_receiver()
     item = small(tmp_path / "x.dcm", kind=UNKNOWN_CLASS)
@@ -165,6 +181,51 @@ def test_who_is_not_let_in(make_receiver, tmp_path, settings, calling):
     receiver = make_receiver(**settings)
     with pytest.raises(DeliveryUnreachable, match="rejects the association"):
         scu.send([small(tmp_path / "x.dcm")], to=receiver.peer, calling_ae=calling)
+
+
+def calls(receiver, *, source: str, calling: str, to: str = "127.0.0.1") -> bool:
+    """Does a cart at this address get an association?"""
+    ae = AE(ae_title=calling)
+    ae.add_requested_context("1.2.840.10008.1.1")
+    assoc = ae.associate(to, receiver.port, ae_title="ECHONODE", bind_address=(source, 0))
+    if not assoc.is_established:
+        return False
+    assert assoc.send_c_echo().Status == 0
+    assoc.release()
+    return True
+
+
+def test_carts_of_two_networks_are_let_in_each_from_its_own(make_receiver, caplog):
+    receiver = make_receiver(
+        host="0.0.0.0",
+        carts=(
+            Cart(ae_title="VIVID1", hosts=("127.0.1.0/24", "127.0.2.7")),
+            Cart(ae_title="EPIQ", hosts=("127.0.3.0/24",)),
+        ),
+    )
+    admitted = {
+        (source, calling): calls(receiver, source=source, calling=calling)
+        for source in ("127.0.1.9", "127.0.2.7", "127.0.2.8", "127.0.3.1", "127.0.0.1")
+        for calling in ("VIVID1", "EPIQ")
+    }
+    let_in = {who for who, is_in in admitted.items() if is_in}
+    assert let_in == {("127.0.1.9", "VIVID1"), ("127.0.2.7", "VIVID1"), ("127.0.3.1", "EPIQ")}
+    assert "association of 'VIVID1' at 127.0.2.8 rejected: no cart of receive.carts has this" in caplog.text
+    assert "association of 'EPIQ' at 127.0.1.9 rejected" in caplog.text
+
+
+def test_every_address_of_the_node_answers_where_it_listens_on_all(make_receiver):
+    receiver = make_receiver(host="0.0.0.0")
+    assert all(calls(receiver, source="127.0.0.1", calling="CART", to=to) for to in ("127.0.0.1", "127.0.0.2"))
+
+
+def test_one_address_that_takes_all_its_connections_keeps_no_other_out(make_receiver):
+    receiver = make_receiver(max_associations_per_host=3)
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            silent = socket.create_connection(("127.0.0.1", receiver.port), source_address=("127.0.0.2", 0))
+            stack.enter_context(silent)
+        assert calls(receiver, source="127.0.0.3", calling="CART")
 
 
 def test_too_many_associations_are_refused_and_the_log_says_why(make_receiver, caplog):

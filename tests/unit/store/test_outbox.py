@@ -59,15 +59,12 @@ def test_failed_comes_back_at_its_time_with_its_error(store: Store, clock: Clock
     assert (again.SOPInstanceUID, again.attempts, again.last_error) == ("2.25.1", 2, "no answer")
 
 
-def test_dead_stays_until_a_person_requeues_it(store: Store, clock: Clock) -> None:
+def test_dead_stays_dead(store: Store, clock: Clock) -> None:
     for delivery in store.lease_deliveries("PACS", "d", 60, 9):
         store.mark_dead(delivery, "0122")
     clock.pass_(10_000)
     assert store.lease_deliveries("PACS", "d", 60, 9) == []
-    assert store.requeue(SOPInstanceUID="2.25.2") == 1
-    assert store.requeue(destination="VNA") == 0
-    assert [d.attempts for d in store.lease_deliveries("PACS", "d", 60, 9)] == [1]
-    assert store.requeue(destination="PACS") == 1
+    assert store.status().given_up == {("PACS", "0122"): 2}
 
 
 def test_sender_whose_lease_ran_out_cannot_fail_it_but_can_have_sent_it(store: Store, clock: Clock) -> None:
