@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pydicom.uid import UID, UID_dictionary
+from pydicom.uid import UID, UID_dictionary  # type: ignore[attr-defined]
 from pynetdicom import AllStoragePresentationContexts, build_context, sop_class
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import ServiceClass

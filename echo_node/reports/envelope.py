@@ -17,7 +17,7 @@ from echo_node.codes import Code
 from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, MANUFACTURER, MODEL
 from echo_node.records import EngineIdentity, Report
 from echo_node.reports.source import UTF_8
-from echo_node.reports.uids import series_uid
+from echo_node.reports.uids import device_uid, series_uid
 
 RESEARCH_USE = "Made by software, not checked by a person. For research use, not for diagnosis."
 
@@ -102,6 +102,7 @@ def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: date
     item.Manufacturer = MANUFACTURER
     item.ManufacturerModelName = engine.name
     item.SoftwareVersions = engine.version
+    item.DeviceUID = device_uid(engine)
     item.ContributionDateTime = f"{local:%Y%m%d%H%M%S.%f%z}"
     item.ContributionDescription = f"Digest {engine.digest}; backend {engine.backend}"
     ds.ContributingEquipmentSequence = [item]

@@ -10,7 +10,6 @@ from highdicom import sr
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-import echo_node
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 from echo_node.codes import LOCAL_SCHEME, Code, Quantity
@@ -21,7 +20,7 @@ from echo_node.reports.coded import concept
 from echo_node.reports.groups import Evidence, Group, group_key, measurement_group, not_measured, view_group
 from echo_node.reports.retired import as_successors, refer_to
 from echo_node.reports.source import TYPE_2
-from echo_node.reports.uids import derived_uid, series_uid
+from echo_node.reports.uids import derived_uid, device_uid, series_uid
 
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
@@ -118,7 +117,7 @@ def _own_scheme() -> Dataset:
 def _observer(analysis: Analysis) -> sr.ObservationContext:
     """The node as the device that observed (PS3.16 TID 1004)."""
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=derived_uid("device", analysis.engine.digest, echo_node.__version__),
+        uid=device_uid(analysis.engine),
         name=MODEL,
         manufacturer_name=MANUFACTURER,
         model_name=analysis.engine.name,

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from pydicom.uid import UID_dictionary
+from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 from pynetdicom import AE, build_context, evt
 from pynetdicom.pdu_primitives import (
     AsynchronousOperationsWindowNegotiation,

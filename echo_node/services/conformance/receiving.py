@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pydicom.uid import UID
+
 from echo_node.config import Config, Receive
 from echo_node.dicom import data_path, scp
 from echo_node.dicom.clips import ULTRASOUND_IMAGES, is_readable
@@ -53,11 +55,20 @@ def _classes(settings: Receive) -> list[str]:
         table(
             ("SOP class", "UID", "transfer syntaxes", "role"),
             [
-                (c.abstract_syntax.name, c.abstract_syntax, ", ".join(s.name for s in c.transfer_syntax), "SCP")
+                (
+                    _named(c.abstract_syntax),
+                    str(c.abstract_syntax),
+                    ", ".join(map(_named, c.transfer_syntax)),
+                    "SCP",
+                )
                 for c in scp.application_entity(settings).supported_contexts
             ],
         ),
     ]
+
+
+def _named(uid: str | None) -> str:
+    return UID(str(uid)).name
 
 
 def _images() -> list[Known]:
