@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text).set_defaults(run=_service, service=name)
     commands.add_parser("check-config", help="check the settings").set_defaults(run=_check_config)
     _add_looking_after(commands)
+    conformance = commands.add_parser("conformance", help="the DICOM conformance statement of these settings")
+    conformance.add_argument("--out", type=Path, help="file to write (default: standard output)")
+    conformance.set_defaults(run=_conformance)
     _add_analyse_folder(commands)
     _add_simulate(commands)
     _add_engines(commands)
@@ -273,6 +276,12 @@ def _check_config(args: argparse.Namespace) -> int:
     if not config.receive.carts:
         print("note: receive.carts is empty: nobody may store")
     return 0
+
+
+def _conformance(args: argparse.Namespace) -> int:
+    from echo_node.services.conformance import write_statement
+
+    return write_statement(_settings(args), args.out)
 
 
 def _status(args: argparse.Namespace) -> int:

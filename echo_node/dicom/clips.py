@@ -168,6 +168,11 @@ def open_clip(path: Path, *, limits: ClipLimits | None = None) -> ClipFile:
         return clip
 
 
+def is_readable(TransferSyntaxUID: str) -> bool:
+    """Can frames of this transfer syntax be read?"""
+    return pixels.is_supported(TransferSyntaxUID) or TransferSyntaxUID in video.VIDEO
+
+
 def _clip(path: Path, elements: Elements, limits: ClipLimits) -> ClipFile:
     kind = elements.text("SOPClassUID")
     if kind not in ULTRASOUND_IMAGES or elements.pixel_data is None:
@@ -193,7 +198,7 @@ def _clip(path: Path, elements: Elements, limits: ClipLimits) -> ClipFile:
 
 def _coding(elements: Elements, limits: ClipLimits) -> pixels.Coding:
     syntax = elements.TransferSyntaxUID
-    if not pixels.is_supported(syntax) and syntax not in video.VIDEO:
+    if not is_readable(syntax):
         raise ClipError(Reason.UNKNOWN_CODING, f"transfer syntax {syntax}")
     coding = pixels.Coding(
         TransferSyntaxUID=syntax,

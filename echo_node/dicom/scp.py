@@ -10,34 +10,47 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pynetdicom import AE, build_context, evt
+from pynetdicom import AE, evt
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.service_class import ServiceClass, StorageServiceClass
-from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined]
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from echo_node.config import Cart, Receive
+from echo_node.dicom.contexts import storage_contexts
 from echo_node.dicom.data_path import Storing, StoringProvider
 from echo_node.dicom.incoming import ReceivedObject
 from echo_node.errors import ConfigError
+from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 
-__all__ = ["ReceivedObject", "StorageSCP"]
+__all__ = ["ReceivedObject", "StorageSCP", "application_entity"]
 
 _log = logging.getLogger(__name__)
 
 # A-ASSOCIATE-RJ: result, source, reason (PS3.8 table 9-21)
-_CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
-_CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
-_LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
+CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
+LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
 _POLL_SECONDS = 0.05
 
 Rejection = tuple[int, int, int]
+
+
+def application_entity(settings: Receive) -> AE:
+    """What the receiver says of itself when it negotiates; storage contexts come with each association."""
+    ae = AE(ae_title=settings.ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_UID
+    ae.implementation_version_name = IMPLEMENTATION_NAME
+    ae.maximum_pdu_size = settings.pdu_kib << 10
+    ae.maximum_associations = settings.max_associations + 1  # the gate refuses first, and says why
+    ae.acse_timeout = settings.first_pdu_seconds
+    ae.network_timeout = settings.idle_seconds
+    ae.add_supported_context(Verification)
+    return ae
 
 
 class StorageSCP:
@@ -89,12 +102,7 @@ class StorageSCP:
             The address or port cannot be listened on.
         """
         settings = self._settings
-        ae = AE(ae_title=settings.ae_title)
-        ae.maximum_pdu_size = settings.pdu_kib << 10
-        ae.maximum_associations = settings.max_associations + 1  # the gate refuses first, and says why
-        ae.acse_timeout = settings.first_pdu_seconds
-        ae.network_timeout = settings.idle_seconds
-        ae.add_supported_context(Verification)
+        ae = application_entity(settings)
         try:
             self._server = _Server(
                 ae,
@@ -147,16 +155,16 @@ class Gate:
         """Why an association is rejected, or None; it is one of the active ones itself."""
         settings = self._settings
         if not self.is_open:
-            return _LOCAL_LIMIT_EXCEEDED, "the node is stopping"
+            return LOCAL_LIMIT_EXCEEDED, "the node is stopping"
         if called != settings.ae_title:
-            return _CALLED_AE_NOT_RECOGNISED, f"called AE title {called!r}; this is {settings.ae_title!r}"
+            return CALLED_AE_NOT_RECOGNISED, f"called AE title {called!r}; this is {settings.ae_title!r}"
         if not any(_admits(cart, calling=calling, host=host) for cart in settings.carts):
-            return _CALLING_AE_NOT_RECOGNISED, "no cart of receive.carts has this AE title and address"
+            return CALLING_AE_NOT_RECOGNISED, "no cart of receive.carts has this AE title and address"
         if active > settings.max_associations:
-            return _LOCAL_LIMIT_EXCEEDED, f"{active - 1} associations; receive.max_associations are taken"
+            return LOCAL_LIMIT_EXCEEDED, f"{active - 1} associations; receive.max_associations are taken"
         free = shutil.disk_usage(self._spool).free >> 20
         if free < settings.min_free_disk_mib:
-            return _LOCAL_LIMIT_EXCEEDED, f"{free} MiB free; receive.min_free_disk_mib is higher"
+            return LOCAL_LIMIT_EXCEEDED, f"{free} MiB free; receive.min_free_disk_mib is higher"
         return None
 
 
@@ -264,19 +272,6 @@ class _Acceptor(ACSE):
         self.send_reject(result, source, reason)
         evt.trigger(self.assoc, evt.EVT_REJECTED, {})
         self.assoc.kill()
-
-
-def storage_contexts(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
-    """A context for each proposed class that stores, in every transfer syntax that it is proposed in.
-
-    Classes that no list holds are taken for storage: carts have private ones. pynetdicom's own unrestricted
-    storage service would accept worklists too, and then not answer.
-    """
-    offered: dict[str, dict[str, None]] = {}
-    for context in proposed:
-        if uid_to_service_class(str(context.abstract_syntax)) in (StorageServiceClass, ServiceClass):
-            offered.setdefault(str(context.abstract_syntax), {}).update(dict.fromkeys(context.transfer_syntax))
-    return [build_context(kind, list(syntaxes)) for kind, syntaxes in offered.items()]
 
 
 def _log_contexts(event: evt.Event) -> None:

@@ -16,6 +16,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from echo_node.codes import Reason
 from echo_node.dicom.header import read_header
 from echo_node.errors import AssociationRejected, DeliveryError, DeliveryRefused, DeliveryUnreachable
+from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def send(
     contexts = list(dict.fromkeys((kind, syntax) for kind, syntax in pairs if isinstance(syntax, str)))
     if not contexts:
         return [syntax if isinstance(syntax, DeliveryError) else None for syntax in syntaxes]
-    ae = _entity(calling_ae, connect_seconds, response_seconds)
+    ae = application_entity(calling_ae, connect_seconds, response_seconds)
     for class_uid, syntax in contexts[:_MOST_CONTEXTS]:
         ae.add_requested_context(class_uid, syntax)
     with _associated(ae, to) as assoc:
@@ -99,7 +100,7 @@ def echo(to: Peer, *, calling_ae: str, seconds: float = 5) -> None:
     DeliveryError
         The peer does not answer well.
     """
-    ae = _entity(calling_ae, seconds, seconds)
+    ae = application_entity(calling_ae, seconds, seconds)
     ae.add_requested_context(Verification)
     with _associated(ae, to) as assoc:
         status = assoc.send_c_echo()
@@ -107,9 +108,12 @@ def echo(to: Peer, *, calling_ae: str, seconds: float = 5) -> None:
             raise DeliveryUnreachable(f"{to.ae_title} at {to.host}:{to.port} answered C-ECHO with a failure")
 
 
-def _entity(calling_ae: str, connect_seconds: float, response_seconds: float) -> AE:
+def application_entity(calling_ae: str, connect_seconds: float, response_seconds: float) -> AE:
+    """What the sender says of itself when it negotiates."""
     _config.STORE_SEND_CHUNKED_DATASET = True  # files go out as their bytes are, never encoded anew
     ae = AE(ae_title=calling_ae)
+    ae.implementation_class_uid = IMPLEMENTATION_UID
+    ae.implementation_version_name = IMPLEMENTATION_NAME
     ae.connection_timeout = connect_seconds
     ae.acse_timeout = connect_seconds
     ae.dimse_timeout = response_seconds
@@ -146,10 +150,10 @@ def _send_one(assoc: Association, item: Outgoing, syntax: str) -> DeliveryError 
         return DeliveryUnreachable(f"C-STORE broke off: {type(error).__name__}")
     if "Status" not in answer:
         return DeliveryUnreachable("no answer to C-STORE")
-    return _judged(int(answer.Status))
+    return judged(int(answer.Status))
 
 
-def _judged(status: int) -> DeliveryError | None:
+def judged(status: int) -> DeliveryError | None:
     """What a C-STORE status means for the outbox (PS3.4 table B.2-1)."""
     if status == 0 or status in _WARNINGS:
         return None

@@ -14,15 +14,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 import echo_node
 import echo_node.reports.coded as coded
 from echo_node.codes import Code
+from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, MANUFACTURER, MODEL
 from echo_node.records import EngineIdentity, ObjectKind, Report
 from echo_node.reports.source import UTF_8
-from echo_node.reports.uids import derived_uid, series_uid
+from echo_node.reports.uids import device_uid, series_uid
 
-MANUFACTURER = "echo-node"
-MODEL = "echo-node"
 RESEARCH_USE = "Made by software, not checked by a person. For research use, not for diagnosis."
-IMPLEMENTATION_UID = derived_uid("implementation")
-IMPLEMENTATION_NAME = f"ECHO_NODE_{echo_node.__version__}"[:16]  # SH (PS3.7 D.3.3.2)
 
 _TAKEN_OVER = (
     "PatientName",
@@ -105,6 +102,7 @@ def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: date
     item.Manufacturer = MANUFACTURER
     item.ManufacturerModelName = engine.name
     item.SoftwareVersions = engine.version
+    item.DeviceUID = device_uid(engine)
     item.ContributionDateTime = f"{local:%Y%m%d%H%M%S.%f%z}"
     item.ContributionDescription = f"Digest {engine.digest}; backend {engine.backend}"
     ds.ContributingEquipmentSequence = [item]

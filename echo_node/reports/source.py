@@ -60,7 +60,7 @@ _REGION = (
 )
 _REQUEST = ("AccessionNumber", "RequestedProcedureID", "RequestedProcedureDescription")
 _SEQUENCES = {"SequenceOfUltrasoundRegions": _REGION, "RequestAttributesSequence": _REQUEST}
-_WANTED = ("SpecificCharacterSet", *_TYPE_1_UIDS, *TYPE_2, *_OPTIONAL, *_SEQUENCES)
+WANTED = ("SpecificCharacterSet", *_TYPE_1_UIDS, *TYPE_2, *_OPTIONAL, *_SEQUENCES)
 
 _SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O"}
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")  # the dots are ACR-NEMA's
@@ -89,7 +89,7 @@ def read_source(path: Path) -> Dataset:
         The file is not DICOM, or a UID of type 1 is missing.
     """
     try:
-        ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_WANTED))
+        ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(WANTED))
         return normalise(ds)
     except (InvalidDicomError, EOFError, RecursionError, ValueError, LookupError) as error:
         # the text of pydicom's errors quotes values: only its kind is passed on

@@ -10,17 +10,17 @@ from highdicom import sr
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-import echo_node
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 from echo_node.codes import LOCAL_SCHEME, Code, Quantity
 from echo_node.errors import ReportError
+from echo_node.identity import MANUFACTURER, MODEL
 from echo_node.records import Analysis, Measurement, ObjectKind, Report
 from echo_node.reports.coded import concept
 from echo_node.reports.groups import Evidence, Group, group_key, measurement_group, not_measured, view_group
 from echo_node.reports.retired import as_successors, refer_to
 from echo_node.reports.source import TYPE_2
-from echo_node.reports.uids import derived_uid, series_uid
+from echo_node.reports.uids import derived_uid, device_uid, series_uid
 
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
@@ -80,7 +80,7 @@ def build_sr(
         series_number=envelope.SR_SERIES.number,
         sop_instance_uid=_sop_instance_uid(analysis, evidence),
         instance_number=max(analysis.revision, 1),
-        manufacturer=envelope.MANUFACTURER,
+        manufacturer=MANUFACTURER,
         is_complete=bool(analysis.measurements) and not analysis.not_measured,
         requested_procedures=_requests(shown[0]) or None,
         previous_versions=[_header(p) for p in predecessors] or None,
@@ -110,16 +110,16 @@ def _own_scheme() -> Dataset:
     item = Dataset()
     item.CodingSchemeDesignator = LOCAL_SCHEME
     item.CodingSchemeName = "Codes of echo-node where no standard code is"
-    item.CodingSchemeResponsibleOrganization = envelope.MANUFACTURER
+    item.CodingSchemeResponsibleOrganization = MANUFACTURER
     return item
 
 
 def _observer(analysis: Analysis) -> sr.ObservationContext:
     """The node as the device that observed (PS3.16 TID 1004)."""
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=derived_uid("device", analysis.engine.digest, echo_node.__version__),
-        name=envelope.MODEL,
-        manufacturer_name=envelope.MANUFACTURER,
+        uid=device_uid(analysis.engine),
+        name=MODEL,
+        manufacturer_name=MANUFACTURER,
         model_name=analysis.engine.name,
         serial_number=analysis.engine.digest[:16],
     )

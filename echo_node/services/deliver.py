@@ -17,7 +17,7 @@ from echo_node.store import Store
 
 _log = logging.getLogger(__name__)
 
-_BATCH = 50  # objects in one association
+BATCH = 50  # objects in one association
 _LEASE_SECONDS = 600.0
 
 
@@ -46,7 +46,7 @@ def deliver_once(
     rng: random.Random,
 ) -> int:
     """Send what is due for one destination; returns how many objects were tried."""
-    due = store.lease_deliveries(destination.name, worker_name(), _LEASE_SECONDS, _BATCH)
+    due = store.lease_deliveries(destination.name, worker_name(), _LEASE_SECONDS, BATCH)
     if not due:
         return 0
     outcomes = _send(due, config=config, destination=destination)

@@ -18,6 +18,7 @@ from echo_node.services.simulate import known_exam
 
 PROGRAM = Path(sys.executable).with_name("echo-node")
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
+STATEMENT = SHIPPED.parent / "docs", "conformance.md"
 
 
 def run(*words, **kwargs):
@@ -28,6 +29,23 @@ def test_the_shipped_configuration_is_good():
     done = run("--config", SHIPPED, "check-config")
     assert done.returncode == 0
     assert "good" in done.stdout
+
+
+def test_the_statement_in_the_docs_is_that_of_the_shipped_configuration(tmp_path):
+    done = run("--config", SHIPPED, "conformance", "--out", tmp_path / "statement.md")
+    assert done.returncode == 0, done.stderr
+    made, committed = ((p / name).read_text().splitlines() for p, name in ((tmp_path, "statement.md"), STATEMENT))
+    if made[2:4] != committed[2:4]:  # it lists what the toolkits list
+        pytest.skip(f"docs/conformance.md was made with other versions: {' '.join(committed[2:4])}")
+    assert made == committed, "echo-node conformance --out docs/conformance.md"
+
+
+def test_the_statement_goes_to_standard_output_and_a_bad_path_is_named(tmp_path):
+    done = run("--config", SHIPPED, "conformance", "--out", tmp_path / "none" / "x.md")
+    assert done.returncode == 1
+    assert "cannot be written: No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run("--config", SHIPPED, "conformance").stdout.startswith("# DICOM conformance statement")
 
 
 def test_a_bad_key_names_file_line_and_what_is_allowed(tmp_path):

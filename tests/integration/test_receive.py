@@ -31,6 +31,8 @@ from tests.peers import free_port
 MISNAMED = "GH364.dcm"  # its File Meta Information names another instance than its dataset
 WORKLIST = "1.2.840.10008.5.1.4.31"  # Modality Worklist FIND: no storage class
 STUDY_ROOT_FIND, COMMITMENT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"
+RETIRED_WORKLIST, RETIRED_STUDY_MANAGEMENT = "1.2.840.10008.5.1.4.32.1", "1.2.840.10008.3.1.2.3.1"
+DICOMDIR = "1.2.840.10008.1.3.10"  # of media, not of the network
 UNKNOWN_CLASS = "1.2.826.0.1.3680043.9.9999.1"
 
 
@@ -152,11 +154,12 @@ def test_an_executable_s_preamble_is_neither_kept_nor_sent_on(make_receiver, tmp
     assert b"MZ" not in receiver.received[1][1].read_bytes()[:128]
 
 
-def test_an_unknown_class_is_kept(make_receiver, tmp_path):
+@pytest.mark.parametrize("kind", [UNKNOWN_CLASS, "1.2.840.10008.5.1.4.1.1.12345.6"])
+def test_an_unknown_class_is_kept(make_receiver, tmp_path, kind):
     receiver = make_receiver()
-    item = small(tmp_path / "x.dcm", kind=UNKNOWN_CLASS)
+    item = small(tmp_path / "x.dcm", kind=kind)
     assert scu.send([item], to=receiver.peer, calling_ae="CART") == [None]
-    assert receiver.received[0][0].SOPClassUID == UNKNOWN_CLASS
+    assert receiver.received[0][0].SOPClassUID == kind
 
 
 def test_a_full_disk_is_answered_as_out_of_resources(make_receiver, tmp_path):
@@ -238,7 +241,9 @@ def test_too_many_associations_are_refused_and_the_log_says_why(make_receiver, c
     assert "'CART' at 127.0.0.1 rejected: 2 associations; receive.max_associations are taken" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [WORKLIST, STUDY_ROOT_FIND, COMMITMENT])
+@pytest.mark.parametrize(
+    "kind", [WORKLIST, STUDY_ROOT_FIND, COMMITMENT, RETIRED_WORKLIST, RETIRED_STUDY_MANAGEMENT, DICOMDIR]
+)
 def test_a_refused_context_is_logged_with_its_reason(make_receiver, caplog, kind):
     receiver = make_receiver()
     ae = AE(ae_title="CART")
