@@ -298,8 +298,10 @@ class Delivery:
     destination: str
     SOPClassUID: str
     SOPInstanceUID: str
+    StudyInstanceUID: str
     path: Path
     state: DeliveryState
     attempts: int
     next_attempt_at: datetime  # UTC
+    sent_at: datetime | None  # UTC, of the latest success
     last_error: str

@@ -46,13 +46,13 @@ def deliver_once(
     rng: random.Random,
 ) -> int:
     """Send what is due for one destination; returns how many objects were tried."""
-    due = store.lease_deliveries(destination.name, worker_name(), _LEASE_SECONDS, _BATCH)
+    due = store.outbox.lease(destination.name, worker_name(), _LEASE_SECONDS, _BATCH)
     if not due:
         return 0
     outcomes = _send(due, config=config, destination=destination)
     for delivery, error in zip(due, outcomes, strict=True):
         if error is None:
-            store.mark_sent(delivery)
+            store.outbox.mark_sent(delivery)
             _log.info("%s sent to %s", delivery.SOPInstanceUID, destination.name)
         else:
             _record_failure(store, delivery, error, config=config, now=now(), rng=rng)
@@ -89,8 +89,8 @@ def _record_failure(
     else:
         decision = retry.after_failure(delivery.attempts, settings=config.deliver, now=now, rng=rng)
     if isinstance(decision, retry.GiveUp):
-        store.mark_dead(delivery, str(error))
+        store.outbox.mark_dead(delivery, str(error))
         _log.error("%s to %s: %s; given up", delivery.SOPInstanceUID, delivery.destination, error)
     else:
-        store.mark_failed(delivery, str(error), next_attempt_at=decision.at)
+        store.outbox.mark_failed(delivery, str(error), next_attempt_at=decision.at)
         _log.warning("%s to %s: %s; again at %s", delivery.SOPInstanceUID, delivery.destination, error, decision.at)

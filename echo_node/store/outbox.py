@@ -105,10 +105,12 @@ def select(conn: sa.Connection, root: Path, condition: sa.ColumnElement[bool]) -
             outbox.c.destination,
             reports.c.SOPClassUID,
             outbox.c.SOPInstanceUID,
+            reports.c.StudyInstanceUID,
             reports.c.path,
             outbox.c.state,
             outbox.c.attempts,
             outbox.c.next_attempt_at,
+            outbox.c.sent_at,
             outbox.c.last_error,
         )
         .join(reports, reports.c.SOPInstanceUID == outbox.c.SOPInstanceUID)
@@ -153,15 +155,26 @@ def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
     )
 
 
-def requeue(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
-    """Give the dead a fresh start, but for those of studies in quarantine; returns how many there were."""
+def send_again(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
+    """Make due now what is not on its way, but for studies in quarantine; returns how many there were.
+
+    What waits for its next attempt keeps their count, which fences off a sender whose lease ran out; all
+    else begins anew.
+    """
     in_quarantine = (
         sa.select(reports.c.SOPInstanceUID)
         .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
         .where(studies.c.state == StudyState.QUARANTINED)
     )
+    is_free = sa.or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= at)
+    waits = outbox.c.state == DeliveryState.QUEUED
     return conn.execute(
         sa.update(outbox)
-        .where(outbox.c.state == DeliveryState.DEAD, condition, outbox.c.SOPInstanceUID.not_in(in_quarantine))
-        .values(state=DeliveryState.QUEUED, attempts=0, next_attempt_at=at, leased_until=None)
+        .where(condition, is_free, outbox.c.SOPInstanceUID.not_in(in_quarantine))
+        .values(
+            state=DeliveryState.QUEUED,
+            attempts=sa.case((waits, outbox.c.attempts), else_=0),
+            next_attempt_at=at,
+            leased_until=None,
+        )
     ).rowcount

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from echo_node.cli_delivery import STATES
 from echo_node.config import Config, Destination
+from echo_node.errors import ConfigError, StoreError
 from echo_node.records import DeliveryState, JobKind, Report
 from echo_node.services.deliver import deliver_once
 from echo_node.services.health import print_status
+from echo_node.services.outbox import print_outbox, resend
+from echo_node.services.process import utc_now
 from echo_node.store import Store
 from tests.integration.test_receive import Receiver, small
 from tests.peers import free_port
@@ -54,6 +58,11 @@ class Sender:
         config = self.config
         (pacs,) = config.deliver.destinations
         return deliver_once(self.store, config, pacs, now=self.clock, rng=random.Random(1))
+
+    def deliver_at_once(self) -> int:
+        """What a command, which goes by the real clock, has made due."""
+        self.clock.time = utc_now()
+        return self.deliver()
 
     def states(self) -> list[DeliveryState]:
         return [delivery.state for delivery in self.store.deliveries(STUDY)]
@@ -119,6 +128,49 @@ def test_status_names_what_was_given_up_and_why(sender, start_archive, capsys):
     sender.deliver()
     assert print_status(sender.config, objects=False) == 1
     assert "LOOK: 2 objects were given up for pacs: its file is damaged" in capsys.readouterr().out
+
+
+def test_the_outbox_is_listed_and_what_was_sent_goes_again_as_the_same_bytes(sender, start_archive, capsys):
+    archive = start_archive()
+    assert print_outbox(sender.config) == 0
+    assert "pacs  queued" in capsys.readouterr().out
+    sender.deliver()
+    assert resend(sender.config, SOPInstanceUID="1.2.1") == 0
+    assert capsys.readouterr().out == "pacs: 1 objects\n"
+    assert sender.deliver_at_once() == 1
+    assert resend(sender.config, StudyInstanceUID=STUDY, destination="pacs") == 0
+    assert sender.deliver_at_once() == 2
+    came = [received.SOPInstanceUID for received, _ in archive.received]
+    assert came == ["1.2.1", "1.2.2", "1.2.1", "1.2.1", "1.2.2"]
+    assert len({received.sha256 for received, _ in archive.received}) == 2
+    capsys.readouterr()
+    assert print_outbox(sender.config, state=DeliveryState.SENT, StudyInstanceUID=STUDY) == 0
+    assert [line.split()[8] for line in capsys.readouterr().out.splitlines()] == ["1.2.1", "1.2.2"]
+
+
+def test_the_outbox_says_what_was_given_up_and_why(sender, start_archive, capsys):
+    start_archive()
+    sender.store.deliveries(STUDY)[0].path.unlink()
+    sender.deliver()
+    assert print_outbox(sender.config) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert "dead" in out[0]
+    assert "its file cannot be read" in out[0]
+    assert print_outbox(sender.config, state=DeliveryState.SENT) == 0
+
+
+def test_nothing_is_resent_that_was_never_queued(sender):
+    with pytest.raises(ConfigError, match=r"deliver.destinations has no 'pax'; it has: pacs"):
+        resend(sender.config, StudyInstanceUID=STUDY, destination="pax")
+    with pytest.raises(StoreError, match=r"nothing of 9\.9 was ever queued"):
+        resend(sender.config, SOPInstanceUID="9.9")
+    sender.store.keep(received(sender.store, "1.3", PatientID="another"))
+    with pytest.raises(StoreError, match="quarantine"):
+        resend(sender.config, StudyInstanceUID=STUDY)
+
+
+def test_the_command_line_knows_every_state():
+    assert {s.value for s in DeliveryState} == set(STATES)
 
 
 def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
