@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import sqlalchemy as sa
-
 import echo_node.store.analyses as analyses
 import echo_node.store.codec as codec
 import echo_node.store.instances as instances
