@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from echo_node.config import Config, Destination
-from echo_node.dicom import scu
+from echo_node.dicom import scu, stow
 from echo_node.errors import DeliveryError, DeliveryRefused
 from echo_node.records import Delivery
 from echo_node.services import retry
@@ -61,18 +61,39 @@ def deliver_once(
 
 def _send(due: Sequence[Delivery], *, config: Config, destination: Destination) -> Sequence[DeliveryError | None]:
     """One error or None per delivery."""
+    objects = [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in due]
     settings = config.deliver
-    peer = scu.Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+    connect, response = settings.connect_seconds, settings.response_seconds
     try:
+        if destination.url is not None:
+            service = web_service(destination, destination.url)
+            return stow.send(objects, to=service, connect_seconds=connect, response_seconds=response)
         return scu.send(
-            [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in due],
-            to=peer,
+            objects,
+            to=peer_of(destination),
             calling_ae=settings.calling_ae_title,
-            connect_seconds=settings.connect_seconds,
-            response_seconds=settings.response_seconds,
+            connect_seconds=connect,
+            response_seconds=response,
         )
     except DeliveryError as error:
         return [error] * len(due)
+
+
+def peer_of(destination: Destination) -> scu.Peer:
+    """The application entity of a destination that has no url."""
+    assert destination.ae_title and destination.host and destination.port, "config.py sees to it"
+    return scu.Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+
+
+def web_service(destination: Destination, url: str) -> stow.Service:
+    """The DICOMweb service of a destination that has a url."""
+    return stow.Service(
+        url=url,
+        user=destination.user,
+        password_file=destination.password_file,
+        token_file=destination.token_file,
+        ca_file=destination.ca_file,
+    )
 
 
 def _record_failure(

@@ -16,6 +16,7 @@ from echo_node.services.outbox import print_outbox, resend
 from echo_node.services.process import utc_now
 from echo_node.store import Store
 from tests.integration.test_receive import Receiver, small
+from tests.integration.test_stow import Server
 from tests.peers import free_port
 from tests.unit.store.builders import POLICY, STUDY, Clock, received
 
@@ -29,6 +30,7 @@ class Sender:
     folder: Path
     clock: Clock
     port: int
+    address: dict | None = None  # of the archive; None: ours on loopback
 
     def __post_init__(self) -> None:
         self.open()
@@ -41,6 +43,10 @@ class Sender:
         reports = [self._report(uid) for uid in ("1.2.1", "1.2.2")]
         self.store.complete_study(job, reports, [("pacs", report) for report in reports])
 
+    @property
+    def _loopback(self) -> dict:
+        return {"ae_title": "ECHONODE", "host": "127.0.0.1", "port": self.port}
+
     def open(self) -> None:
         self.store = Store(f"sqlite:///{self.folder / 'node.db'}", self.folder, now=self.clock)
 
@@ -50,7 +56,7 @@ class Sender:
 
     @property
     def config(self) -> Config:
-        pacs = Destination(name="pacs", ae_title="ECHONODE", host="127.0.0.1", port=self.port)
+        pacs = Destination(name="pacs", **(self.address or self._loopback))
         config = Config.model_validate({"deliver": {"destinations": [pacs], "connect_seconds": 1}})
         return config.model_copy(update={"node": config.node.model_copy(update={"storage": self.folder})})
 
@@ -128,6 +134,19 @@ def test_status_names_what_was_given_up_and_why(sender, start_archive, capsys):
     sender.deliver()
     assert print_status(sender.config, objects=False) == 1
     assert "LOOK: 2 objects were given up for pacs: its file is damaged" in capsys.readouterr().out
+
+
+def test_a_destination_with_a_url_is_stored_to_over_the_web(sender):
+    server = Server()
+    sender.address = {"url": server.url}
+    try:
+        server.answer(200, stored="1.2.1")
+        assert sender.deliver() == 2
+    finally:
+        server.stop()
+    assert sender.states() == [DeliveryState.SENT, DeliveryState.QUEUED]
+    for delivery, (_, body) in zip(sender.store.deliveries(STUDY), server.requests, strict=True):
+        assert delivery.path.read_bytes() in body
 
 
 def test_the_outbox_is_listed_and_what_was_sent_goes_again_as_the_same_bytes(sender, start_archive, capsys):
