@@ -81,7 +81,9 @@ def _send(due: Sequence[Delivery], *, config: Config, destination: Destination) 
 
 def peer_of(destination: Destination) -> scu.Peer:
     """The application entity of a destination that has no url."""
-    assert destination.ae_title and destination.host and destination.port, "config.py sees to it"
+    assert destination.ae_title is not None, "config.py sees to it"
+    assert destination.host is not None
+    assert destination.port is not None
     return scu.Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port)
 
 
