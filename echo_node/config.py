@@ -52,6 +52,14 @@ class Head(enum.Enum):
     HYPERTROPHY = "hypertrophy"
 
 
+class Commitment(enum.Enum):
+    """How a destination confirms that it keeps what it was sent."""
+
+    NONE = "none"
+    REQUEST = "request"  # storage commitment
+    FIND = "find"  # C-FIND
+
+
 class ObjectKind(enum.Enum):
     """What a destination can be sent."""
 
@@ -182,6 +190,7 @@ class Destination(_Section):
     token_file: Path | None = None
     ca_file: Path | None = None
     objects: tuple[ObjectKind, ...] = (ObjectKind.SR, ObjectKind.SEG)
+    commitment: Commitment = Commitment.NONE
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> Destination:
@@ -194,6 +203,8 @@ class Destination(_Section):
             raise ValueError(f"{', '.join(sorted(web & given))}: only beside url (STOW-RS)")
         if self.url is not None and dimse & given:
             raise ValueError(f"{', '.join(sorted(dimse & given))}: not beside url, which is STOW-RS")
+        if self.url is not None and self.commitment is not Commitment.NONE:
+            raise ValueError("commitment: not beside url; a STOW-RS answer names what is stored")
         if (self.user is None) != (self.password_file is None):
             raise ValueError("user and password_file go together")
         if self.user is not None and self.token_file is not None:
@@ -211,6 +222,8 @@ class Deliver(_Section):
     max_attempts: int = Field(default=200, ge=1)
     connect_seconds: Seconds = 10
     response_seconds: Seconds = 60
+    commitment_wait_seconds: Seconds = 5
+    commitment_again_seconds: Seconds = 3600
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Deliver:

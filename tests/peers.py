@@ -63,6 +63,11 @@ class Orthanc:
     dicom_port: int
     url: str  # of its REST API; DICOMweb is below /dicom-web
 
+    def delete(self, path: str) -> None:
+        """Delete one of its resources."""
+        request = urllib.request.Request(f"{self.url}{path}", method="DELETE")
+        urllib.request.urlopen(request, timeout=30).close()
+
     def get(self, path: str, *, accept: str = "*/*", authorization: str = "") -> bytes:
         """The body of one of its resources."""
         headers = {"Accept": accept, **({"Authorization": authorization} if authorization else {})}
@@ -131,6 +136,28 @@ def storescp(folder: Path, *options: str) -> Iterator[int]:
     command = ["/usr/bin/storescp", "--output-directory", str(folder), *options, str(port)]
     with (folder.parent / "storescp.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_for_port(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def dcmqrscp(folder: Path) -> Iterator[int]:
+    """DCMTK's archive, AE title QR, its data below a folder; yields its port when it listens."""
+    port = free_port()
+    (folder / "qr").mkdir()
+    config = folder / "dcmqrscp.cfg"
+    config.write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\nQR {folder / 'qr'} RW (500, 1024mb) ANY\nAETable END\n",
+        encoding="utf-8",
+    )
+    with (folder / "dcmqrscp.log").open("wb") as log:
+        process = subprocess.Popen(["/usr/bin/dcmqrscp", "-c", str(config), str(port)], stdout=log, stderr=log)
     try:
         wait_for_port(port, process)
         yield port

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -74,10 +75,10 @@ def send(
     contexts = _contexts(objects, syntaxes)
     if not contexts:
         return [syntax if isinstance(syntax, DeliveryError) else None for syntax in syntaxes]
-    ae = _entity(calling_ae, connect_seconds, response_seconds)
+    ae = entity(calling_ae, connect_seconds, response_seconds)
     for class_uid, syntax in contexts[:_MOST_CONTEXTS]:
         ae.add_requested_context(class_uid, syntax)
-    with _associated(ae, to) as assoc:
+    with associated(ae, to) as assoc:
         return [
             _send_one(assoc, item, syntax) if isinstance(syntax, str) else syntax
             for item, syntax in zip(objects, syntaxes, strict=True)
@@ -118,15 +119,16 @@ def echo(to: Peer, *, calling_ae: str, seconds: float = 5) -> None:
     DeliveryError
         The peer does not answer well.
     """
-    ae = _entity(calling_ae, seconds, seconds)
+    ae = entity(calling_ae, seconds, seconds)
     ae.add_requested_context(Verification)
-    with _associated(ae, to) as assoc:
+    with associated(ae, to) as assoc:
         status = assoc.send_c_echo() if assoc.is_established else None
         if not status or status.Status != 0:
             raise DeliveryUnreachable(f"{to.ae_title} at {to.host}:{to.port} answered C-ECHO with a failure")
 
 
-def _entity(calling_ae: str, connect_seconds: float, response_seconds: float) -> AE:
+def entity(calling_ae: str, connect_seconds: float, response_seconds: float) -> AE:
+    """Ourselves, with the time that a peer has to let us in and to answer."""
     _config.STORE_SEND_CHUNKED_DATASET = True  # files go out as their bytes are, never encoded anew
     ae = AE(ae_title=calling_ae)
     ae.connection_timeout = connect_seconds
@@ -137,9 +139,9 @@ def _entity(calling_ae: str, connect_seconds: float, response_seconds: float) ->
 
 
 @contextmanager
-def _associated(ae: AE, to: Peer) -> Iterator[Association]:
+def associated(ae: AE, to: Peer, handlers: Sequence[Any] = ()) -> Iterator[Association]:
     """An association; one that has ended already where the peer took none of its contexts."""
-    assoc = ae.associate(to.host, to.port, ae_title=to.ae_title)
+    assoc = ae.associate(to.host, to.port, ae_title=to.ae_title, evt_handlers=list(handlers))
     where = f"{to.ae_title} at {to.host}:{to.port}"
     if assoc.is_rejected:
         raise AssociationRejected(f"{where} rejects the association")

@@ -7,11 +7,13 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from echo_node.config import Config, Destination
+from echo_node.config import Commitment, Config, Destination
 from echo_node.dicom import scu, stow
 from echo_node.errors import DeliveryError, DeliveryRefused
 from echo_node.records import Delivery
 from echo_node.services import retry
+from echo_node.services.confirm import confirm_once
+from echo_node.services.peers import peer_of, web_service
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, worker_name
 from echo_node.store import Store
 
@@ -29,7 +31,11 @@ def run(config: Config, stop: Stop) -> int:
     rng = random.Random()
     try:
         while not stop.is_set():
-            busy = [deliver_once(store, config, d, now=utc_now, rng=rng) for d in config.deliver.destinations]
+            busy = [
+                work(store, config, d, now=utc_now, rng=rng)
+                for d in config.deliver.destinations
+                for work in (deliver_once, confirm_once)
+            ]
             if not any(busy):
                 stop.wait(POLL_SECONDS)
     finally:
@@ -50,9 +56,10 @@ def deliver_once(
     if not due:
         return 0
     outcomes = _send(due, config=config, destination=destination)
+    wants_word = destination.commitment is not Commitment.NONE
     for delivery, error in zip(due, outcomes, strict=True):
         if error is None:
-            store.outbox.mark_sent(delivery)
+            store.outbox.mark_sent(delivery, confirm_at=now() if wants_word else None)
             _log.info("%s sent to %s", delivery.SOPInstanceUID, destination.name)
         else:
             _record_failure(store, delivery, error, config=config, now=now(), rng=rng)
@@ -77,25 +84,6 @@ def _send(due: Sequence[Delivery], *, config: Config, destination: Destination) 
         )
     except DeliveryError as error:
         return [error] * len(due)
-
-
-def peer_of(destination: Destination) -> scu.Peer:
-    """The application entity of a destination that has no url."""
-    assert destination.ae_title is not None, "config.py sees to it"
-    assert destination.host is not None
-    assert destination.port is not None
-    return scu.Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port)
-
-
-def web_service(destination: Destination, url: str) -> stow.Service:
-    """The DICOMweb service of a destination that has a url."""
-    return stow.Service(
-        url=url,
-        user=destination.user,
-        password_file=destination.password_file,
-        token_file=destination.token_file,
-        ca_file=destination.ca_file,
-    )
 
 
 def _record_failure(

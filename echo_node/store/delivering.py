@@ -8,9 +8,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+import echo_node.store.commitments as commitments
 import echo_node.store.outbox as outbox
 import echo_node.store.schema as schema
 from echo_node.records import Delivery, DeliveryState
+from echo_node.store.commitments import Verdict
 from echo_node.store.database import Database
 
 
@@ -43,10 +45,10 @@ class Outbox:
             ids = outbox.lease(conn, destination, worker=worker, at=now, until=until, limit=limit)
             return outbox.select(conn, self._root, schema.outbox.c.id.in_(ids))
 
-    def mark_sent(self, delivery: Delivery) -> None:
-        """Note that the destination has it."""
+    def mark_sent(self, delivery: Delivery, *, confirm_at: datetime | None = None) -> None:
+        """Note that the destination has it, and when to ask it whether it keeps it; None: never."""
         with self._db.write() as conn:
-            outbox.mark_sent(conn, delivery, at=self._now())
+            outbox.mark_sent(conn, delivery, at=self._now(), confirm_at=confirm_at)
 
     def mark_failed(self, delivery: Delivery, error: str, *, next_attempt_at: datetime) -> None:
         """Note a failure that a retry may mend."""
@@ -76,6 +78,36 @@ class Outbox:
         conditions = [column == value for column, value in wanted.items() if value is not None]
         with self._db.read() as conn:
             return outbox.select(conn, self._root, sa.and_(sa.true(), *conditions))
+
+    def to_confirm(self, destination: str, limit: int) -> list[Delivery]:
+        """What a destination was sent and is to be asked about by now."""
+        with self._db.read() as conn:
+            condition = commitments.is_to_confirm(destination, self._now())
+            return outbox.select(conn, self._root, condition)[:limit]
+
+    def ask(self, deliveries: list[tuple[Delivery, datetime]], TransactionUID: str) -> list[Delivery]:
+        """Note that a destination is about to be asked, and when to ask again if it says nothing.
+
+        Returns
+        -------
+        list
+            Those that no other process asks about, as they are now.
+        """
+        with self._db.write() as conn:
+            for delivery, again_at in deliveries:
+                commitments.ask(conn, delivery, TransactionUID, again_at=again_at)
+        return self.asked(TransactionUID)
+
+    def asked(self, TransactionUID: str) -> list[Delivery]:
+        """The deliveries that were last asked about in a transaction."""
+        with self._db.read() as conn:
+            return outbox.select(conn, self._root, schema.outbox.c.TransactionUID == TransactionUID)
+
+    def settle(self, verdicts: list[Verdict]) -> None:
+        """Carry out what an archive said of several deliveries, all or nothing."""
+        with self._db.write() as conn:
+            for verdict in verdicts:
+                commitments.settle(conn, verdict, at=self._now())
 
     def send_again(self, deliveries: list[Delivery]) -> int:
         """Queue deliveries for now, whatever became of them; the bytes are those that are kept.

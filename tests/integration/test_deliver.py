@@ -10,6 +10,7 @@ from echo_node.cli_delivery import STATES
 from echo_node.config import Config, Destination
 from echo_node.errors import ConfigError, StoreError
 from echo_node.records import DeliveryState, JobKind, Report
+from echo_node.services.confirm import confirm_once
 from echo_node.services.deliver import deliver_once
 from echo_node.services.health import print_status
 from echo_node.services.outbox import print_outbox, resend
@@ -54,10 +55,17 @@ class Sender:
         item = small(self.folder / uid, uid=uid)
         return Report(SOPClassUID=item.SOPClassUID, SOPInstanceUID=uid, content=item.path.read_bytes())
 
+    def confirm(self) -> int:
+        """Ask the archive about what it was sent."""
+        config = self.config
+        (pacs,) = config.deliver.destinations
+        return confirm_once(self.store, config, pacs, now=self.clock, rng=random.Random(1))
+
     @property
     def config(self) -> Config:
         pacs = Destination(name="pacs", **(self.address or self._loopback))
-        config = Config.model_validate({"deliver": {"destinations": [pacs], "connect_seconds": 1}})
+        deliver = {"destinations": [pacs], "connect_seconds": 1, "commitment_wait_seconds": 1}
+        config = Config.model_validate({"deliver": deliver})
         return config.model_copy(update={"node": config.node.model_copy(update={"storage": self.folder})})
 
     def deliver(self) -> int:

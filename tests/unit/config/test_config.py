@@ -87,6 +87,8 @@ def test_every_fault_is_named_at_once(tmp_path):
             "url: 'https://h', user: u, password_file: p, token_file: t",
             "either user and password_file, or token_file",
         ),
+        ("url: 'https://h', commitment: request", "commitment: not beside url"),
+        ("ae_title: P, host: h, port: 104, commitment: yes", "'none', 'request' or 'find'"),
         ("url: 'ftp://h'", "pattern"),
         ("url: 'https://user:secret@h'", "pattern"),
     ],
