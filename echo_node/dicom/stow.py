@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ class _Sender:
     """dicomweb-client, and the answer to its latest request."""
 
     def __init__(self, session: requests.Session, to: Service, *, timeout: tuple[float, float]) -> None:
-        self._answer: requests.Response | None = None
+        self._answers: list[requests.Response] = []
         self._client = DICOMwebClient(
             to.url.rstrip("/"),
             session=session,
@@ -139,7 +139,7 @@ class _Sender:
         self._client.set_http_retry_params(retry=False)  # the outbox tries again
 
     def _remember(self, answer: requests.Response, *_: Any, **__: Any) -> None:
-        self._answer = answer
+        self._answers.append(answer)
 
     def store(self, item: Outgoing) -> DeliveryError | None:
         """Store one object.
@@ -155,16 +155,14 @@ class _Sender:
             return DeliveryRefused(f"its file cannot be read: {error.strerror}")
         except InvalidDicomError:
             return DeliveryRefused("its file is damaged")
-        self._answer = None
-        try:
+        self._answers.clear()
+        # What the client makes of an error or of an answer out of shape is read below, with more patience.
+        with suppress(requests.HTTPError, ValueError, LookupError, TypeError, AttributeError):
             self._client.store_instances([ds])
-        except requests.HTTPError:
-            pass  # its answer says more
-        except ValueError:
-            return DeliveryUnreachable("STOW-RS: the answer cannot be read")
-        if self._answer is None:
+        if not self._answers:
             return DeliveryUnreachable("STOW-RS: no answer")
-        return judged(self._answer.status_code, _module(self._answer), item.SOPInstanceUID)
+        answer = self._answers[-1]
+        return judged(answer.status_code, _module(answer), item.SOPInstanceUID)
 
 
 def _module(answer: requests.Response) -> Dataset:

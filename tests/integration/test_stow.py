@@ -133,6 +133,13 @@ def test_each_answer_is_judged_for_the_object(server, tmp_path, status, said, ex
     assert len(server.requests) == 1  # the outbox tries again, the client does not
 
 
+@pytest.mark.parametrize("content", [b"[", b"[3]", b'"x"', b'{"00081199": {}}', b'{"zz": 1}'])
+def test_an_answer_out_of_shape_is_no_success(server, tmp_path, content):
+    server.content = content
+    (error,) = stow.send([small(tmp_path / "x.dcm", uid=UID)], to=stow.Service(url=server.url))
+    assert isinstance(error, DeliveryUnreachable)
+
+
 def test_a_page_with_status_200_is_no_success(server, tmp_path):
     server.kind, server.content = "text/html", b"<p>Please log in</p>"
     (error,) = stow.send([small(tmp_path / "x.dcm", uid=UID)], to=stow.Service(url=server.url))
