@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from echo_node import __version__
+from echo_node.cli_delivery import add_outbox, add_resend
 from echo_node.config import Backend, Config, load
 from echo_node.errors import ConfigError, EchoNodeError
 
@@ -54,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text).set_defaults(run=_service, service=name)
     commands.add_parser("check-config", help="check the settings").set_defaults(run=_check_config)
     _add_looking_after(commands)
+    add_outbox(commands)
+    add_resend(commands)
     conformance = commands.add_parser("conformance", help="the DICOM conformance statement of these settings")
     conformance.add_argument("--out", type=Path, help="file to write (default: standard output)")
     conformance.set_defaults(run=_conformance)

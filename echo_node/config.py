@@ -55,6 +55,14 @@ class Head(enum.Enum):
     HYPERTROPHY = "hypertrophy"
 
 
+class Commitment(enum.Enum):
+    """How a destination confirms that it keeps what it was sent."""
+
+    NONE = "none"
+    REQUEST = "request"  # storage commitment
+    FIND = "find"  # C-FIND
+
+
 def _ae_title(value: str) -> str:
     """An AE title has 1 to 16 printable characters, no backslash (PS3.5 6.2)."""
     if not 1 <= len(value.strip()) <= 16 or not value.isascii() or not value.isprintable() or "\\" in value:
@@ -198,13 +206,38 @@ class Routing(_Section):
 
 
 class Destination(_Section):
-    """An archive that results are sent to."""
+    """An archive that results are sent to: by C-STORE, or by STOW-RS where it has a url."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    ae_title: AETitle
-    host: str = Field(min_length=1)
-    port: Port
+    ae_title: AETitle | None = None
+    host: str | None = Field(default=None, min_length=1)
+    port: Port | None = None
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    user: str | None = Field(default=None, min_length=1)
+    password_file: Path | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
     objects: tuple[ObjectKind, ...] = (ObjectKind.SR, ObjectKind.SEG)
+    commitment: Commitment = Commitment.NONE
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Destination:
+        given = {key for key in type(self).model_fields if getattr(self, key) is not None}
+        dimse, web = {"ae_title", "host", "port"}, {"user", "password_file", "token_file", "ca_file"}
+        if self.url is None and not dimse <= given:
+            missing = ", ".join(sorted(dimse - given))
+            raise ValueError(f"either ae_title, host and port (C-STORE) or url (STOW-RS); missing: {missing}")
+        if self.url is None and web & given:
+            raise ValueError(f"{', '.join(sorted(web & given))}: only beside url (STOW-RS)")
+        if self.url is not None and dimse & given:
+            raise ValueError(f"{', '.join(sorted(dimse & given))}: not beside url, which is STOW-RS")
+        if self.url is not None and self.commitment is not Commitment.NONE:
+            raise ValueError("commitment: not beside url; a STOW-RS answer names what is stored")
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("user and password_file go together")
+        if self.user is not None and self.token_file is not None:
+            raise ValueError("either user and password_file, or token_file")
+        return self
 
 
 class Deliver(_Section):
@@ -217,6 +250,8 @@ class Deliver(_Section):
     max_attempts: int = Field(default=200, ge=1)
     connect_seconds: Seconds = 10
     response_seconds: Seconds = 60
+    commitment_wait_seconds: Seconds = 5
+    commitment_again_seconds: Seconds = 3600
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Deliver:
@@ -287,7 +322,14 @@ def _anchored(config: Config, folder: Path) -> Config:
     cache = config.analyse.plan_cache
     anchored = {"engine": folder / config.analyse.engine, "plan_cache": None if cache is None else folder / cache}
     analyse = config.analyse.model_copy(update=anchored)
-    return config.model_copy(update={"node": node, "analyse": analyse})
+    destinations = tuple(_anchored_destination(d, folder) for d in config.deliver.destinations)
+    deliver = config.deliver.model_copy(update={"destinations": destinations})
+    return config.model_copy(update={"node": node, "analyse": analyse, "deliver": deliver})
+
+
+def _anchored_destination(destination: Destination, folder: Path) -> Destination:
+    files = {key: getattr(destination, key) for key in ("password_file", "token_file", "ca_file")}
+    return destination.model_copy(update={key: folder / path for key, path in files.items() if path is not None})
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:

@@ -39,7 +39,8 @@ class DeliveryState(enum.Enum):
     """Where an outbox row stands."""
 
     QUEUED = "queued"
-    SENT = "sent"
+    SENT = "sent"  # the end, unless the destination is to confirm it
+    COMMITTED = "committed"  # the destination has confirmed that it keeps it
     DEAD = "dead"  # refused, or out of attempts; a person must look
 
 
@@ -306,8 +307,13 @@ class Delivery:
     destination: str
     SOPClassUID: str
     SOPInstanceUID: str
+    StudyInstanceUID: str
     path: Path
     state: DeliveryState
     attempts: int
     next_attempt_at: datetime  # UTC
+    sent_at: datetime | None  # UTC, of the latest success
+    asks: int  # how often the destination was asked whether it has it, since then
+    confirm_at: datetime | None  # UTC, when to ask next; None: nobody asks
+    TransactionUID: str | None  # of the latest time it was asked
     last_error: str

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import random
 
 from echo_node.codes import Reason
-from echo_node.config import Config
+from echo_node.config import Commitment, Config
 from echo_node.dicom.clips import ULTRASOUND_IMAGES
 from echo_node.dicom.header import read_header
-from echo_node.dicom.scp import ReceivedObject, StorageSCP
+from echo_node.dicom.scp import Archives, ReceivedObject, StorageSCP
 from echo_node.errors import StoreError
+from echo_node.services.confirm import take_result
+from echo_node.services.peers import peer_of
 from echo_node.services.process import POLL_SECONDS, Stop, utc_now
 from echo_node.store import KeepOutcome, Received, Store
 
@@ -26,6 +29,7 @@ def run(config: Config, stop: Stop) -> int:
         incoming=store.incoming,
         on_stored=lambda received: keep(store, received),
         on_association_end=lambda ae, studies: note_association_end(store, ae, studies),
+        archives=archives(store, config),
     )
     receiver.start()
     _log.info("listening as %s on port %d", config.receive.ae_title, config.receive.port)
@@ -37,6 +41,17 @@ def run(config: Config, stop: Stop) -> int:
         receiver.stop()
         store.dispose()
     return 0
+
+
+def archives(store: Store, config: Config) -> Archives:
+    """The destinations that may say on an association of their own what they keep."""
+    rng = random.Random()
+    asked = [d for d in config.deliver.destinations if d.commitment is Commitment.REQUEST]
+    return Archives(
+        peers=tuple(peer_of(destination) for destination in asked),
+        calling_ae=config.deliver.calling_ae_title,
+        on_result=lambda ae, result: take_result(store, config, ae, result, now=utc_now, rng=rng),
+    )
 
 
 def keep(store: Store, received: ReceivedObject) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.records import Delivery, DeliveryState, Report
+from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
-from echo_node.store.schema import outbox, reports
+from echo_node.store.schema import outbox, reports, studies
 
 
 def add_report(
@@ -105,10 +105,15 @@ def select(conn: sa.Connection, root: Path, condition: sa.ColumnElement[bool]) -
             outbox.c.destination,
             reports.c.SOPClassUID,
             outbox.c.SOPInstanceUID,
+            reports.c.StudyInstanceUID,
             reports.c.path,
             outbox.c.state,
             outbox.c.attempts,
             outbox.c.next_attempt_at,
+            outbox.c.sent_at,
+            outbox.c.asks,
+            outbox.c.confirm_at,
+            outbox.c.TransactionUID,
             outbox.c.last_error,
         )
         .join(reports, reports.c.SOPInstanceUID == outbox.c.SOPInstanceUID)
@@ -118,12 +123,20 @@ def select(conn: sa.Connection, root: Path, condition: sa.ColumnElement[bool]) -
     return [Delivery(**{**row, "path": root / row["path"]}) for row in rows.mappings()]
 
 
-def mark_sent(conn: sa.Connection, delivery: Delivery, *, at: datetime) -> None:
+def mark_sent(conn: sa.Connection, delivery: Delivery, *, at: datetime, confirm_at: datetime | None) -> None:
     """Note that the destination has it: a fact, whoever holds the lease by now."""
     conn.execute(
         sa.update(outbox)
-        .where(outbox.c.id == delivery.id, outbox.c.state != DeliveryState.SENT)
-        .values(state=DeliveryState.SENT, leased_until=None, last_error="", sent_at=at)
+        .where(outbox.c.id == delivery.id, outbox.c.state.in_((DeliveryState.QUEUED, DeliveryState.DEAD)))
+        .values(
+            state=DeliveryState.SENT,
+            leased_until=None,
+            last_error="",
+            sent_at=at,
+            confirm_at=confirm_at,
+            asks=0,
+            TransactionUID=None,
+        )
     )
 
 
@@ -151,3 +164,36 @@ def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
         outbox.c.state == DeliveryState.QUEUED,
         outbox.c.attempts == delivery.attempts,
     )
+
+
+def is_in_quarantine() -> sa.ColumnElement[bool]:
+    """Is a delivery's study in quarantine?"""
+    found = (
+        sa.select(reports.c.SOPInstanceUID)
+        .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
+        .where(studies.c.state == StudyState.QUARANTINED)
+    )
+    return outbox.c.SOPInstanceUID.in_(found)
+
+
+def send_again(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
+    """Make due now what is not on its way, but for studies in quarantine; returns how many there were.
+
+    What waits for its next attempt keeps their count, which fences off a sender whose lease ran out; all
+    else begins anew.
+    """
+    is_free = sa.or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= at)
+    waits = outbox.c.state == DeliveryState.QUEUED
+    return conn.execute(
+        sa.update(outbox)
+        .where(condition, is_free, ~is_in_quarantine())
+        .values(
+            state=DeliveryState.QUEUED,
+            attempts=sa.case((waits, outbox.c.attempts), else_=0),
+            last_error=sa.case((waits, outbox.c.last_error), else_=""),
+            next_attempt_at=at,
+            leased_until=None,
+            confirm_at=None,
+            TransactionUID=None,
+        )
+    ).rowcount

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+import echo_node.store.outbox as deliveries
 import echo_node.store.studies as studies
 from echo_node.records import DeliveryState, JobKind, StudyState
 from echo_node.store.schema import JobState, jobs, outbox, reports
@@ -62,20 +63,10 @@ def deliveries_of(
 ) -> int:
     """Queue a study's dead deliveries anew, but for one in quarantine; returns how many there were."""
     studies.lock(conn, StudyInstanceUID)
-    sendable = (
-        sa.select(reports.c.SOPInstanceUID)
-        .join(study_rows, study_rows.c.StudyInstanceUID == reports.c.StudyInstanceUID)
-        .where(
-            study_rows.c.StudyInstanceUID == StudyInstanceUID,
-            study_rows.c.state != StudyState.QUARANTINED,
-        )
+    of_study = sa.select(reports.c.SOPInstanceUID).where(reports.c.StudyInstanceUID == StudyInstanceUID)
+    dead = sa.and_(
+        outbox.c.state == DeliveryState.DEAD,
+        outbox.c.destination.in_(destinations),
+        outbox.c.SOPInstanceUID.in_(of_study),
     )
-    return conn.execute(
-        sa.update(outbox)
-        .where(
-            outbox.c.state == DeliveryState.DEAD,
-            outbox.c.destination.in_(destinations),
-            outbox.c.SOPInstanceUID.in_(sendable),
-        )
-        .values(state=DeliveryState.QUEUED, attempts=0, next_attempt_at=at, leased_until=None, last_error="")
-    ).rowcount
+    return deliveries.send_again(conn, dead, at=at)

@@ -177,5 +177,9 @@ outbox = sa.Table(
     sa.Column("last_error", sa.Text, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("sent_at", UTCDateTime),
+    sa.Column("confirm_at", UTCDateTime),
+    sa.Column("asks", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("TransactionUID", _uid(), index=True),
+    sa.Column("committed_at", UTCDateTime),
     sa.UniqueConstraint("destination", "SOPInstanceUID"),
 )

@@ -21,6 +21,7 @@ from echo_node.codes import Reason
 from echo_node.errors import LeaseLost, StoreError
 from echo_node.records import ClipAnalysis, Delivery, Instance, Job, JobKind, Report, Study
 from echo_node.store.database import Database
+from echo_node.store.delivering import Outbox
 from echo_node.store.files import Files, as_store_errors, discard
 from echo_node.store.instances import KeepOutcome, Received
 from echo_node.store.overview import InstanceOutcome, StoreStatus, StudyOutcome
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """Objects, studies, jobs, results and the outbox.
+    """Objects, studies, jobs and results; the outbox is an attribute of its own.
 
     Every method is a transaction of its own, and safe to call from several threads and processes. Any
     may raise StoreError (DiskFull where that is why) and has then changed nothing.
@@ -54,6 +55,7 @@ class Store:
         self._root = root
         self._now = now
         self._max_attempts = max_attempts
+        self.outbox = Outbox(self._db, root, now=now)
 
     def migrate(self) -> None:
         """Bring the database's schema to this version; processes that start together take turns."""
@@ -239,34 +241,6 @@ class Store:
                     outbox.enqueue(conn, destination, report.SOPInstanceUID, at=now)
                 studies.report(conn, uid)
 
-    # Outbox
-
-    def lease_deliveries(self, destination: str, worker: str, seconds: float, limit: int) -> list[Delivery]:
-        """Take what is due for a destination for so many seconds; the attempt is counted already."""
-        now = self._now()
-        with self._db.read() as conn:
-            if not outbox.any_due(conn, destination, at=now):
-                return []
-        until = now + timedelta(seconds=seconds)
-        with self._db.write() as conn:
-            ids = outbox.lease(conn, destination, worker=worker, at=now, until=until, limit=limit)
-            return outbox.select(conn, self._root, schema.outbox.c.id.in_(ids))
-
-    def mark_sent(self, delivery: Delivery) -> None:
-        """Note that the destination has it."""
-        with self._db.write() as conn:
-            outbox.mark_sent(conn, delivery, at=self._now())
-
-    def mark_failed(self, delivery: Delivery, error: str, *, next_attempt_at: datetime) -> None:
-        """Note a failure that a retry may mend."""
-        with self._db.write() as conn:
-            outbox.mark_failed(conn, delivery, error, next_attempt_at=next_attempt_at)
-
-    def mark_dead(self, delivery: Delivery, error: str) -> None:
-        """Give a delivery up, for a person to look at."""
-        with self._db.write() as conn:
-            outbox.mark_dead(conn, delivery, error)
-
     # Trying again
 
     def requeue_jobs(self, StudyInstanceUID: str | None = None) -> dict[JobKind, int]:
@@ -344,8 +318,7 @@ class Store:
 
     def deliveries(self, StudyInstanceUID: str) -> list[Delivery]:
         """A study's outbox rows, in the order of their queueing."""
-        with self._db.read() as conn:
-            return outbox.select(conn, self._root, schema.reports.c.StudyInstanceUID == StudyInstanceUID)
+        return self.outbox.deliveries(StudyInstanceUID=StudyInstanceUID)
 
     def reports_before(self, StudyInstanceUID: str, revision: int) -> tuple[Report, ...]:
         """What earlier closes of a study brought about, oldest first."""

@@ -79,6 +79,38 @@ def test_every_fault_is_named_at_once(tmp_path):
     assert len(str(caught.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("ae_title: P", "either ae_title, host and port (C-STORE) or url (STOW-RS); missing: host, port"),
+        ("url: 'https://h/dicom-web', ae_title: P", "ae_title: not beside url"),
+        ("ae_title: P, host: h, port: 104, token_file: t", "token_file: only beside url"),
+        ("url: 'https://h', user: u", "user and password_file go together"),
+        (
+            "url: 'https://h', user: u, password_file: p, token_file: t",
+            "either user and password_file, or token_file",
+        ),
+        ("url: 'https://h', commitment: request", "commitment: not beside url"),
+        ("ae_title: P, host: h, port: 104, commitment: yes", "'none', 'request' or 'find'"),
+        ("url: 'ftp://h'", "pattern"),
+        ("url: 'https://user:secret@h'", "pattern"),
+    ],
+)
+def test_a_destination_is_an_application_entity_or_a_web_service(tmp_path, keys, words):
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, f"deliver:\n  destinations:\n    - {{name: pacs, {keys}}}\n"))
+    assert ":3: deliver.destinations.0" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_files_of_a_destination_count_from_the_file(tmp_path):
+    keys = "{name: pacs, url: 'https://h/dicom-web', token_file: secret/token, ca_file: /etc/ca.pem}"
+    (pacs,) = load(written(tmp_path, f"deliver: {{destinations: [{keys}]}}")).deliver.destinations
+    assert pacs.token_file == tmp_path / "secret" / "token"
+    assert pacs.ca_file == Path("/etc/ca.pem")
+    assert pacs.password_file is None
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
         load(tmp_path / "none.yaml")

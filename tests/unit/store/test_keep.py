@@ -128,7 +128,8 @@ def test_quarantine_stops_the_report_under_way_and_those_unsent(store: Store, cl
     store.keep(received(store, "1.2", PatientID="P2"))
     assert store.requeue_deliveries(["PACS"]) == 0
     assert store.status().given_up == {}  # the quarantine is said of the study
-    assert store.lease_deliveries("PACS", "d", 60, 10) == []
+    assert store.outbox.send_again(store.deliveries(STUDY)) == 0
+    assert store.outbox.lease("PACS", "d", 60, 10) == []
     assert store.study(STUDY).state is StudyState.QUARANTINED
 
 

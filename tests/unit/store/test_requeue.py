@@ -34,8 +34,8 @@ def _reported(store: Store, clock: Clock, study: str, uid: str) -> None:
     made = report(uid)
     store.complete_study(_leased(store, JobKind.STUDY), [made], [("PACS", made), ("VNA", made)])
     for destination in ("PACS", "VNA"):
-        for delivery in store.lease_deliveries(destination, "d", 60, 9):
-            store.mark_dead(delivery, "0122")
+        for delivery in store.outbox.lease(destination, "d", 60, 9):
+            store.outbox.mark_dead(delivery, "0122")
 
 
 def test_dead_clips_are_tried_again_with_all_their_attempts(store: Store, clock: Clock) -> None:
@@ -114,7 +114,7 @@ def test_dead_deliveries_of_a_study_or_destination_or_both(
     _reported(store, clock, STUDY, "2.25.1")
     _reported(store, clock, OTHER, "2.25.2")
     assert store.requeue_deliveries(destinations, study) == count
-    due = [d for name in destinations for d in store.lease_deliveries(name, "d", 60, 9)]
+    due = [d for name in destinations for d in store.outbox.lease(name, "d", 60, 9)]
     assert len(due) == count
     assert {(d.state, d.attempts, d.last_error) for d in due} <= {(DeliveryState.QUEUED, 1, "")}
     assert store.requeue_deliveries(destinations, study) == 0
