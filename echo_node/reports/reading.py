@@ -64,9 +64,11 @@ def read_report(content: bytes) -> Reading | None:
     ReportError
         A number has a code that the node does not use.
     """
+    header = pydicom.dcmread(BytesIO(content), specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    if header.SOPClassUID not in _CLASSES:
+        return None
     ds = pydicom.dcmread(BytesIO(content))
-    templates = {item.TemplateIdentifier for item in ds.get("ContentTemplateSequence", [])}
-    if ds.SOPClassUID not in _CLASSES or not templates & _TEMPLATES:
+    if not {item.TemplateIdentifier for item in ds.get("ContentTemplateSequence", [])} & _TEMPLATES:
         return None
     to_sct(ds)
     items = list(every_item(ds))

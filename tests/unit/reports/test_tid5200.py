@@ -138,7 +138,7 @@ def test_numbers_stand_under_their_site_by_mode(ds: Dataset) -> None:
 
 def test_groups_share_tracking_with_their_segment(reports: Mapping[ObjectKind, Report]) -> None:
     study, sources = full()
-    segs = [r for r in build_reports(study, sources, kinds=(ObjectKind.SEG,))]
+    segs = build_reports(study, sources, kinds=(ObjectKind.SEG,))
     tracked = {read(seg).SegmentSequence[0].TrackingUID: seg.SOPInstanceUID for seg in segs}
     groups = list(named(read(reports[ObjectKind.SR_TID5200]), "125007"))
     found = {}
