@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from highdicom import sr
 from pydicom import Dataset
@@ -45,13 +46,13 @@ def site(quantity: Quantity) -> Code:
     return _SITE.get(quantity, LV.code)
 
 
-def container(
-    name: Code, items: Iterable[sr.ContentItem], *, template: str | None = None
-) -> sr.ContainerContentItem:
+def container(name: Code, items: Iterable[Dataset], *, template: str | None = None) -> sr.ContainerContentItem:
     """A heading and what stands under it; the root of a document, where it names its template."""
     relationship = CONTAINED if template is None else None
     made = sr.ContainerContentItem(concept(name), False, template, relationship)  # contents: separate
-    made.ContentSequence = sr.ContentSequence(list(items))
+    made.ContentSequence = sr.ContentSequence(
+        cast("list[sr.ContentItem]", list(items))
+    )  # templates give them as Dataset
     return made
 
 

@@ -173,7 +173,7 @@ def _summary(analysis: Analysis, evidence: Evidence) -> sr.ContainerContentItem:
     return container(coded.SUMMARY, [*reasons, comment(envelope.RESEARCH_USE)])
 
 
-def _inferred(item: sr.CodeContentItem, clips: Sequence[ClipAnalysis], evidence: Evidence) -> sr.CodeContentItem:
+def _inferred(item: Dataset, clips: Sequence[ClipAnalysis], evidence: Evidence) -> Dataset:
     """A statement with the images that it comes from."""
     images = []
     for clip in clips:

@@ -1,5 +1,7 @@
 """Age, sex and size in the procedure reports (PS3.16 TID 5201)."""
 
+from typing import Any
+
 import pytest
 
 from echo_node.records import Body
@@ -7,7 +9,7 @@ from echo_node.reports.patient import patient_characteristics
 from tests.unit.reports.builders import clip, source
 
 
-def characteristics(body: Body | None = None, **header: object) -> dict[str, object]:
+def characteristics(body: Body | None = None, **header: Any) -> dict[str, object]:
     """Values by code; a code's value is its code."""
     of = source(**header)
     found = {}

@@ -7,8 +7,7 @@ from io import BytesIO
 import pydicom
 import pytest
 from pydicom import Dataset
-from pydicom.sr._cid_dict import cid_concepts
-from pydicom.sr._concepts_dict import concepts
+from pydicom.sr.codedict import codes
 from pydicom.uid import SimplifiedAdultEchoSRStorage
 
 from echo_node.codes import Method, Quantity, Reason, View
@@ -203,12 +202,7 @@ def test_a_number_without_a_name_is_refused() -> None:
 
 
 def test_pre_coordinated_codes_are_core_echo_measurements() -> None:
-    core = {
-        code: meaning
-        for scheme, keywords in cid_concepts[12300].items()
-        for keyword in keywords
-        for code, (meaning, _) in concepts[scheme][keyword].items()
-    }
+    core = {code.value: code.meaning for code in codes.cid12300.concepts.values()}
     for name in NAMES.values():
         if not name.modifiers:
             assert core[name.code.value] == name.code.meaning
