@@ -205,6 +205,12 @@ class Routing(_Section):
     disabled: dict[ViewName, tuple[Head, ...]] = {}
 
 
+_FORMS = (  # of one report: both in one archive would be read as two results
+    (ObjectKind.SR, ObjectKind.SR_COMPREHENSIVE),
+    (ObjectKind.SR_TID5200, ObjectKind.SR_TID5200_SRT),
+)
+
+
 class Destination(_Section):
     """An archive that results are sent to: by C-STORE, or by STOW-RS where it has a url."""
 
@@ -237,6 +243,14 @@ class Destination(_Section):
             raise ValueError("user and password_file go together")
         if self.user is not None and self.token_file is not None:
             raise ValueError("either user and password_file, or token_file")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_form_of_each(self) -> Destination:
+        for forms in _FORMS:
+            asked = [kind.value for kind in forms if kind in self.objects]
+            if len(asked) > 1:
+                raise ValueError(f"objects: {' and '.join(asked)} are one report in two forms; ask for one")
         return self
 
 

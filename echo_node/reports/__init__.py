@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from pydicom import Dataset
 
@@ -11,6 +12,8 @@ from echo_node.reports.reading import Reading, read_report
 from echo_node.reports.seg import build_seg
 from echo_node.reports.source import normalise, read_source
 from echo_node.reports.sr import build_sr
+from echo_node.reports.tid5200 import build_tid5200
+from echo_node.reports.tid5300 import build_tid5300
 
 __all__ = [
     "Reading",
@@ -23,11 +26,34 @@ __all__ = [
 ]
 
 
+class _Build(Protocol):
+    """How a document is built; ``kind`` says in which of its forms."""
+
+    def __call__(
+        self,
+        analysis: Analysis,
+        sources: Mapping[str, Dataset],
+        *,
+        segs: Mapping[str, Report],
+        predecessors: Sequence[Report],
+        kind: ObjectKind,
+    ) -> Report: ...
+
+
+_DOCUMENTS: Mapping[ObjectKind, _Build] = {
+    ObjectKind.SR: build_sr,
+    ObjectKind.SR_COMPREHENSIVE: build_sr,
+    ObjectKind.SR_TID5200: build_tid5200,
+    ObjectKind.SR_TID5200_SRT: build_tid5200,
+    ObjectKind.SR_TID5300: build_tid5300,
+}
+
+
 def build_reports(
     analysis: Analysis,
     sources: Mapping[str, Dataset],
     *,
-    kinds: Collection[ObjectKind] = tuple(ObjectKind),
+    kinds: Collection[ObjectKind] = (ObjectKind.SR, ObjectKind.SEG),
     earlier: Sequence[Report] = (),
 ) -> tuple[Report, ...]:
     """All objects of a study: a SEG per clip with masks, then what refers to them.
@@ -39,7 +65,7 @@ def build_reports(
     sources : mapping of SOPInstanceUID to Dataset
         What :func:`read_source` gives of the clips to report on.
     kinds : collection of ObjectKind, optional
-        What is asked for; everything, where left out.
+        What is asked for; what a destination gets by default, where left out.
     earlier : sequence of Report
         Objects of the study already made, oldest first: a document replaces the last of its kind.
 
@@ -62,8 +88,9 @@ def build_reports(
     }
     segs = {uid: seg for uid, seg in built.items() if seg is not None}
     made = [*segs.values()]
-    if ObjectKind.SR in kinds:
-        made.append(build_sr(analysis, sources, segs=segs, predecessors=_last(earlier, ObjectKind.SR)))
+    for kind, build in _DOCUMENTS.items():
+        if kind in kinds:
+            made.append(build(analysis, sources, segs=segs, predecessors=_last(earlier, kind), kind=kind))
     return tuple(report for report in made if report.kind in kinds)
 
 

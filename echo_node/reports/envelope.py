@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 
@@ -51,6 +51,14 @@ class Series:
 
 SR_SERIES = Series(
     kind="SR TID 1500", number=9001, modality="SR", description="AI Echo measurements (research use)"
+)
+SR_COMPREHENSIVE_SERIES = replace(SR_SERIES, kind="SR TID 1500 Comprehensive")
+SR_TID5200_SERIES = Series(
+    kind="SR TID 5200", number=9003, modality="SR", description="AI Echo procedure report (research use)"
+)
+SR_TID5200_SRT_SERIES = replace(SR_TID5200_SERIES, kind="SR TID 5200 SRT")
+SR_TID5300_SERIES = Series(
+    kind="SR TID 5300", number=9004, modality="SR", description="AI Echo simplified report (research use)"
 )
 SEG_SERIES = Series(kind="SEG", number=9002, modality="SEG", description="AI Echo segmentations (research use)")
 

@@ -182,3 +182,16 @@ def test_postgresql_without_its_driver_is_named(tmp_path, monkeypatch):
     load(written(tmp_path, "node: {database: 'sqlite:////x/node.db'}\n"))
     with pytest.raises(ConfigError, match=r"node.database: PostgreSQL needs psycopg: pip install"):
         load(written(tmp_path, "node: {database: 'postgresql://host/echo_node'}\n"))
+
+
+@pytest.mark.parametrize("forms", ["sr, sr_comprehensive", "seg, sr_tid5200, sr_tid5200_srt"])
+def test_one_destination_gets_one_form_of_a_report(tmp_path, forms):
+    entry = f"{{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, objects: [{forms}]}}"
+    with pytest.raises(ConfigError, match="one report in two forms"):
+        load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n"))
+
+
+def test_a_destination_may_ask_for_every_report(tmp_path):
+    entry = "{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, objects: [sr, sr_tid5200_srt, sr_tid5300]}"
+    destination = load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n")).deliver.destinations[0]
+    assert [kind.value for kind in destination.objects] == ["sr", "sr_tid5200_srt", "sr_tid5300"]

@@ -8,9 +8,11 @@ from echo_node.codes import Reason
 from echo_node.config import Config
 from echo_node.errors import DiskFull
 from echo_node.records import JobKind
+from echo_node.reports import build_reports
 from echo_node.services import analyse
 from echo_node.services.process import utc_now
 from echo_node.store import JobState, Outcome, Store
+from tests.unit.reports.builders import analysis, clip, source
 from tests.unit.store.builders import received
 
 
@@ -65,3 +67,21 @@ def test_an_object_whose_file_is_gone_fails_alone(store):
     store.instance("1.2.826.1.1").path.unlink()
     assert work(store, engine=SimpleNamespace(identity=None)) == 3
     assert store.instance_outcomes()[0].detail == "FileNotFoundError"
+
+
+def test_each_destination_gets_the_reports_that_it_asks_for():
+    asked = {"viewers": ["sr", "seg"], "cvis": ["sr_tid5200_srt"], "old": ["sr_comprehensive", "sr_tid5300"]}
+    config = Config.model_validate(
+        {
+            "deliver": {
+                "destinations": [
+                    {"name": name, "ae_title": "A", "host": "h", "port": 104, "objects": objects}
+                    for name, objects in asked.items()
+                ]
+            }
+        }
+    )
+    of = source()
+    reports = build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=analyse.wanted(config))
+    got = {name: {r.kind.value for to, r in analyse.addressed(reports, config) if to == name} for name in asked}
+    assert got == {name: set(objects) for name, objects in asked.items()}
