@@ -48,6 +48,8 @@ class ObjectKind(enum.Enum):
 
     SR = "sr"  # TID 1500
     SEG = "seg"
+    OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
+    PDF = "pdf"  # one page per study
 
 
 class JobKind(enum.Enum):

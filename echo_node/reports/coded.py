@@ -15,6 +15,7 @@ PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 SEGMENTATION = Code("113076", "DCM", "Segmentation")
 SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 DEVICE = Code("121007", "DCM", "Device")
+ECHO_REPORT = Code("125200", "DCM", "Adult Echocardiography Procedure Report")
 
 INTERVENTRICULAR_SEPTUM = Code("589001", "SCT", "Interventricular septum")
 
