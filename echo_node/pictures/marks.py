@@ -121,7 +121,12 @@ def draw_curve(
     ``scale`` is of words and lines; ``marked_ms`` names moments, ED say.
     """
     height, width = panel.shape[:2]
-    left, right, top, bottom = round(60 * scale), width - round(16 * scale), round(14 * scale), height - round(20 * scale)
+    left, right, top, bottom = (
+        round(60 * scale),
+        width - round(16 * scale),
+        round(14 * scale),
+        height - round(20 * scale),
+    )
     span = float(times_ms[-1] - times_ms[0]) or 1.0
     x = left + (times_ms - times_ms[0]) / span * (right - left)
     y = bottom - values / (1.05 * float(values.max()) or 1.0) * (bottom - top)

@@ -42,7 +42,7 @@ def clip_tile(clip: Clip, analysis: ClipAnalysis) -> Picture:
     for position, (label, number) in enumerate(frames):
         grey = clip.frames[clip.frame_numbers.index(number)]
         colour = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
-        picture = _fit(drawn_frame(colour, clip.sector, analysis, number), width, height)
+        picture = _fit(drawn_frame(colour, clip.sector, analysis, number, shown_width=_SHOWN_WIDTH), width, height)
         left = _MARGIN + position * (width + _MARGIN)
         tile[_HEADER : _HEADER + height, left : left + width] = picture
         marks.write(tile, f"{label} {number}", at=(left + 6, _HEADER + 16), size=0.42, colour=marks.DIM)
@@ -53,12 +53,17 @@ def clip_tile(clip: Clip, analysis: ClipAnalysis) -> Picture:
     return tile
 
 
-def drawn_frame(colour: Picture, sector: npt.NDArray[np.bool_], analysis: ClipAnalysis, number: int) -> Picture:
-    """A frame with what was found on it, cut to its sector [H,W]; what stood beside the sector is black."""
+def drawn_frame(
+    colour: Picture, sector: npt.NDArray[np.bool_], analysis: ClipAnalysis, number: int, *, shown_width: int
+) -> Picture:
+    """A frame with what was found on it, cut to its sector [H,W]; what stood beside the sector is black.
+
+    Lines and words are drawn for a picture that is shown ``shown_width`` pixels wide.
+    """
     rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(sector))
     picture = np.where(sector[..., None], colour, np.uint8(0))
     shown = max(rows.stop - rows.start, cols.stop - cols.start)
-    marks.draw_findings(picture, analysis, number, scale=shown / _SHOWN_WIDTH)
+    marks.draw_findings(picture, analysis, number, scale=shown / shown_width)
     return picture[rows, cols]
 
 

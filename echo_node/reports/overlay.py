@@ -85,9 +85,7 @@ def build_overlay(analysis: ClipAnalysis, source: Dataset, cine: Cine, *, made_a
     envelope.set_series(ds, envelope.OVERLAY_SERIES, source, analysis.engine)
     envelope.set_made(ds, source, analysis.engine, made_at)
     ds.SOPClassUID = UltrasoundMultiFrameImageStorage
-    ds.SOPInstanceUID = derived_uid(
-        source.SOPInstanceUID, "OVERLAY", analysis.engine.digest, _digest(coded_frames)
-    )
+    ds.SOPInstanceUID = derived_uid(source.SOPInstanceUID, "OVERLAY", analysis.engine.digest, _digest(coded_frames))
     ds.InstanceNumber = source.get("InstanceNumber") or 1
     _set_derivation(ds, source)
     _set_kept(ds, source)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import simplejpeg
 from fpdf import FPDF
 
-from echo_node.pictures import Picture
+from echo_node.codes import Structure
+from echo_node.pictures import COLOURS, Picture
 from echo_node.reports.page_text import COLUMNS, TITLE, PageText
 
 WIDTH, HEIGHT, MARGIN = 210.0, 297.0, 12.0  # mm, A4
@@ -25,11 +26,12 @@ UNKNOWN = "\ufffd"  # stands for a character that no font here has
 _INNER = WIDTH - 2 * MARGIN
 _FOOT_TOP = HEIGHT - 24.0
 _ROW = 4.2  # mm
+_TABLE_SIZE, _SMALLEST = 7.5, 5.5  # points
 _MOST_ROWS = 24
 _REMARKS_END = 168.0
-_WIDTHS = (58.0, 16.0, 46.0, 21.0, 15.0, 30.0)  # of the table's columns, 186 together
+_WIDTHS = (62.0, 18.0, 47.0, 18.0, 12.0, 29.0)  # of the table's columns, 186 together
 _RIGHT_ALIGNED = (3, 4)
-_CURVE_HEIGHT, _CAPTION, _GAP = 22.0, 5.0, 4.0
+_CURVE_HEIGHT, _CAPTION, _LEGEND, _GAP = 23.0, 5.0, 5.0, 4.0
 _LARGEST_PICTURE = 46.0
 _JPEG_QUALITY = 90
 _BLACK, _GREY, _LIGHT, _RED, _CURVE = (0, 0, 0), (110, 110, 110), (205, 205, 205), (178, 24, 24), (190, 130, 0)
@@ -47,6 +49,7 @@ class Panel:
     values: npt.NDArray[np.float64]  # [T]
     times_ms: npt.NDArray[np.float64]  # [T]
     moments: tuple[tuple[str, float], ...]  # name, ms
+    structures: tuple[Structure, ...]  # outlined
 
 
 def draw_page(text: PageText, panels: Sequence[Panel], *, made_at: datetime) -> bytes:
@@ -125,11 +128,11 @@ def _head(pdf: FPDF, patient: Sequence[str]) -> float:
 
 
 def _table(pdf: FPDF, rows: Sequence[tuple[str, ...]], top: float) -> float:
-    _set(pdf, 7.5, _GREY)
+    _set(pdf, _TABLE_SIZE, _GREY)
     _row(pdf, COLUMNS, top)
     _rule(pdf, top + _ROW, _GREY)
     for number, row in enumerate(rows[:_MOST_ROWS], start=1):
-        _set(pdf, 7.5, _BLACK)
+        _set(pdf, _TABLE_SIZE, _BLACK)
         _row(pdf, row, top + number * _ROW)
         _rule(pdf, top + (number + 1) * _ROW, _LIGHT)
     end = top + (min(len(rows), _MOST_ROWS) + 1) * _ROW
@@ -142,14 +145,17 @@ def _row(pdf: FPDF, cells: Sequence[str], top: float) -> None:
     left = MARGIN
     for position, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=True)):
         pdf.set_xy(left, top)
+        pdf.set_font_size(_TABLE_SIZE)
         pdf.cell(width, _ROW, _fitted(pdf, cell, width - 2), align="R" if position in _RIGHT_ALIGNED else "L")
         left += width
 
 
 def _fitted(pdf: FPDF, text: str, width: float) -> str:
-    """The text, its end left out where it is too wide: visibly so."""
-    if pdf.get_string_width(text) <= width:
+    """The text in smaller letters where it is too wide; if that is not enough its end is left out, visibly."""
+    wanted = pdf.get_string_width(text)
+    if wanted <= width:
         return text
+    pdf.set_font_size(max(_SMALLEST, pdf.font_size_pt * width / wanted))
     while text and pdf.get_string_width(text + "\u2026") > width:
         text = text[:-1]
     return text + "\u2026"
@@ -177,7 +183,7 @@ def _remarks(pdf: FPDF, remarks: Sequence[str], top: float) -> float:
 def _panels(pdf: FPDF, panels: Sequence[Panel], top: float) -> None:
     """Clips side by side."""
     width = (_INNER - 2 * _GAP) / 3
-    room = _FOOT_TOP - top - 2 * _CAPTION - _CURVE_HEIGHT - 2 * _GAP
+    room = _FOOT_TOP - top - _CAPTION - _CURVE_HEIGHT - _LEGEND - 2 * _GAP
     height = min(_LARGEST_PICTURE, room / 2)
     for position, panel in enumerate(panels):
         left = MARGIN + position * (width + _GAP)
@@ -189,6 +195,7 @@ def _panels(pdf: FPDF, panels: Sequence[Panel], top: float) -> None:
             _picture(pdf, picture, name, (left, at, width, height))
         below = top + _CAPTION + 2 * (height + 1) + 2
         _curve(pdf, panel, (left, below, width, _CURVE_HEIGHT))
+    _legend(pdf, panels)
 
 
 def _picture(pdf: FPDF, picture: Picture, name: str, box: tuple[float, float, float, float]) -> None:
@@ -240,6 +247,19 @@ def _moments(pdf: FPDF, panel: Panel, x: npt.NDArray[np.float64], y: npt.NDArray
         above = y[index] < y.mean()
         pdf.set_xy(float(x[index]), float(y[index]) - 3.6 if above else float(y[index]) + 0.6)
         pdf.cell(8, 3, name)
+
+
+def _legend(pdf: FPDF, panels: Sequence[Panel]) -> None:
+    """Which colour outlines what."""
+    pdf.set_xy(MARGIN, _FOOT_TOP - _LEGEND)
+    _set(pdf, 6.5, _GREY)
+    for structure in Structure:
+        if any(structure in panel.structures for panel in panels):
+            pdf.set_fill_color(*COLOURS[structure])
+            pdf.rect(pdf.get_x() + 1, pdf.get_y() + 0.8, 2, 2, style="F")
+            pdf.set_x(pdf.get_x() + 3)
+            words = structure.code.meaning
+            pdf.cell(pdf.get_string_width(words) + 5, 3.6, words)
 
 
 def _foot(pdf: FPDF, lines: Sequence[str]) -> None:

@@ -41,9 +41,10 @@ def page_text(analysis: Analysis, sources: Mapping[str, Dataset]) -> PageText:
     """
     source = next(iter(sources.values()))
     clips = {uid: str(ds.get("InstanceNumber") or "?") for uid, ds in sources.items()}
+    views = {c.SOPInstanceUID: c.prediction.view.name for c in analysis.clips if c.prediction is not None}
     return PageText(
         patient=_patient(source),
-        rows=tuple(_row(m, clips) for m in sorted(analysis.measurements, key=_order)),
+        rows=tuple(_row(m, clips, views) for m in sorted(analysis.measurements, key=_order)),
         remarks=(*_findings(analysis), *_reasons(analysis.not_measured), *_passed_over(analysis, clips)),
         foot=_foot(analysis),
     )
@@ -75,12 +76,12 @@ def _order(measurement: Measurement) -> tuple[bool, int]:
     return view is not None, 0 if view is None else list(View).index(view)
 
 
-def _row(measurement: Measurement, clips: Mapping[str, str]) -> Row:
+def _row(measurement: Measurement, clips: Mapping[str, str], views: Mapping[str, str]) -> Row:
     digits = _DECIMALS.get(measurement.unit, 1)
     uncertainty = measurement.uncertainty
     return (
         measurement.quantity.code.meaning,
-        "both" if measurement.view is None else measurement.view.name,
+        ", ".join(dict.fromkeys(views.get(s.SOPInstanceUID, "?") for s in measurement.sources)),
         measurement.method.code.meaning,
         f"{measurement.value:.{digits}f} {_unit(measurement.unit)}".rstrip(),
         "-" if uncertainty is None else f"{uncertainty:.{digits}f}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 
 import pydicom
@@ -12,6 +12,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
+from echo_node.codes import View
 from echo_node.pictures import Cine, curve_of, drawn_frame, headline
 from echo_node.records import Analysis, ClipAnalysis, ObjectKind, Report
 from echo_node.reports.frames import image_reference
@@ -21,6 +22,7 @@ from echo_node.reports.page_text import TITLE, page_text
 from echo_node.reports.uids import derived_uid
 
 MOST_PANELS = 3
+_SHOWN_WIDTH = 220  # pixels that 60 mm of paper are read as
 
 
 def build_pdf(
@@ -53,8 +55,11 @@ def build_pdf(
     The SOPInstanceUID is derived from the study, the engine, the revision and the page itself.
     """
     clips = [clip for clip in analysis.clips if clip.SOPInstanceUID in sources]
-    shown = [sources[clip.SOPInstanceUID] for clip in clips]
-    panels = [_panel(clip, sources[clip.SOPInstanceUID], frames(clip.SOPInstanceUID)) for clip in _best(analysis, clips)]
+    sources = {clip.SOPInstanceUID: sources[clip.SOPInstanceUID] for clip in clips}
+    shown = list(sources.values())
+    panels = [
+        _panel(clip, sources[clip.SOPInstanceUID], frames(clip.SOPInstanceUID)) for clip in _best(analysis, clips)
+    ]
     page = draw_page(page_text(analysis, sources), panels, made_at=analysis.made_at)
     ds = Dataset()
     envelope.set_origin(ds, shown[0])
@@ -110,7 +115,7 @@ def _predecessor(report: Report) -> Dataset:
     return item
 
 
-def _best(analysis: Analysis, clips: Sequence[ClipAnalysis]) -> Iterator[ClipAnalysis]:
+def _best(analysis: Analysis, clips: Sequence[ClipAnalysis]) -> list[ClipAnalysis]:
     """A clip per view: one that the study's own numbers come from, or else the surest."""
     of_clips = {m for clip in clips for m in clip.measurements}
     used = {s.SOPInstanceUID for m in analysis.measurements if m not in of_clips for s in m.sources}
@@ -122,7 +127,7 @@ def _best(analysis: Analysis, clips: Sequence[ClipAnalysis]) -> Iterator[ClipAna
         if best is None or _rank(clip, used) > _rank(best, used):
             by_view[clip.prediction.view] = clip
     ranked = sorted(by_view.values(), key=lambda clip: _rank(clip, used), reverse=True)[:MOST_PANELS]
-    return iter(sorted(ranked, key=lambda clip: clip.prediction.view.name if clip.prediction else ""))
+    return sorted(ranked, key=lambda clip: list(View).index(clip.prediction.view) if clip.prediction else 0)
 
 
 def _rank(clip: ClipAnalysis, used: set[str]) -> tuple[bool, bool, float]:
@@ -138,7 +143,7 @@ def _panel(clip: ClipAnalysis, source: Dataset, cine: Cine) -> Panel:
     name, values, times_ms = curve
     numbers = sorted(set(clip.cycle))
     drawn = {
-        number: drawn_frame(frame, cine.sector, clip, number)
+        number: drawn_frame(frame, cine.sector, clip, number, shown_width=_SHOWN_WIDTH)
         for number, frame in zip(numbers, cine.colours([n - 1 for n in numbers]), strict=True)
     }
     cycle = tuple(zip(("ED", "ES"), clip.cycle, strict=True))
@@ -150,4 +155,5 @@ def _panel(clip: ClipAnalysis, source: Dataset, cine: Cine) -> Panel:
         values=values,
         times_ms=times_ms,
         moments=moments,
+        structures=tuple(s.structure for s in clip.segmentations if s.masks.any()),
     )
