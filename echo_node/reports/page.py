@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from fpdf import FPDF
+from fpdf.fonts import TTFFont
 
 from echo_node.codes import Structure
 from echo_node.pictures import COLOURS, Picture
@@ -29,7 +30,7 @@ _ROW = 4.2  # mm
 _TABLE_SIZE, _SMALLEST = 7.5, 5.5  # points
 _MOST_ROWS = 24
 _REMARKS_END = 168.0
-_WIDTHS = (62.0, 18.0, 47.0, 18.0, 12.0, 29.0)  # of the table's columns, 186 together
+_WIDTHS = (62.0, 15.0, 51.0, 17.0, 11.0, 30.0)  # of the table's columns, 186 together
 _RIGHT_ALIGNED = (3, 4)
 _CURVE_HEIGHT, _CAPTION, _LEGEND, _GAP = 23.0, 5.0, 5.0, 4.0
 _LARGEST_PICTURE = 46.0
@@ -92,13 +93,11 @@ class _Fonts:
         # their messages quote the characters of names
         for name in ("fontTools", "fpdf"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        pdf.add_font("latin", fname=_LATIN)
-        known = set(pdf.fonts["latin"].cmap)
+        known = _added(pdf, "latin", _LATIN)
         wanted = {ord(character) for line in words for character in line}
         if wanted - known:
-            pdf.add_font("east asian", fname=_EAST_ASIAN)
+            known |= _added(pdf, "east asian", _EAST_ASIAN)
             pdf.set_fallback_fonts(["east asian"])
-            known |= set(pdf.fonts["east asian"].cmap)
         self._known = known
         self.missing = any(chr(code).isprintable() for code in wanted - known)
         pdf.set_font("latin", size=8)
@@ -109,6 +108,14 @@ class _Fonts:
             " " if not character.isprintable() else character if ord(character) in self._known else UNKNOWN
             for character in line
         )
+
+
+def _added(pdf: FPDF, family: str, path: Path) -> set[int]:
+    """Add a font; returns the characters that it has."""
+    pdf.add_font(family, fname=path)
+    font = pdf.fonts[family]
+    assert isinstance(font, TTFFont)
+    return set(font.cmap)
 
 
 def _head(pdf: FPDF, patient: Sequence[str]) -> float:
@@ -155,7 +162,9 @@ def _fitted(pdf: FPDF, text: str, width: float) -> str:
     wanted = pdf.get_string_width(text)
     if wanted <= width:
         return text
-    pdf.set_font_size(max(_SMALLEST, pdf.font_size_pt * width / wanted))
+    pdf.set_font_size(max(_SMALLEST, 0.98 * pdf.font_size_pt * width / wanted))
+    if pdf.get_string_width(text) <= width:
+        return text
     while text and pdf.get_string_width(text + "\u2026") > width:
         text = text[:-1]
     return text + "\u2026"
@@ -173,8 +182,9 @@ def _remarks(pdf: FPDF, remarks: Sequence[str], top: float) -> float:
     pdf.set_xy(MARGIN, top)
     for position, remark in enumerate(remarks):
         _set(pdf, 7.5, _BLACK)
-        height = pdf.multi_cell(_INNER, 3.6, remark, align="L", dry_run=True, output="HEIGHT")
-        if pdf.get_y() + height > _REMARKS_END:
+        lines = pdf.multi_cell(_INNER, 3.6, remark, align="L", dry_run=True, output="LINES")
+        assert isinstance(lines, list)
+        if pdf.get_y() + 3.6 * len(lines) > _REMARKS_END:
             return _line(pdf, f"{len(remarks) - position} more remarks are not shown here.", pdf.get_y())
         pdf.multi_cell(_INNER, 3.6, remark, align="L", new_x="LMARGIN", new_y="NEXT")
     return float(pdf.get_y())

@@ -28,7 +28,6 @@ from echo_node.services.analyse import readable_source
 from echo_node.services.engines import open_engine
 from echo_node.services.process import utc_now
 
-
 _PER_CLIP = (ObjectKind.SEG, ObjectKind.OVERLAY)
 
 
