@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from pydicom import Dataset
 
+from echo_node.errors import ClipError
 from echo_node.pictures import Cine
 from echo_node.records import Analysis, ClipAnalysis, ObjectKind, Report
 from echo_node.reports.overlay import build_overlay, is_drawn
@@ -14,6 +16,8 @@ from echo_node.reports.reading import Reading, read_report
 from echo_node.reports.seg import build_seg
 from echo_node.reports.source import normalise, read_source
 from echo_node.reports.sr import build_sr
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "Reading",
@@ -59,7 +63,7 @@ def build_reports(
     ReportError
         Masks, measurements or frames do not fit the sources.
     ClipError
-        A frame that is to be drawn on cannot be decoded.
+        A frame that the page shows cannot be decoded.
     """
     clips = [clip for clip in analysis.clips if clip.SOPInstanceUID in sources]
     if not clips:
@@ -89,7 +93,11 @@ def _overlays(
     for clip in clips:
         if is_drawn(clip):
             uid = clip.SOPInstanceUID
-            overlay = build_overlay(clip, sources[uid], frames(uid), made_at=analysis.made_at)
+            try:
+                overlay = build_overlay(clip, sources[uid], frames(uid), made_at=analysis.made_at)
+            except ClipError as error:  # of a long clip only the middle was read before: its numbers go out
+                _log.warning("clip %s: no overlay: %s", uid, error.reason.name)
+                continue
             if overlay is not None:
                 yield overlay
 

@@ -332,7 +332,7 @@ class Store:
             return outbox.select(conn, self._root, schema.reports.c.StudyInstanceUID == StudyInstanceUID)
 
     def reports_before(self, StudyInstanceUID: str, revision: int) -> tuple[Report, ...]:
-        """What earlier closes of a study brought about, oldest first."""
+        """The documents that earlier closes of a study brought about, oldest first; no SEG, no overlay."""
         with self._db.read() as conn:
             found = outbox.reports_before(conn, StudyInstanceUID, revision)
         with as_store_errors():

@@ -88,6 +88,8 @@ def test_the_archive_gives_an_overlay_back_as_the_clip_that_it_was_drawn_on(
     after, before = open_clip(path), open_clip(data / "acuson-a4c-65f-jpeg.dcm")
     assert after.NumberOfFrames == before.NumberOfFrames
     assert after.spacing_mm == before.spacing_mm
+    assert after.times_ms is not None
+    assert before.times_ms is not None
     np.testing.assert_allclose(after.times_ms, before.times_ms)
     plan = plan_overlay(clip(read_source(before.path), structures=(Structure.LV_CAVITY, Structure.LA)), before)
     for index in (0, 30, 64):

@@ -12,7 +12,8 @@ import simplejpeg
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 
-from echo_node.codes import Structure
+from echo_node.codes import Reason, Structure
+from echo_node.errors import ClipError
 from echo_node.pictures import COLOURS, plan_overlay
 from echo_node.records import ObjectKind
 from echo_node.reports import build_reports
@@ -22,6 +23,7 @@ from tests.unit.reports.builders import (
     ES,
     FRAMES,
     MADE_AT,
+    FakeCine,
     analysis,
     cine,
     clip,
@@ -48,6 +50,7 @@ def region() -> Dataset:
 
 def overlay(of: Dataset, **changes) -> Dataset:
     report = build_overlay(clip(of), of, cine(of, **changes), made_at=MADE_AT)
+    assert report is not None
     assert report.kind is ObjectKind.OVERLAY
     return pydicom.dcmread(BytesIO(report.content))
 
@@ -229,3 +232,17 @@ def test_a_page_decodes_only_what_it_shows():
     frames = cine(of)
     build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=(ObjectKind.PDF,), frames=lambda _: frames)
     assert frames.decoded == [ED - 1, ES - 1]
+
+
+def test_a_frame_that_cannot_be_decoded_costs_the_overlay_and_nothing_else():
+    class Broken(FakeCine):
+        def colours(self, indices):
+            if len(indices) == FRAMES:
+                raise ClipError(Reason.UNREADABLE, "ValueError of the decoder")
+            return super().colours(indices)
+
+    of = source(**BIG)
+    made = cine(of)
+    broken = Broken(frames=made.frames, sector=made.sector, times_ms=made.times_ms)
+    reports = build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, frames=lambda _: broken)
+    assert {r.kind for r in reports} == set(ObjectKind) - {ObjectKind.OVERLAY}
