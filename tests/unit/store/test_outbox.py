@@ -9,7 +9,7 @@ import pytest
 
 from echo_node.records import DeliveryState, JobKind, ObjectKind
 from echo_node.store import Store
-from tests.unit.store.builders import POLICY, STUDY, Clock, received, report
+from tests.unit.store.builders import POLICY, STUDY, Clock, failed, received, report
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,10 @@ def test_sender_whose_lease_ran_out_cannot_fail_it_but_can_have_sent_it(store: S
 
 
 def test_a_later_revision_is_handed_the_earlier_documents_alone(store: Store, clock: Clock) -> None:
-    store.keep(received(store, "1.2.826.1.2", analysable=False))
+    store.keep(received(store, "1.2.826.1.2"))
+    late = store.lease([JobKind.CLIP], "w", 60)
+    assert late is not None
+    store.complete_clip(late, failed("1.2.826.1.2"))
     clock.pass_(120)
     store.close_studies(POLICY)
     job = store.lease([JobKind.STUDY], "w", 60)
