@@ -53,6 +53,8 @@ class ObjectKind(enum.Enum):
     SR_TID5200_SRT = "sr_tid5200_srt"  # the same in the codes that SNOMED CT has replaced
     SR_TID5300 = "sr_tid5300"  # Simplified Echo Procedure Report
     SEG = "seg"
+    OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
+    PDF = "pdf"  # one page per study
 
 
 class JobKind(enum.Enum):

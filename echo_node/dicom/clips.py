@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,6 +99,42 @@ class ClipFile:
             mode=mode,
             NumberOfFrames=self.NumberOfFrames,
         )
+
+    @property
+    def sector(self) -> npt.NDArray[np.bool_]:
+        """Where there is ultrasound [H,W]; the same errors as :meth:`read`."""
+        return self._seen[1]
+
+    def colours(self, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Decode frames one after the other as their maker shows them.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Counted from 0, ascending.
+
+        Yields
+        ------
+        u8 [H,W,3]
+            RGB, text and overlays included.
+
+        Raises
+        ------
+        ClipError
+            With the coded reason.
+        """
+        coding = self.coding
+        with open_elements(self.path) as elements:
+            element = elements.pixel_data
+            assert element is not None
+            if coding.TransferSyntaxUID in video.VIDEO:
+                stream = frames.whole_stream(elements.buffer, element)
+                for _, picture in video.each(stream, indices, rows=coding.Rows, cols=coding.Columns):
+                    yield picture
+                return
+            index = _index(elements.buffer, elements, coding, frames_=self.NumberOfFrames)
+            for i in indices:
+                yield pixels.colour(index.read(elements.buffer, i), coding)
 
     @property
     def _region(self) -> Region | None:

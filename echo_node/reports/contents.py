@@ -17,8 +17,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from echo_node.codes import Code, Quantity
-from echo_node.records import Report
-from echo_node.reports import is_sr
+from echo_node.records import ObjectKind, Report
 from echo_node.reports.example import Example
 
 _ELSEWHERE = "ContentSequence"  # the report's tree, which has a table of its own
@@ -119,9 +118,9 @@ def content_tree(reports: Sequence[Report]) -> Node:
     return root
 
 
-def pick(case: Example, *, of_report: bool) -> Report:
-    """The SR of an example, or its first SEG."""
-    return next(report for report in case.reports if is_sr(report) is of_report)
+def pick(case: Example, kind: ObjectKind) -> Report:
+    """An example's first object of a kind."""
+    return next(report for report in case.reports if report.kind is kind)
 
 
 def _read(report: Report) -> Dataset:

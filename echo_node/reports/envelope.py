@@ -61,6 +61,10 @@ SR_TID5300_SERIES = Series(
     kind="SR TID 5300", number=9004, modality="SR", description="AI Echo simplified report (research use)"
 )
 SEG_SERIES = Series(kind="SEG", number=9002, modality="SEG", description="AI Echo segmentations (research use)")
+OVERLAY_SERIES = Series(
+    kind="OVERLAY", number=9005, modality="US", description="AI Echo clips with findings (research use)"
+)
+PDF_SERIES = Series(kind="PDF", number=9006, modality="DOC", description="AI Echo page (research use)")
 
 
 def set_origin(ds: Dataset, source: Dataset) -> None:
@@ -116,7 +120,9 @@ def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: date
     ds.ContributingEquipmentSequence = [item]
 
 
-def to_report(kind: ObjectKind, ds: Dataset, *last: bytes) -> Report:
+def to_report(
+    kind: ObjectKind, ds: Dataset, *last: bytes, transfer_syntax_uid: UID = ExplicitVRLittleEndian
+) -> Report:
     """Write an object as a Part 10 file (PS3.10 7).
 
     Parameters
@@ -127,9 +133,11 @@ def to_report(kind: ObjectKind, ds: Dataset, *last: bytes) -> Report:
         The object.
     last : bytes
         Elements already encoded whose tags come after those of ``ds``.
+    transfer_syntax_uid : UID, optional
+        An explicit little-endian one.
     """
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = transfer_syntax_uid
     meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_NAME
     ds.file_meta = meta

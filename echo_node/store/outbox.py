@@ -9,9 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.records import Delivery, DeliveryState, Report, StudyState
+from echo_node.records import Delivery, DeliveryState, ObjectKind, Report, StudyState
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import outbox, reports, studies
+
+_OF_CLIPS = (ObjectKind.SEG, ObjectKind.OVERLAY)  # large, and never replaced: a clip's findings do not change
 
 
 def add_report(
@@ -32,8 +34,12 @@ def add_report(
 
 
 def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> Sequence[sa.Row[Any]]:
-    """The rows of the objects that earlier closes of a study brought about."""
-    found = sa.select(reports).where(reports.c.StudyInstanceUID == StudyInstanceUID, reports.c.revision < revision)
+    """The rows of the documents that earlier closes of a study brought about."""
+    found = sa.select(reports).where(
+        reports.c.StudyInstanceUID == StudyInstanceUID,
+        reports.c.revision < revision,
+        reports.c.kind.not_in(_OF_CLIPS),
+    )
     return conn.execute(found.order_by(reports.c.revision, reports.c.SOPInstanceUID)).all()
 
 

@@ -321,7 +321,7 @@ class Store:
         return self.outbox.deliveries(StudyInstanceUID=StudyInstanceUID)
 
     def reports_before(self, StudyInstanceUID: str, revision: int) -> tuple[Report, ...]:
-        """What earlier closes of a study brought about, oldest first."""
+        """The documents that earlier closes of a study brought about, oldest first; no SEG, no overlay."""
         with self._db.read() as conn:
             found = outbox.reports_before(conn, StudyInstanceUID, revision)
         with as_store_errors():

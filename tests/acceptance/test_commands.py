@@ -122,6 +122,11 @@ def test_a_folder_is_analysed_without_a_network(tmp_path):
     assert [m["quantity"] for m in results["measurements"]] == [m.quantity.name for m in reading.measurements]
     assert results["clips"][0]["prediction"]["view"] == "A4C"
     assert pydicom.dcmread(next(study.glob("seg-*.dcm"))).Modality == "SEG"
+    drawn = pydicom.dcmread(next(study.glob("overlay-*.dcm")))
+    scales = [ds.SequenceOfUltrasoundRegions[0].PhysicalDeltaX for ds in (drawn, apical.ds)]
+    assert scales[0] == scales[1]
+    assert drawn.NumberOfFrames == apical.ds.NumberOfFrames
+    assert pydicom.dcmread(study / "pdf.dcm").EncapsulatedDocument.startswith(b"%PDF")
     assert (study / "clip-001.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
+from echo_node.records import ObjectKind
 from echo_node.reports.contents import Attribute, Contents, Node, Origin, Presence, content_tree, contents, pick
 from echo_node.reports.example import Example
 from echo_node.reports.source import WANTED
@@ -48,7 +49,7 @@ _ALL_STANDARD = "None: both objects are of standard SOP classes, and each attrib
 def described(cases: Sequence[Example]) -> tuple[Contents, Contents]:
     """The SR's and the SEG's contents."""
     report, segmentation = (
-        contents([pick(case, of_report=of_report) for case in cases], cases) for of_report in (True, False)
+        contents([pick(case, kind) for case in cases], cases) for kind in (ObjectKind.SR, ObjectKind.SEG)
     )
     return report, segmentation
 
@@ -100,7 +101,7 @@ def _row(attribute: Attribute) -> tuple[str, ...]:
 
 
 def _tree(cases: Sequence[Example]) -> Iterator[str]:
-    root = content_tree([pick(case, of_report=True) for case in cases])
+    root = content_tree([pick(case, ObjectKind.SR) for case in cases])
     yield "##### 8.1.1.3 Content tree of the report"
     yield (
         "Content items that a report may hold, those of one kind at one place once. The quantities stand in "

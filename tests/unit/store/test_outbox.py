@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from echo_node.records import DeliveryState, JobKind
+from echo_node.records import DeliveryState, JobKind, ObjectKind
 from echo_node.store import Store
-from tests.unit.store.builders import POLICY, STUDY, Clock, received, report
+from tests.unit.store.builders import POLICY, STUDY, Clock, failed, received, report
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +100,24 @@ def test_sender_whose_lease_ran_out_cannot_fail_it_but_can_have_sent_it(store: S
     store.outbox.mark_sent(old)
     store.outbox.mark_failed(new, "no answer", next_attempt_at=clock.time)
     assert store.deliveries(STUDY)[0].state is DeliveryState.SENT
+
+
+def test_a_later_revision_is_handed_the_earlier_documents_alone(store: Store, clock: Clock) -> None:
+    store.keep(received(store, "1.2.826.1.2"))
+    late = store.lease([JobKind.CLIP], "w", 60)
+    assert late is not None
+    store.complete_clip(late, failed("1.2.826.1.2"))
+    clock.pass_(120)
+    store.close_studies(POLICY)
+    job = store.lease([JobKind.STUDY], "w", 60)
+    assert job is not None
+    kinds = (ObjectKind.SEG, ObjectKind.OVERLAY, ObjectKind.PDF)
+    made = [replace(report(f"2.25.{n}"), kind=kind) for n, kind in enumerate(kinds, start=3)]
+    store.complete_study(job, made, [("PACS", r) for r in made])
+    earlier = store.reports_before(STUDY, 3)
+    assert [(r.SOPInstanceUID, r.kind) for r in earlier] == [
+        ("2.25.1", ObjectKind.SR),
+        ("2.25.2", ObjectKind.SR),
+        ("2.25.5", ObjectKind.PDF),
+    ]
+    assert store.reports_before(STUDY, 1) == ()
