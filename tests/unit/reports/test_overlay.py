@@ -244,5 +244,7 @@ def test_a_frame_that_cannot_be_decoded_costs_the_overlay_and_nothing_else():
     of = source(**BIG)
     made = cine(of)
     broken = Broken(frames=made.frames, sector=made.sector, times_ms=made.times_ms)
-    reports = build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, frames=lambda _: broken)
+    reports = build_reports(
+        analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=tuple(ObjectKind), frames=lambda _: broken
+    )
     assert {r.kind for r in reports} == set(ObjectKind) - {ObjectKind.OVERLAY}
