@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from echo_node import __version__
-from echo_node.cli_delivery import add_outbox, add_resend
+from echo_node.cli_delivery import add_outbox, add_requeue, add_resend
 from echo_node.config import Backend, Config, load
 from echo_node.errors import ConfigError, EchoNodeError
 
@@ -54,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in _SERVICES.items():
         commands.add_parser(name, help=text).set_defaults(run=_service, service=name)
     commands.add_parser("check-config", help="check the settings").set_defaults(run=_check_config)
-    _add_looking_after(commands)
+    _add_status(commands)
+    add_requeue(commands)
     add_outbox(commands)
     add_resend(commands)
     conformance = commands.add_parser("conformance", help="the DICOM conformance statement of these settings")
@@ -75,14 +76,10 @@ def _parser() -> argparse.ArgumentParser:
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
 
 
-def _add_looking_after(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_status(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("status", help="what the node holds and does")
     parser.add_argument("--objects", action="store_true", help="list every study and object with its outcome")
     parser.set_defaults(run=_status)
-    parser = commands.add_parser("requeue", help="try again what was given up: clips, reports and deliveries")
-    parser.add_argument("--study", metavar="UID", help="only what is of this study")
-    parser.add_argument("--destination", metavar="NAME", help="only deliveries to this destination")
-    parser.set_defaults(run=_requeue)
 
 
 def _add_analyse_folder(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -291,12 +288,6 @@ def _status(args: argparse.Namespace) -> int:
     from echo_node.services.health import print_status
 
     return print_status(_settings(args), objects=args.objects)
-
-
-def _requeue(args: argparse.Namespace) -> int:
-    from echo_node.services.requeue import requeue
-
-    return requeue(_settings(args), StudyInstanceUID=args.study, destination=args.destination)
 
 
 def _analyse_folder(args: argparse.Namespace) -> int:

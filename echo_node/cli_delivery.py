@@ -1,4 +1,4 @@
-"""The commands on the outbox. Nothing heavy is imported until a command needs it."""
+"""The commands that send and try again. Nothing heavy is imported until a command needs it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from echo_node.config import load
 
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
 STATES = ("queued", "sent", "committed", "dead")  # of DeliveryState, whose module brings NumPy
+
+
+def add_requeue(commands: _Commands[argparse.ArgumentParser]) -> None:
+    """``echo-node requeue``."""
+    parser = commands.add_parser("requeue", help="try again what was given up: clips, reports and deliveries")
+    parser.add_argument("--study", metavar="UID", help="only what is of this study")
+    parser.add_argument("--destination", metavar="NAME", help="only deliveries to this destination")
+    parser.set_defaults(run=_requeue)
 
 
 def add_outbox(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -29,6 +37,12 @@ def add_resend(commands: _Commands[argparse.ArgumentParser]) -> None:
     what.add_argument("--object", metavar="UID", help="the result of this SOPInstanceUID")
     parser.add_argument("--destination", metavar="NAME", help="to this one alone (default: all that had it queued)")
     parser.set_defaults(run=_resend)
+
+
+def _requeue(args: argparse.Namespace) -> int:
+    from echo_node.services.requeue import requeue
+
+    return requeue(load(args.config), StudyInstanceUID=args.study, destination=args.destination)
 
 
 def _outbox(args: argparse.Namespace) -> int:

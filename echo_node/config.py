@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from echo_node import database_url
 from echo_node.codes import View
 from echo_node.errors import ConfigError
 from echo_node.records import ObjectKind
@@ -79,34 +78,6 @@ def _network(value: str) -> str:
 
 
 _SECRET = ("node", "database")  # its value may hold a password
-_DRIVERS = ("postgresql", "postgresql+psycopg", "sqlite", "sqlite+pysqlite")
-# SQLAlchemy's grammar of URLs, which is the store's to import, as far as the drivers need it.
-_SQLITE = re.compile(r":///(/[^?]*[^?/])")
-_POSTGRESQL = re.compile(r"://([^:/]*(:[^@]*)?@)?(\[[^/?\]]+\]|[^/:?\[]+)?(:(?P<port>\d+))?/[^?/]+(\?.*)?")
-
-
-def _database(value: str) -> str:
-    """A URL that the store can open, or nothing; no message repeats more of it than the driver."""
-    if not value:
-        return value
-    driver, colon, rest = value.partition("://")
-    if not colon or not value.isprintable():
-        raise ValueError("is no SQLAlchemy URL, like postgresql+psycopg://user@host/echo_node")
-    if driver not in _DRIVERS:
-        shown = repr(driver) if re.fullmatch(r"[\w+]+", driver) else "that"
-        raise ValueError(f"{shown} is no driver of the node; allowed: {', '.join(_DRIVERS)}")
-    if driver.startswith("sqlite"):
-        if _SQLITE.fullmatch("://" + rest) is None:
-            raise ValueError("SQLite needs an absolute path and no more: sqlite:////var/lib/echo-node/node.db")
-        return value
-    found = _POSTGRESQL.fullmatch("://" + rest)
-    if found is None:
-        raise ValueError("PostgreSQL needs a URL like postgresql+psycopg://user@host/echo_node")
-    if found["port"] and not 1 <= int(found["port"]) <= 65535:
-        raise ValueError("a port is 1 to 65535")
-    if find_spec("psycopg") is None:
-        raise ValueError("PostgreSQL needs psycopg: pip install 'echo-node[postgresql]'")
-    return value
 
 
 def _view(name: Any) -> Any:
@@ -120,7 +91,7 @@ def _view(name: Any) -> Any:
 
 
 AETitle = Annotated[str, AfterValidator(_ae_title)]
-DatabaseURL = Annotated[str, AfterValidator(_database)]
+DatabaseURL = Annotated[str, AfterValidator(database_url.checked)]
 Network = Annotated[str, AfterValidator(_network)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 7)]

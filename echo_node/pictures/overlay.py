@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.pictures import marks
+import echo_node.pictures.marks as marks
 from echo_node.pictures.cine import Cine, Picture
 from echo_node.records import ClipAnalysis
 

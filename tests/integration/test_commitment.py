@@ -8,11 +8,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pydicom
 import pytest
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+)
 
 from echo_node.config import Cart, Receive
 from echo_node.dicom.commitment import read_result
@@ -52,9 +56,9 @@ class Archive:
         self.statuses: list[int] = []  # of what was said
         ae = AE(ae_title="PACS")
         for context in AllStoragePresentationContexts[:120]:
-            ae.add_supported_context(context.abstract_syntax)
+            ae.add_supported_context(str(context.abstract_syntax))
         ae.add_supported_context(StorageCommitmentPushModel)
-        handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._act)]
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._act)]
         self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
 
     @property
@@ -234,7 +238,7 @@ def report_to(port: int, *, calling="PACS", called="ECHONODE", uid="1.2.3.4", ro
     ae = AE(ae_title=calling)
     ae.add_requested_context(StorageCommitmentPushModel)
     ae.add_requested_context("1.2.840.10008.5.1.4.1.1.3.1")
-    roles = [build_role(StorageCommitmentPushModel, scp_role=True)] if role else []
+    roles: list[Any] = [build_role(StorageCommitmentPushModel, scp_role=True)] if role else []
     assoc = ae.associate("127.0.0.1", port, ae_title=called, ext_neg=roles)
     if not assoc.is_established:
         return None

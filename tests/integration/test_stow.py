@@ -39,7 +39,7 @@ class Server:
     """An HTTP server that gives the answer it is told to, and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[http.client.HTTPMessage, bytes]] = []
+        self.requests: list[tuple[Message, bytes]] = []
         self.status, self.kind, self.content = 200, "application/dicom+json", b""
         server = self
 
@@ -74,7 +74,7 @@ class Server:
 
 
 def _sequence(uid: str, tag: str, code: int) -> dict:
-    item = {"00081155": {"vr": "UI", "Value": [uid]}}
+    item: dict[str, dict] = {"00081155": {"vr": "UI", "Value": [uid]}}
     if code:
         item[tag] = {"vr": "US", "Value": [code]}
     return {"vr": "SQ", "Value": [item]}

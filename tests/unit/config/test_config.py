@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from echo_node import config as config_module
+from echo_node import database_url
 from echo_node.codes import View
 from echo_node.config import Backend, Config, Head, load
 from echo_node.errors import ConfigError
@@ -178,7 +178,7 @@ def test_a_bad_database_s_password_is_not_repeated(tmp_path):
 
 
 def test_postgresql_without_its_driver_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(config_module, "find_spec", lambda _: None)
+    monkeypatch.setattr(database_url, "find_spec", lambda _: None)
     load(written(tmp_path, "node: {database: 'sqlite:////x/node.db'}\n"))
     with pytest.raises(ConfigError, match=r"node.database: PostgreSQL needs psycopg: pip install"):
         load(written(tmp_path, "node: {database: 'postgresql://host/echo_node'}\n"))
