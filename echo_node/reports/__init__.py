@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pydicom import Dataset
 
 from echo_node.records import Analysis, ObjectKind, Report
+from echo_node.reports.corrections import corrected_images, open_document, read_corrections
 from echo_node.reports.reading import Reading, read_report
 from echo_node.reports.seg import build_seg
 from echo_node.reports.source import normalise, read_source
@@ -17,7 +18,10 @@ __all__ = [
     "build_reports",
     "build_seg",
     "build_sr",
+    "corrected_images",
     "normalise",
+    "open_document",
+    "read_corrections",
     "read_report",
     "read_source",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 
@@ -63,3 +65,11 @@ def is_code(item: Dataset, code: Code) -> bool:
     """Does an item of a code sequence hold this code? Meanings do not count (PS3.3 8.2)."""
     held: bool = (item.get("CodeValue"), item.get("CodingSchemeDesignator")) == (code.value, code.scheme)
     return held
+
+
+def named(item: Dataset, name: Code) -> Iterator[Dataset]:
+    """The content items directly below one that have this concept name."""
+    for child in item.get("ContentSequence") or []:
+        names = child.get("ConceptNameCodeSequence") or []
+        if names and is_code(names[0], name):
+            yield child

@@ -83,14 +83,14 @@ def _is_quantity(item: Dataset) -> bool:
 
 def _measurement(item: Dataset) -> Measurement:
     value = item.MeasuredValueSequence[0]
-    uncertainty = next(_named(item, coded.UPPER_UNCERTAINTY), None)
+    uncertainty = next(coded.named(item, coded.UPPER_UNCERTAINTY), None)
     return Measurement(
         quantity=_required(Quantity, item.ConceptNameCodeSequence),
         value=float(value.NumericValue),
         unit=_required(Unit, value.MeasurementUnitsCodeSequence),
-        method=_required(Method, next(_named(item, coded.MEASUREMENT_METHOD)).ConceptCodeSequence),
+        method=_required(Method, next(coded.named(item, coded.MEASUREMENT_METHOD)).ConceptCodeSequence),
         view=_view(item, coded.IMAGE_VIEW),
-        sources=tuple(_source(image) for image in _named(item, coded.SOURCE_OF_MEASUREMENT)),
+        sources=tuple(_source(image) for image in coded.named(item, coded.SOURCE_OF_MEASUREMENT)),
         uncertainty=None if uncertainty is None else float(uncertainty.MeasuredValueSequence[0].NumericValue),
     )
 
@@ -99,7 +99,7 @@ def _views(group: Dataset) -> Iterator[SeenView]:
     view = _view(group, coded.IMAGE_VIEW)
     if view is None:
         return
-    certainty = next(_named(group, coded.CERTAINTY)).MeasuredValueSequence[0].NumericValue
+    certainty = next(coded.named(group, coded.CERTAINTY)).MeasuredValueSequence[0].NumericValue
     region = next(item for item in group.ContentSequence if item.ValueType == "SCOORD")
     image = region.ContentSequence[0].ReferencedSOPSequence[0]
     yield SeenView(
@@ -111,7 +111,7 @@ def _views(group: Dataset) -> Iterator[SeenView]:
 
 def _findings(group: Dataset) -> Iterator[Finding]:
     """Classes that a group's numbers fall into; they were read off where the numbers were."""
-    for item in _named(group, Quantity.LV_GEOMETRY.code):
+    for item in coded.named(group, Quantity.LV_GEOMETRY.code):
         value = _member(Geometry, item.ConceptCodeSequence)
         number = next((n for n in group.ContentSequence if n.ValueType == "NUM" and _is_quantity(n)), None)
         if value is not None and number is not None:
@@ -125,8 +125,8 @@ def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:
             quantity = _member(Quantity, item.ConceptNameCodeSequence)
             reason = _member(Reason, item.ConceptCodeSequence)
             if quantity is not None and reason is not None:
-                comment = next(_named(item, coded.COMMENT), None)
-                method = next(_named(item, coded.MEASUREMENT_METHOD), None)
+                comment = next(coded.named(item, coded.COMMENT), None)
+                method = next(coded.named(item, coded.MEASUREMENT_METHOD), None)
                 yield NotMeasured(
                     quantity=quantity,
                     reason=reason,
@@ -148,14 +148,8 @@ def _source(image: Dataset) -> Source:
 
 
 def _view(item: Dataset, name: Code) -> View | None:
-    found = next(_named(item, name), None)
+    found = next(coded.named(item, name), None)
     return None if found is None else _member(View, found.ConceptCodeSequence)
-
-
-def _named(item: Dataset, name: Code) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", []):
-        if "ConceptNameCodeSequence" in child and coded.is_code(child.ConceptNameCodeSequence[0], name):
-            yield child
 
 
 def _member(kind: type[_Coded], sequence: Sequence[Dataset]) -> _Coded | None:
