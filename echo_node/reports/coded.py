@@ -23,6 +23,7 @@ INTERVENTRICULAR_SEPTUM = Code("589001", "SCT", "Interventricular septum")
 # What items are named
 CARDIAC_CYCLE_POINT = Code("272518008", "SCT", "Cardiac Cycle Point")
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
+PERSON_OBSERVER_NAME = Code("121008", "DCM", "Person Observer Name")
 COMMENT = Code("121106", "DCM", "Comment")
 IMAGE_MODE = Code("399264008", "SCT", "Image Mode")
 IMAGE_VIEW = Code("111031", "DCM", "Image View")
@@ -33,6 +34,7 @@ UPPER_UNCERTAINTY = Code("371886008", "SCT", "+, range of upper measurement unce
 LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
 
 # What no standard concept says
+EDITED_BY = Code("EDITED_BY", LOCAL_SCHEME, "Person's correction that the value rests on")
 NOT_ROUTED = Code("NOT_ROUTED", LOCAL_SCHEME, "Reason why no measurement was made on the image")
 NOT_MEASURED = Code("NOT_MEASURED", LOCAL_SCHEME, "Not measured")
 

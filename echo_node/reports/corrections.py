@@ -16,6 +16,7 @@ import pydicom
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
 import echo_node.reports.coded as coded
 from echo_node.codes import Code, Reason
@@ -136,6 +137,9 @@ def _correction(
     observer = person(group) or person(ds)
     if not observer:
         raise CorrectionError(Reason.NO_PERSON, "no Person Observer Name, author or verifier")
+    uids = {k: str(ds[k].value) for k in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")}
+    if not all(UID(uid).is_valid for uid in uids.values()):
+        raise CorrectionError(Reason.NO_CORRECTION, "a UID of the report is none that may be referred to")
     is_outside = subject.is_outside and drawing.shape is Shape.FOREGROUND
     return Correction(
         SOPInstanceUID=drawing.SOPInstanceUID,
@@ -143,13 +147,7 @@ def _correction(
         shape=Shape.BACKGROUND if is_outside else drawing.shape,
         points=tuple((y - 0.5, x - 0.5) for x, y in drawing.points),
         subject=subject.of,
-        edit=Edit(
-            SOPClassUID=str(ds.SOPClassUID),
-            SOPInstanceUID=str(ds.SOPInstanceUID),
-            SeriesInstanceUID=str(ds.SeriesInstanceUID),
-            observer=observer,
-            made_at=made_at(ds),
-        ),
+        edit=Edit(**uids, observer=observer, made_at=made_at(ds)),
     )
 
 

@@ -21,6 +21,10 @@ from echo_node.reports.uids import derived_uid, series_uid
 MANUFACTURER = "echo-node"
 MODEL = "echo-node"
 RESEARCH_USE = "Made by software, not checked by a person. For research use, not for diagnosis."
+EDITED = (
+    "Made by software, in part from what a person drew: where a person is named. "
+    "The report as a whole was not checked by a person. For research use, not for diagnosis."
+)
 IMPLEMENTATION_UID = derived_uid("implementation")
 IMPLEMENTATION_NAME = f"ECHO_NODE_{echo_node.__version__}"[:16]  # SH (PS3.7 D.3.3.2)
 

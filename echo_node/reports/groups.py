@@ -19,6 +19,7 @@ from echo_node.codes import CardiacPhase, Code, ImageMode, Method, Quantity, Str
 from echo_node.records import ClipAnalysis, EngineIdentity, Finding, Measurement, NotMeasured, Report, Source
 from echo_node.reports.coded import concept
 from echo_node.reports.envelope import numbered
+from echo_node.reports.observers import edit_items
 from echo_node.reports.seg import segment_number
 from echo_node.reports.uids import tracking_uid
 
@@ -182,6 +183,7 @@ def _number(measurement: Measurement, evidence: Evidence) -> sr.Measurement:
     if measurement.uncertainty is not None:
         content.extend(_uncertainty(measurement))
     content.extend(_frames_of(measurement, source, evidence) for source in measurement.sources)
+    content.extend(edit_items(measurement.edits))
     return item
 
 

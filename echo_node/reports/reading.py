@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeVar
@@ -16,6 +16,7 @@ import echo_node.reports.coded as coded
 from echo_node.codes import Code, Geometry, Method, Quantity, Reason, Unit, View
 from echo_node.errors import ReportError
 from echo_node.records import Finding, Measurement, NotMeasured, Source
+from echo_node.reports.observers import read_edits
 
 _Coded = TypeVar("_Coded", View, Method, Quantity, Reason, Unit, Geometry)
 
@@ -66,14 +67,15 @@ def read_report(content: bytes) -> Reading | None:
     if not isinstance(ds.content, sr.MeasurementReport):
         return None
     groups = ds.content.get_planar_roi_measurement_groups()
-    numbers = [_measurement(m[0]) for g in groups for m in g.get_measurements() if _is_quantity(m[0])]
+    series = _series(ds)
+    numbers = [_measurement(m[0], series) for g in groups for m in g.get_measurements() if _is_quantity(m[0])]
     return Reading(
         SOPInstanceUID=str(ds.SOPInstanceUID),
         StudyInstanceUID=str(ds.StudyInstanceUID),
         views=tuple(view for group in groups for view in _views(group[0])),
         measurements=tuple(numbers),
         not_measured=tuple(_reasons(ds.ContentSequence)),
-        findings=tuple(finding for group in groups for finding in _findings(group[0])),
+        findings=tuple(finding for group in groups for finding in _findings(group[0], series)),
     )
 
 
@@ -81,7 +83,17 @@ def _is_quantity(item: Dataset) -> bool:
     return _member(Quantity, item.ConceptNameCodeSequence) is not None
 
 
-def _measurement(item: Dataset) -> Measurement:
+def _series(ds: Dataset) -> dict[str, str]:
+    """The series of everything that the report refers to, by SOPInstanceUID."""
+    return {
+        str(instance.ReferencedSOPInstanceUID): str(series.SeriesInstanceUID)
+        for study in ds.get("CurrentRequestedProcedureEvidenceSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+
+
+def _measurement(item: Dataset, series: Mapping[str, str]) -> Measurement:
     value = item.MeasuredValueSequence[0]
     uncertainty = next(coded.named(item, coded.UPPER_UNCERTAINTY), None)
     return Measurement(
@@ -92,6 +104,7 @@ def _measurement(item: Dataset) -> Measurement:
         view=_view(item, coded.IMAGE_VIEW),
         sources=tuple(_source(image) for image in coded.named(item, coded.SOURCE_OF_MEASUREMENT)),
         uncertainty=None if uncertainty is None else float(uncertainty.MeasuredValueSequence[0].NumericValue),
+        edits=read_edits(item, series),
     )
 
 
@@ -109,13 +122,13 @@ def _views(group: Dataset) -> Iterator[SeenView]:
     )
 
 
-def _findings(group: Dataset) -> Iterator[Finding]:
+def _findings(group: Dataset, series: Mapping[str, str]) -> Iterator[Finding]:
     """Classes that a group's numbers fall into; they were read off where the numbers were."""
     for item in coded.named(group, Quantity.LV_GEOMETRY.code):
         value = _member(Geometry, item.ConceptCodeSequence)
         number = next((n for n in group.ContentSequence if n.ValueType == "NUM" and _is_quantity(n)), None)
         if value is not None and number is not None:
-            yield Finding(quantity=Quantity.LV_GEOMETRY, value=value, sources=_measurement(number).sources)
+            yield Finding(quantity=Quantity.LV_GEOMETRY, value=value, sources=_measurement(number, series).sources)
 
 
 def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:

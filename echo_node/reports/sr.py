@@ -15,9 +15,10 @@ import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 from echo_node.codes import LOCAL_SCHEME, Code, Quantity
 from echo_node.errors import ReportError
-from echo_node.records import Analysis, Measurement, ObjectKind, Report
+from echo_node.records import Analysis, Edit, Measurement, ObjectKind, Report
 from echo_node.reports.coded import concept
 from echo_node.reports.groups import Evidence, Group, group_key, measurement_group, not_measured, view_group
+from echo_node.reports.observers import edits_of
 from echo_node.reports.retired import as_successors, refer_to
 from echo_node.reports.source import TYPE_2
 from echo_node.reports.uids import derived_uid, series_uid
@@ -74,7 +75,7 @@ def build_sr(
     )
     report[0].ContentSequence.append(_evaluations(analysis))
     ds = sr.Comprehensive3DSR(
-        evidence=_references(evidence),
+        evidence=_references(evidence, edits_of(analysis)),
         content=report[0],
         series_instance_uid=series_uid(analysis.StudyInstanceUID, envelope.SR_SERIES.kind, analysis.engine),
         series_number=envelope.SR_SERIES.number,
@@ -155,7 +156,7 @@ def _evaluations(analysis: Analysis) -> sr.ContainerContentItem:
     items.append(
         sr.TextContentItem(
             concept(coded.COMMENT),
-            envelope.RESEARCH_USE,
+            envelope.EDITED if edits_of(analysis) else envelope.RESEARCH_USE,
             relationship_type=sr.RelationshipTypeValues.CONTAINS,
         )
     )
@@ -163,14 +164,16 @@ def _evaluations(analysis: Analysis) -> sr.ContainerContentItem:
     return container
 
 
-def _references(evidence: Evidence) -> list[Dataset]:
-    """What the report refers to: clips, then segmentations.
+def _references(evidence: Evidence, edits: Sequence[Edit]) -> list[Dataset]:
+    """What the report refers to: clips, then segmentations, then persons' reports.
 
     As nameless headers: highdicom warns about odd names with the name in the text.
     """
     segs = [_header(evidence.segs[uid]) for uid in evidence.clips if uid in evidence.segs]
+    study = next(iter(evidence.sources.values())).StudyInstanceUID
+    drawn = [_header_of(edit, study) for edit in edits]
     references = []
-    for header in (*(evidence.sources[uid] for uid in evidence.clips), *segs):
+    for header in (*(evidence.sources[uid] for uid in evidence.clips), *segs, *drawn):
         item = Dataset()
         for keyword in _UIDS:
             setattr(item, keyword, header[keyword].value)
@@ -183,6 +186,14 @@ def _references(evidence: Evidence) -> list[Dataset]:
 def _header(report: Report) -> Dataset:
     """The UIDs of an object that the node made."""
     return pydicom.dcmread(BytesIO(report.content), specific_tags=list(_UIDS), stop_before_pixels=True)
+
+
+def _header_of(edit: Edit, StudyInstanceUID: str) -> Dataset:
+    """The UIDs of a person's report."""
+    item = Dataset()
+    item.SOPClassUID, item.SOPInstanceUID = edit.SOPClassUID, edit.SOPInstanceUID
+    item.SeriesInstanceUID, item.StudyInstanceUID = edit.SeriesInstanceUID, StudyInstanceUID
+    return item
 
 
 def _requests(source: Dataset) -> list[Dataset]:

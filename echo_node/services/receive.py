@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage
+
 from echo_node.codes import Reason
 from echo_node.config import Config
 from echo_node.dicom.clips import ULTRASOUND_IMAGES
 from echo_node.dicom.header import read_header
 from echo_node.dicom.scp import ReceivedObject, StorageSCP
 from echo_node.errors import StoreError
+from echo_node.records import JobKind
 from echo_node.services.process import POLL_SECONDS, Stop, utc_now
 from echo_node.store import KeepOutcome, Received, Store
+
+# SR classes whose documents can hold what a person drew: those with coordinates (PS3.3 A.35)
+_DRAWN_REPORTS = (EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage, ExtensibleSRStorage)
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +48,7 @@ def run(config: Config, stop: Stop) -> int:
 def keep(store: Store, received: ReceivedObject) -> None:
     """Commit one received object; C-STORE answers success when this returns."""
     header = read_header(received.path)
-    is_ultrasound = received.SOPClassUID in ULTRASOUND_IMAGES
+    job = _job_for(received.SOPClassUID)
     outcome = store.keep(
         Received(
             SOPClassUID=received.SOPClassUID,
@@ -56,14 +62,21 @@ def keep(store: Store, received: ReceivedObject) -> None:
             size=received.size,
             source_ae=received.calling_ae,
             source_host=received.peer_host,
-            reason=header.reason or (None if is_ultrasound else Reason.NOT_AN_IMAGE),
-            analysable=is_ultrasound,
+            reason=header.reason or (Reason.NOT_AN_IMAGE if job is None else None),
+            job=job,
         )
     )
     if outcome is KeepOutcome.SET_ASIDE:
         _log.error("%s is set aside; status --objects says why", received.SOPInstanceUID)
     else:
         _log.info("%s from %s: %s", received.SOPInstanceUID, received.calling_ae, outcome.name)
+
+
+def _job_for(SOPClassUID: str) -> JobKind | None:
+    """What is done with an object of a class."""
+    if SOPClassUID in ULTRASOUND_IMAGES:
+        return JobKind.CLIP
+    return JobKind.CORRECTION if SOPClassUID in _DRAWN_REPORTS else None
 
 
 def note_association_end(store: Store, ae_title: str, studies: frozenset[str]) -> None:

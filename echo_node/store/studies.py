@@ -72,8 +72,8 @@ def lock(conn: sa.Connection, StudyInstanceUID: str) -> str | None:
     )
 
 
-def receive(conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, source_ae: str, at: datetime) -> None:
-    """Create a study, or note that more of it has come; a second patient quarantines it."""
+def create(conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, source_ae: str, at: datetime) -> None:
+    """Create a study that is not there yet; one that is stays as it is."""
     conn.execute(
         insert_or_ignore(conn, studies).values(
             StudyInstanceUID=StudyInstanceUID,
@@ -85,6 +85,11 @@ def receive(conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, sourc
             last_received_at=at,
         )
     )
+
+
+def receive(conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, source_ae: str, at: datetime) -> None:
+    """Create a study, or note that more of it has come; a second patient quarantines it."""
+    create(conn, StudyInstanceUID, PatientID=PatientID, source_ae=source_ae, at=at)
     is_other_patient = lock(conn, StudyInstanceUID) != PatientID
     conn.execute(
         sa.update(studies)
@@ -147,7 +152,7 @@ def _open_studies() -> sa.Select[Any]:
         sa.select(sa.func.count())
         .where(
             job_rows.c.StudyInstanceUID == studies.c.StudyInstanceUID,
-            job_rows.c.kind == JobKind.CLIP,
+            job_rows.c.kind.in_((JobKind.CLIP, JobKind.CORRECTION)),
             job_rows.c.state.in_(jobs.UNFINISHED),
         )
         .scalar_subquery()

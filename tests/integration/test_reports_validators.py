@@ -18,6 +18,8 @@ from tests.unit.reports.builders import (
     STUDY,
     analysis,
     clip,
+    edit,
+    edited,
     long_axis,
     source,
     unmeasured,
@@ -36,11 +38,13 @@ DCIODVFY_EXPECTED = (
     "Missing attribute or value that would be needed to build DICOMDIR",  # type 2: the cart may leave it out
 )
 # PixelMed tries every NUM below a measurement against the template's rows for derivation parameters too,
-# whatever its name; and its group of procedures, which the standard lets one extend, has none in ultrasound.
+# whatever its name; it takes one person per observation, where TID 1001 takes any number; and its group of
+# procedures, which the standard lets one extend, has none in ultrasound.
 PIXELMED_EXPECTED = (
     "range of upper measurement uncertainty",
     "range of lower measurement uncertainty",
     "not found in context group 100",
+    "Template 1003 PersonObserverIdentifyingAttributes",
 )
 
 
@@ -58,6 +62,13 @@ def two_views() -> Case:
         biplane=True,
     )
     return case_of(*of, study=study)
+
+
+def corrected() -> Case:
+    """Two persons have drawn on it."""
+    of = source()
+    edits = edit(), edit("2.25.902", observer="Öztürk^Ümit", made_at=None)
+    return case_of(of, study=analysis(edited(of, *edits)))
 
 
 def uncalibrated() -> Case:
@@ -105,7 +116,7 @@ def real_file(data: Path) -> Case:
     return case_of(of, study=analysis(clip(of)))
 
 
-CASES = [two_views, walls_and_estimate, uncalibrated, nothing_measured, bare_cart, still]
+CASES = [two_views, walls_and_estimate, corrected, uncalibrated, nothing_measured, bare_cart, still]
 
 
 @pytest.fixture(scope="module", params=[*CASES, real_file], ids=lambda make: make.__name__)
@@ -143,7 +154,10 @@ def test_dsrdump_reads_the_report_without_an_error(reports: tuple[Report, ...], 
 
 @pytest.mark.peer("pixelmed", "java")
 @pytest.mark.parametrize(
-    "reports", [two_views, walls_and_estimate, uncalibrated], ids=lambda make: make.__name__, indirect=True
+    "reports",
+    [two_views, walls_and_estimate, uncalibrated, corrected],
+    ids=lambda make: make.__name__,
+    indirect=True,
 )
 def test_pixelmed_finds_no_error_of_the_template(reports: tuple[Report, ...], tmp_path: Path) -> None:
     limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("ExprOp", "TotalOp", "ExprGrp")]
