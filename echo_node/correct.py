@@ -84,8 +84,8 @@ def _with_structure(
     others = [s for s in analysis.segmentations if s.structure is not structure]
     place = len(others) if former is None else analysis.segmentations.index(former)
     corrected = replace(analysis, segmentations=(*others[:place], outlined, *others[place:]))
-    results = (*analysis.measurements, *analysis.not_measured)
-    if structure is not Structure.LV_CAVITY or not any(r.quantity is Quantity.LVEF for r in results):
+    sought = {m.quantity for m in analysis.measurements} | {n.quantity for n in analysis.not_measured}
+    if structure is not Structure.LV_CAVITY or Quantity.LVEF not in sought:
         return corrected
     assert analysis.prediction is not None
     stripped = _without(corrected, _OF_THE_CAVITY)
@@ -177,7 +177,7 @@ def _beside(
     apart = np.abs(clip.times_ms[:, None] - clip.times_ms[keys])  # [T,K]
     nearest, is_near = apart.argmin(axis=1), apart.min(axis=1) <= SMOOTHING_MS
     is_near[keys] = False
-    found = {}
+    found: dict[int, Mask] = {}
     for k, mask in enumerate(drawn.values()):
         near = tuple(np.flatnonzero(is_near & (nearest == k)).tolist())
         if near:

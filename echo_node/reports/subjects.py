@@ -55,7 +55,7 @@ def subject_of(group: Dataset, shape: Shape) -> Subject | None:
     by_code = (member for item in _codes(group) for member in kind if _is(item, member))
     by_label = (_LABELS.get(" ".join(_OUTSIDE.sub(" ", label).split())) for label in labels)
     for member in (*by_code, *by_label):
-        if member in kind:
+        if member is not None and member in kind:
             return Subject(member, any(_OUTSIDE.search(label) for label in labels))
     return None
 

@@ -21,9 +21,9 @@ from echo_node.reports.regions import contour
 from echo_node.services.process import utc_now
 from echo_node.services.simulate import send_exam
 from echo_node.store import Outcome
-from tests.acceptance.conftest import wait_for
+from tests.acceptance.conftest import Node, wait_for
 from tests.acceptance.test_node import _destination, _objects, peer_of
-from tests.peers import dciodvfy_errors, orthanc
+from tests.peers import Orthanc, dciodvfy_errors, orthanc
 from tests.unit.reports.drawn import LV, OBSERVER, drawn, group, number, region
 
 IVSD = ("18154-5", "LN", "Interventricular Septum Diastolic Thickness")
@@ -33,8 +33,8 @@ IVSD = ("18154-5", "LN", "Interventricular Septum Diastolic Thickness")
 class House:
     """A node, its archive, and the exam that both have."""
 
-    node: object
-    archive: object
+    node: Node
+    archive: Orthanc
     exam: list
     folder: Path
 
@@ -75,9 +75,8 @@ class House:
             "ECHONODE",
             "127.0.0.1",
             str(self.node.port),
-            path,
         ]
-        sent = subprocess.run(command, capture_output=True, text=True, check=False)
+        sent = subprocess.run([*command, path], capture_output=True, text=True, check=False)
         assert sent.returncode == 0, sent.stderr
 
     def ended(self, *reports: pydicom.Dataset) -> dict:

@@ -93,7 +93,7 @@ def clip() -> Clip:
         SOPInstanceUID=UID,
         frames=np.zeros((FRAMES, ROWS, COLUMNS), np.uint8),
         frame_numbers=tuple(range(1, FRAMES + 1)),
-        times_ms=np.arange(FRAMES) * MS,
+        times_ms=np.arange(FRAMES, dtype=np.float64) * MS,
         spacing_mm=SPACING,
         sector=np.ones((ROWS, COLUMNS), bool),
         mode=ImageMode.TWO_D,
@@ -127,7 +127,7 @@ def unmeasured(view=View.A4C, **changes) -> ClipAnalysis:
 
 
 @pytest.fixture
-def analysis(clip) -> ClipAnalysis:
+def analysis(clip):
     numbers = clip.frame_numbers
     found = (
         outlined(numbers, np.stack([ellipse(n) for n in numbers])),

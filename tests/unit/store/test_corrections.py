@@ -15,8 +15,14 @@ from tests.unit.store.builders import POLICY, STUDY, Clock, measured, received, 
 CLIP, REPORT = "1.2.826.1.1", "1.2.826.1.2"
 
 
-def lease(store: Store) -> Job | None:
-    return store.lease(tuple(JobKind), "w", 60)
+def lease(store: Store) -> Job:
+    job = store.lease(tuple(JobKind), "w", 60)
+    assert job is not None
+    return job
+
+
+def has_work(store: Store) -> bool:
+    return store.lease(tuple(JobKind), "w", 60) is not None
 
 
 def keep_report(store: Store, uid: str = REPORT, **changes) -> None:
@@ -61,7 +67,7 @@ def test_a_refused_report_is_kept_with_its_reason_and_its_study_stays_closed(rep
     assert (row.outcome, row.reason, row.detail) == (Outcome.KEPT, Reason.OUTSIDE_IMAGE, "frame 99")
     assert reported.instance(REPORT).reason is Reason.OUTSIDE_IMAGE
     assert reported.study(STUDY).state is StudyState.REPORTED
-    assert lease(reported) is None
+    assert not has_work(reported)
 
 
 def test_a_report_of_another_patient_puts_no_study_in_quarantine(reported: Store) -> None:
@@ -79,11 +85,11 @@ def test_corrections_wait_for_their_study_s_clips_and_for_each_other(store: Stor
     keep_report(store, "1.3.1.1", StudyInstanceUID="1.3.1")
     clip, elsewhere = lease(store), lease(store)
     assert (clip.target, elsewhere.target) == (CLIP, "1.3.1.1")
-    assert lease(store) is None
+    assert not has_work(store)
     store.complete_clip(clip, measured(CLIP))
     first = lease(store)
     assert first.target == "1.2.826.1.3"
-    assert lease(store) is None
+    assert not has_work(store)
     store.complete_correction(first, [measured(CLIP, seed=1)])
     assert lease(store).target == "1.2.826.1.4"
 
@@ -102,7 +108,7 @@ def test_a_lost_lease_saves_nothing(reported: Store, clock: Clock) -> None:
     keep_report(reported)
     job = lease(reported)
     clock.pass_(61)
-    assert lease(reported) is not None
+    assert has_work(reported)
     with pytest.raises(LeaseLost):
         reported.complete_correction(job, [measured(CLIP, seed=5)])
     with pytest.raises(LeaseLost):
