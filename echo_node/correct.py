@@ -24,7 +24,7 @@ from echo_node.inference.engine import Engine
 from echo_node.inference.prompts import MAX_POINTS, Point, PointKind, Prompts
 from echo_node.inference.sampling import middle, pick
 from echo_node.measure.beats import SMOOTHING_MS
-from echo_node.measure.drawn import fill, measure_lines
+from echo_node.measure.drawn import fill, is_same, is_there, measure_lines
 from echo_node.measure.results import EJECTION
 from echo_node.pipeline import with_ejection, with_outcome
 from echo_node.records import Clip, ClipAnalysis, Correction, Edit, Measurement, Segmentation, Shape
@@ -49,6 +49,11 @@ def correct(analysis: ClipAnalysis, clip: Clip, corrections: Sequence[Correction
     engine : Engine
         Takes the prompts.
 
+    Returns
+    -------
+    ClipAnalysis
+        The very same one where all is drawn already.
+
     Raises
     ------
     CorrectionError
@@ -58,13 +63,15 @@ def correct(analysis: ClipAnalysis, clip: Clip, corrections: Sequence[Correction
         raise CorrectionError(Reason.NO_CORRECTION, f"image {analysis.SOPInstanceUID} was not read as a clip")
     by_subject: dict[Structure | Quantity, list[Correction]] = defaultdict(list)
     for correction in corrections:
-        by_subject[correction.subject].append(correction)
+        if not is_there(analysis, correction):
+            by_subject[correction.subject].append(correction)
+    corrected = analysis
     for subject, given in by_subject.items():
         if isinstance(subject, Structure):
-            analysis = _with_structure(analysis, clip, subject, given, engine)
+            corrected = _with_structure(corrected, clip, subject, given, engine)
         else:
-            analysis = _with_length(analysis, subject, given)
-    return with_outcome(analysis)
+            corrected = _with_length(corrected, subject, given)
+    return analysis if corrected is analysis else with_outcome(corrected)
 
 
 def frames_needed(analysis: ClipAnalysis, NumberOfFrames: int, max_frames: int) -> tuple[int, ...]:
@@ -187,8 +194,11 @@ def _beside(
 
 
 def _with_length(analysis: ClipAnalysis, quantity: Quantity, given: Sequence[Correction]) -> ClipAnalysis:
-    """A quantity measured along a person's lines."""
+    """A quantity measured along a person's lines, unless it was before along the same."""
     lines, result = measure_lines(analysis, quantity, given)
+    former = [line for line in analysis.lines if line.quantity is quantity]
+    if len(lines) == len(former) and all(map(is_same, lines, former)):
+        return analysis
     stripped = _without(analysis, (quantity,))
     kept = tuple(line for line in analysis.lines if line.quantity is not quantity)
     if isinstance(result, Measurement):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.codes import Method, Quantity, Reason
+from echo_node.codes import Method, Quantity, Reason, WallPoint
 from echo_node.measure.plausibility import Fault, check_length
 from echo_node.measure.results import Recipe, refused
-from echo_node.records import ClipAnalysis, Correction, DrawnLine, Measurement, NotMeasured, Source
+from echo_node.measure.walls import LINES
+from echo_node.records import ClipAnalysis, Correction, DrawnLine, Measurement, NotMeasured, Shape, Source
 
+_SAME_OUTLINE = 0.015  # share of both: what an outline in few points and a mask may differ by
+_SAME_END = 0.25  # pixels: what a line may move by on its way through a viewer
 _ON_THE_LINE = 0.01  # pixels: an outline through the centres of pixels holds them, on every side of it
 
 
@@ -68,9 +71,7 @@ def measure_lines(
     tuple of DrawnLine, and Measurement or NotMeasured
         Without calibration, or with a length that no heart has, the reason in place of a number.
     """
-    lines = tuple(
-        DrawnLine(quantity=quantity, frame_number=c.frame_number, ends=(c.points[0], c.points[1])) for c in drawn
-    )
+    lines = tuple(_line(c, quantity) for c in drawn)
     view = None if analysis.prediction is None else analysis.prediction.view
     if analysis.spacing_mm is None:
         fault = Fault(Reason.NO_CALIBRATION, "a line's length needs a pixel spacing")
@@ -89,3 +90,42 @@ def measure_lines(
     )
     spread = float(lengths.std()) if len(lengths) > 1 else None
     return lines, recipe.measurement(quantity, float(lengths.mean()), uncertainty=spread)
+
+
+def is_there(analysis: ClipAnalysis, correction: Correction) -> bool:
+    """Is an outline the mask that its frame has, or a line one of the node's own?
+
+    A viewer that shows the node's results saves them again beside what a person draws.
+    """
+    if correction.shape is Shape.CONTOUR:
+        former = next((s for s in analysis.segmentations if s.structure is correction.subject), None)
+        if former is None or correction.frame_number not in former.frame_numbers:
+            return False
+        mask = former.masks[former.frame_numbers.index(correction.frame_number)]
+        filled = fill(correction.points, mask.shape)
+        return bool((mask ^ filled).sum() <= _SAME_OUTLINE * (mask | filled).sum())
+    if correction.shape is not Shape.LINE:
+        return False  # a prompt is not what it leads to
+    assert isinstance(correction.subject, Quantity)
+    own = _own_lines(analysis, correction.subject)
+    return any(is_same(_line(correction, correction.subject), line) for line in own)
+
+
+def is_same(first: DrawnLine, second: DrawnLine) -> bool:
+    """Do two lines of one quantity lie on each other, whichever way they were drawn?"""
+    ends, others = np.array(first.ends), np.array(second.ends)
+    apart = min(np.abs(ends - others).max(), np.abs(ends[::-1] - others).max())
+    return first.frame_number == second.frame_number and bool(apart <= _SAME_END)
+
+
+def _line(correction: Correction, quantity: Quantity) -> DrawnLine:
+    ends = correction.points[0], correction.points[1]
+    return DrawnLine(quantity=quantity, frame_number=correction.frame_number, ends=ends)
+
+
+def _own_lines(analysis: ClipAnalysis, quantity: Quantity) -> Iterator[DrawnLine]:
+    """The node's own, on every frame that it measured on."""
+    for found in analysis.landmarks:
+        places = {point: (row, col) for point, row, col in found.points}
+        first, second = tuple(WallPoint)[LINES[quantity] : LINES[quantity] + 2]
+        yield DrawnLine(quantity=quantity, frame_number=found.frame_number, ends=(places[first], places[second]))

@@ -49,7 +49,11 @@ def _corrected(store: Store, config: Config, engine: Engine, report: Instance) -
         if uid not in known:
             raise CorrectionError(Reason.NO_CORRECTION, f"image {uid} was not analysed")
         clip = _clip(images[uid], known[uid], config)
-        corrected.append(correct(known[uid], clip, given, engine))
+        analysis = correct(known[uid], clip, given, engine)
+        if analysis is not known[uid]:
+            corrected.append(analysis)
+    if not corrected:
+        raise CorrectionError(Reason.NO_CORRECTION, "it draws what is there already")
     return corrected
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, View
+from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, View, WallPoint
 from echo_node.correct import correct, frames_needed
 from echo_node.errors import CorrectionError
 from echo_node.inference.prompts import PointKind
@@ -23,6 +23,7 @@ from echo_node.records import (
     Edit,
     EjectionEstimate,
     EngineIdentity,
+    Landmarks,
     Segmentation,
     Shape,
     ViewPrediction,
@@ -239,12 +240,29 @@ def test_what_was_outlined_by_hand_outlasts_later_points(analysis, clip, engine)
     assert cavity(later).edits == (EDIT, LATER)
 
 
-def test_the_same_report_twice_changes_nothing(analysis, clip, engine):
+def test_what_is_drawn_already_changes_nothing(analysis, clip, engine):
     given = [outline(ellipse(1, grown=3), frame=20), line(Quantity.IVSD, 12)]
     once = correct(analysis, clip, given, engine)
-    twice = correct(once, clip, given, engine)
-    assert twice.measurements == once.measurements
-    np.testing.assert_array_equal(cavity(twice).masks, cavity(once).masks)
+    assert correct(once, clip, [replace(c, edit=LATER) for c in given], engine) is once
+
+
+def test_the_node_s_own_results_saved_by_a_viewer_are_no_person_s(analysis, clip, engine):
+    """A viewer that shows them may save them again beside what is new."""
+    points = tuple((point, 20.0 + 12 * i, 30.0) for i, point in enumerate(WallPoint))
+    found = Landmarks(SOPInstanceUID=UID, frame_number=3, points=points, probability=0.9)
+    analysis = replace(analysis, landmarks=(found,))
+    own = [
+        outline(cavity(analysis).masks[0]),
+        drawn(Shape.LINE, [(20.2, 30.2), (31.8, 30)], frame=3, subject=Quantity.IVSD),
+        drawn(Shape.LINE, [(44, 30), (32, 30)], frame=3, subject=Quantity.LVIDD),
+    ]
+    assert correct(analysis, clip, own, engine) is analysis
+    new = drawn(Shape.LINE, [(56, 30), (68, 33)], frame=3, subject=Quantity.LVPWD)
+    result = correct(analysis, clip, [*own, new], engine)
+    assert {m.quantity for m in result.measurements if m.edits} == {Quantity.LVPWD}
+    assert cavity(result).edits == ()
+    moved = outline(np.roll(cavity(analysis).masks[0], 1, axis=1))
+    assert cavity(correct(analysis, clip, [moved], engine)).drawn_frames == (1,)
 
 
 def test_an_outline_of_the_atrium_leaves_the_ventricle_alone(analysis, clip, engine):
@@ -269,6 +287,9 @@ def test_lines_of_several_beats_are_averaged_and_later_ones_take_their_place(ana
     ivsd = of(result, Quantity.IVSD, Method.DIRECT)
     assert ivsd.value == pytest.approx(13 * SPACING[0])
     assert ivsd.uncertainty == pytest.approx(SPACING[0])
+    both = [line(Quantity.IVSD, 12, edit=LATER), line(Quantity.IVSD, 14, frame=25, edit=LATER)]
+    assert correct(result, clip, both, engine) is result
+    assert len(correct(result, clip, [*both, line(Quantity.IVSD, 13, frame=26)], engine).lines) == 3
     later = correct(result, clip, [line(Quantity.IVSD, 11, edit=LATER)], engine)
     assert of(later, Quantity.IVSD, Method.DIRECT).edits == (LATER,)
     assert [drawn_line.frame_number for drawn_line in later.lines] == [1]
