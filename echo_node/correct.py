@@ -88,9 +88,8 @@ def _with_structure(
     """A structure outlined as a person wants it. Volumes follow where they had been looked for."""
     former = next((s for s in analysis.segmentations if s.structure is structure), None)
     outlined = _outlined(former, clip, structure, given, engine)
-    others = [s for s in analysis.segmentations if s.structure is not structure]
-    place = len(others) if former is None else analysis.segmentations.index(former)
-    corrected = replace(analysis, segmentations=(*others[:place], outlined, *others[place:]))
+    known = tuple(outlined if s is former else s for s in analysis.segmentations)
+    corrected = replace(analysis, segmentations=known if former is not None else (*known, outlined))
     sought = {m.quantity for m in analysis.measurements} | {n.quantity for n in analysis.not_measured}
     if structure is not Structure.LV_CAVITY or Quantity.LVEF not in sought:
         return corrected
