@@ -235,13 +235,7 @@ class Store:
                 studies.reopen(conn, StudyInstanceUID, at=now)
 
     def refuse_correction(self, job: Job, reason: Reason, detail: str) -> None:
-        """End the job of a report that corrects nothing; its object's row says why.
-
-        Raises
-        ------
-        LeaseLost
-            Another worker has the job; nothing is saved.
-        """
+        """End the job of a report that corrects nothing; its row says why. LeaseLost where another worker has it."""
         with self._db.write() as conn:
             jobs.finish(conn, job, at=self._now(), reason=reason, detail=detail)
             instances.refuse(conn, job.target, reason)
