@@ -235,7 +235,7 @@ class Store:
                 studies.reopen(conn, StudyInstanceUID, at=now)
 
     def refuse_correction(self, job: Job, reason: Reason, detail: str) -> None:
-        """End the job of a report that corrects nothing; its row says why. LeaseLost where another worker has it."""
+        """End the job of a report that corrects nothing; its row says why. LeaseLost if another worker has it."""
         with self._db.write() as conn:
             jobs.finish(conn, job, at=self._now(), reason=reason, detail=detail)
             instances.refuse(conn, job.target, reason)
