@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from echo_node import __version__
+from echo_node.cli_delivery import add_outbox, add_resend
 from echo_node.config import Backend, Config, load
 from echo_node.errors import ConfigError, EchoNodeError
 
@@ -53,7 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in _SERVICES.items():
         commands.add_parser(name, help=text).set_defaults(run=_service, service=name)
     commands.add_parser("check-config", help="check the settings").set_defaults(run=_check_config)
-    _add_status(commands)
+    _add_looking_after(commands)
+    add_outbox(commands)
+    add_resend(commands)
+    conformance = commands.add_parser("conformance", help="the DICOM conformance statement of these settings")
+    conformance.add_argument("--out", type=Path, help="file to write (default: standard output)")
+    conformance.set_defaults(run=_conformance)
     _add_analyse_folder(commands)
     _add_simulate(commands)
     _add_engines(commands)
@@ -69,10 +75,14 @@ def _parser() -> argparse.ArgumentParser:
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
 
 
-def _add_status(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_looking_after(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("status", help="what the node holds and does")
-    parser.add_argument("--objects", action="store_true", help="list every object with its outcome")
+    parser.add_argument("--objects", action="store_true", help="list every study and object with its outcome")
     parser.set_defaults(run=_status)
+    parser = commands.add_parser("requeue", help="try again what was given up: clips, reports and deliveries")
+    parser.add_argument("--study", metavar="UID", help="only what is of this study")
+    parser.add_argument("--destination", metavar="NAME", help="only deliveries to this destination")
+    parser.set_defaults(run=_requeue)
 
 
 def _add_analyse_folder(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -271,10 +281,22 @@ def _check_config(args: argparse.Namespace) -> int:
     return 0
 
 
+def _conformance(args: argparse.Namespace) -> int:
+    from echo_node.services.conformance import write_statement
+
+    return write_statement(_settings(args), args.out)
+
+
 def _status(args: argparse.Namespace) -> int:
     from echo_node.services.health import print_status
 
     return print_status(_settings(args), objects=args.objects)
+
+
+def _requeue(args: argparse.Namespace) -> int:
+    from echo_node.services.requeue import requeue
+
+    return requeue(_settings(args), StudyInstanceUID=args.study, destination=args.destination)
 
 
 def _analyse_folder(args: argparse.Namespace) -> int:
@@ -374,14 +396,8 @@ def _evaluate(args: argparse.Namespace) -> int:
             raise EchoNodeError(f"evaluate needs {package}: pip install 'echo-node[train]'")
     from echo_node.evaluation.command import evaluate_package
 
-    evaluate_package(
-        args.engine,
-        args.on,
-        args.out,
-        patients=args.patients,
-        seed=args.seed,
-        backend=Backend(args.backend),
-    )
+    backend = Backend(args.backend)
+    evaluate_package(args.engine, args.on, args.out, patients=args.patients, seed=args.seed, backend=backend)
     return 0
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +55,14 @@ class Head(enum.Enum):
     HYPERTROPHY = "hypertrophy"
 
 
+class Commitment(enum.Enum):
+    """How a destination confirms that it keeps what it was sent."""
+
+    NONE = "none"
+    REQUEST = "request"  # storage commitment
+    FIND = "find"  # C-FIND
+
+
 def _ae_title(value: str) -> str:
     """An AE title has 1 to 16 printable characters, no backslash (PS3.5 6.2)."""
     if not 1 <= len(value.strip()) <= 16 or not value.isascii() or not value.isprintable() or "\\" in value:
@@ -68,6 +78,37 @@ def _network(value: str) -> str:
     return value
 
 
+_SECRET = ("node", "database")  # its value may hold a password
+_DRIVERS = ("postgresql", "postgresql+psycopg", "sqlite", "sqlite+pysqlite")
+# SQLAlchemy's grammar of URLs, which is the store's to import, as far as the drivers need it.
+_SQLITE = re.compile(r":///(/[^?]*[^?/])")
+_POSTGRESQL = re.compile(r"://([^:/]*(:[^@]*)?@)?(\[[^/?\]]+\]|[^/:?\[]+)?(:(?P<port>\d+))?/[^?/]+(\?.*)?")
+
+
+def _database(value: str) -> str:
+    """A URL that the store can open, or nothing; no message repeats more of it than the driver."""
+    if not value:
+        return value
+    driver, colon, rest = value.partition("://")
+    if not colon or not value.isprintable():
+        raise ValueError("is no SQLAlchemy URL, like postgresql+psycopg://user@host/echo_node")
+    if driver not in _DRIVERS:
+        shown = repr(driver) if re.fullmatch(r"[\w+]+", driver) else "that"
+        raise ValueError(f"{shown} is no driver of the node; allowed: {', '.join(_DRIVERS)}")
+    if driver.startswith("sqlite"):
+        if _SQLITE.fullmatch("://" + rest) is None:
+            raise ValueError("SQLite needs an absolute path and no more: sqlite:////var/lib/echo-node/node.db")
+        return value
+    found = _POSTGRESQL.fullmatch("://" + rest)
+    if found is None:
+        raise ValueError("PostgreSQL needs a URL like postgresql+psycopg://user@host/echo_node")
+    if found["port"] and not 1 <= int(found["port"]) <= 65535:
+        raise ValueError("a port is 1 to 65535")
+    if find_spec("psycopg") is None:
+        raise ValueError("PostgreSQL needs psycopg: pip install 'echo-node[postgresql]'")
+    return value
+
+
 def _view(name: Any) -> Any:
     """config.yaml names views as ``A4C``; the enum's values are codes."""
     if isinstance(name, View):
@@ -79,6 +120,7 @@ def _view(name: Any) -> Any:
 
 
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+DatabaseURL = Annotated[str, AfterValidator(_database)]
 Network = Annotated[str, AfterValidator(_network)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 7)]
@@ -94,7 +136,7 @@ class Node(_Section):
     """The node itself."""
 
     storage: Path = Path("storage")
-    database: str = ""  # empty: SQLite in the storage folder
+    database: DatabaseURL = ""  # empty: SQLite in the storage folder
     log_level: LogLevel = LogLevel.INFO
 
     @property
@@ -163,14 +205,53 @@ class Routing(_Section):
     disabled: dict[ViewName, tuple[Head, ...]] = {}
 
 
+_FORMS = (  # of one report: both in one archive would be read as two results
+    (ObjectKind.SR, ObjectKind.SR_COMPREHENSIVE),
+    (ObjectKind.SR_TID5200, ObjectKind.SR_TID5200_SRT),
+)
+
+
 class Destination(_Section):
-    """An archive that results are sent to."""
+    """An archive that results are sent to: by C-STORE, or by STOW-RS where it has a url."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    ae_title: AETitle
-    host: str = Field(min_length=1)
-    port: Port
+    ae_title: AETitle | None = None
+    host: str | None = Field(default=None, min_length=1)
+    port: Port | None = None
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    user: str | None = Field(default=None, min_length=1)
+    password_file: Path | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
     objects: tuple[ObjectKind, ...] = (ObjectKind.SR, ObjectKind.SEG)
+    commitment: Commitment = Commitment.NONE
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Destination:
+        given = {key for key in type(self).model_fields if getattr(self, key) is not None}
+        dimse, web = {"ae_title", "host", "port"}, {"user", "password_file", "token_file", "ca_file"}
+        if self.url is None and not dimse <= given:
+            missing = ", ".join(sorted(dimse - given))
+            raise ValueError(f"either ae_title, host and port (C-STORE) or url (STOW-RS); missing: {missing}")
+        if self.url is None and web & given:
+            raise ValueError(f"{', '.join(sorted(web & given))}: only beside url (STOW-RS)")
+        if self.url is not None and dimse & given:
+            raise ValueError(f"{', '.join(sorted(dimse & given))}: not beside url, which is STOW-RS")
+        if self.url is not None and self.commitment is not Commitment.NONE:
+            raise ValueError("commitment: not beside url; a STOW-RS answer names what is stored")
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("user and password_file go together")
+        if self.user is not None and self.token_file is not None:
+            raise ValueError("either user and password_file, or token_file")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_form_of_each(self) -> Destination:
+        for forms in _FORMS:
+            asked = [kind.value for kind in forms if kind in self.objects]
+            if len(asked) > 1:
+                raise ValueError(f"objects: {' and '.join(asked)} are one report in two forms; ask for one")
+        return self
 
 
 class Deliver(_Section):
@@ -183,6 +264,8 @@ class Deliver(_Section):
     max_attempts: int = Field(default=200, ge=1)
     connect_seconds: Seconds = 10
     response_seconds: Seconds = 60
+    commitment_wait_seconds: Seconds = 5
+    commitment_again_seconds: Seconds = 3600
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Deliver:
@@ -253,7 +336,14 @@ def _anchored(config: Config, folder: Path) -> Config:
     cache = config.analyse.plan_cache
     anchored = {"engine": folder / config.analyse.engine, "plan_cache": None if cache is None else folder / cache}
     analyse = config.analyse.model_copy(update=anchored)
-    return config.model_copy(update={"node": node, "analyse": analyse})
+    destinations = tuple(_anchored_destination(d, folder) for d in config.deliver.destinations)
+    deliver = config.deliver.model_copy(update={"destinations": destinations})
+    return config.model_copy(update={"node": node, "analyse": analyse, "deliver": deliver})
+
+
+def _anchored_destination(destination: Destination, folder: Path) -> Destination:
+    files = {key: getattr(destination, key) for key in ("password_file", "token_file", "ca_file")}
+    return destination.model_copy(update={key: folder / path for key, path in files.items() if path is not None})
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
@@ -285,11 +375,8 @@ def _explain(location: tuple[Any, ...], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key; allowed here: {', '.join(_allowed(location[:-1]))}"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return (
-        message
-        if "input" not in fault or isinstance(fault["input"], dict)
-        else (f"{message} (found {fault['input']!r})")
-    )
+    is_said = "input" in fault and not isinstance(fault["input"], dict) and location != _SECRET
+    return f"{message} (found {fault['input']!r})" if is_said else message
 
 
 def _allowed(location: tuple[Any, ...]) -> list[str]:

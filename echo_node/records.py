@@ -39,15 +39,22 @@ class DeliveryState(enum.Enum):
     """Where an outbox row stands."""
 
     QUEUED = "queued"
-    SENT = "sent"
+    SENT = "sent"  # the end, unless the destination is to confirm it
+    COMMITTED = "committed"  # the destination has confirmed that it keeps it
     DEAD = "dead"  # refused, or out of attempts; a person must look
 
 
 class ObjectKind(enum.Enum):
     """What a destination can be sent."""
 
-    SR = "sr"  # TID 1500
+    SR = "sr"  # TID 1500, Comprehensive 3D SR
+    SR_COMPREHENSIVE = "sr_comprehensive"  # the same for archives that know no Comprehensive 3D SR
+    SR_TID5200 = "sr_tid5200"  # Echocardiography Procedure Report
+    SR_TID5200_SRT = "sr_tid5200_srt"  # the same in the codes that SNOMED CT has replaced
+    SR_TID5300 = "sr_tid5300"  # Simplified Echo Procedure Report
     SEG = "seg"
+    OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
+    PDF = "pdf"  # one page per study
 
 
 class JobKind(enum.Enum):
@@ -111,6 +118,10 @@ class Sex(enum.Enum):
     MALE = "M"
 
 
+HEIGHT_M = (1.2, 2.4)  # adults: the normal values hold for them alone
+WEIGHT_KG = (25.0, 350.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """What normal values go by. None where the header does not say."""
@@ -118,6 +129,19 @@ class Body:
     sex: Sex | None = None
     height_m: float | None = None
     weight_kg: float | None = None
+
+    @property
+    def surface_m2(self) -> float | None:
+        """Surface area by Du Bois and Du Bois (122241 DCM, PS3.16 CID 3663); None but for an adult's size.
+
+        Du Bois D, Du Bois EF. A formula to estimate the approximate surface area if height and weight be
+        known. Arch Intern Med 1916;17:863-71.
+        """
+        if self.height_m is None or not HEIGHT_M[0] <= self.height_m <= HEIGHT_M[1]:
+            return None
+        if self.weight_kg is None or not WEIGHT_KG[0] <= self.weight_kg <= WEIGHT_KG[1]:
+            return None
+        return float(0.007184 * self.weight_kg**0.425 * (100 * self.height_m) ** 0.725)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,8 +380,13 @@ class Delivery:
     destination: str
     SOPClassUID: str
     SOPInstanceUID: str
+    StudyInstanceUID: str
     path: Path
     state: DeliveryState
     attempts: int
     next_attempt_at: datetime  # UTC
+    sent_at: datetime | None  # UTC, of the latest success
+    asks: int  # how often the destination was asked whether it has it, since then
+    confirm_at: datetime | None  # UTC, when to ask next; None: nobody asks
+    TransactionUID: str | None  # of the latest time it was asked
     last_error: str

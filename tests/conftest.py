@@ -14,6 +14,7 @@ PEERS = {
     "echoscu": Path("/usr/bin/echoscu"),
     "dcmsend": Path("/usr/bin/dcmsend"),
     "storescp": Path("/usr/bin/storescp"),
+    "dcmqrscp": Path("/usr/bin/dcmqrscp"),
     "dsrdump": Path("/usr/bin/dsrdump"),
     "dcmdjpeg": Path("/usr/bin/dcmdjpeg"),
     "pixelmed": Path("/usr/share/java/pixelmed.jar"),

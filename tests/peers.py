@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,17 +63,26 @@ class Orthanc:
     dicom_port: int
     url: str  # of its REST API; DICOMweb is below /dicom-web
 
-    def get(self, path: str, *, accept: str = "*/*") -> bytes:
+    def delete(self, path: str) -> None:
+        """Delete one of its resources."""
+        request = urllib.request.Request(f"{self.url}{path}", method="DELETE")
+        urllib.request.urlopen(request, timeout=30).close()
+
+    def get(self, path: str, *, accept: str = "*/*", authorization: str = "") -> bytes:
         """The body of one of its resources."""
-        request = urllib.request.Request(f"{self.url}{path}", headers={"Accept": accept})
+        headers = {"Accept": accept, **({"Authorization": authorization} if authorization else {})}
+        request = urllib.request.Request(f"{self.url}{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             content: bytes = answer.read()
             return content
 
 
 @contextlib.contextmanager
-def orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Orthanc with DICOMweb on free loopback ports, its data below a folder; yields when it answers."""
+def orthanc(folder: Path, **more: object) -> Iterator[Orthanc]:
+    """Orthanc with DICOMweb on free loopback ports, its data below a folder; yields when it answers.
+
+    ``more`` are settings of Orthanc's own configuration file.
+    """
     dicom_port, http_port = free_port(), free_port()
     settings = {
         "Name": "peer",
@@ -88,6 +98,7 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
         "AuthenticationEnabled": False,
         "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        **more,
     }
     config = folder / "orthanc.json"
     config.write_text(json.dumps(settings), encoding="utf-8")
@@ -108,9 +119,62 @@ def _wait_for(archive: Orthanc, process: subprocess.Popen[bytes], log: Path) -> 
     while True:
         try:
             archive.get("/system")
+        except urllib.error.HTTPError:
+            return  # it is there, and wants a password
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"Orthanc did not start:\n{log.read_text()}") from None
+            time.sleep(0.1)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def storescp(folder: Path, *options: str) -> Iterator[int]:
+    """DCMTK's storage SCP, keeping files in a folder as they come; yields its port when it listens."""
+    port = free_port()
+    command = ["/usr/bin/storescp", "--output-directory", str(folder), *options, str(port)]
+    with (folder.parent / "storescp.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_for_port(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def dcmqrscp(folder: Path) -> Iterator[int]:
+    """DCMTK's archive, AE title QR, its data below a folder; yields its port when it listens."""
+    port = free_port()
+    (folder / "qr").mkdir()
+    config = folder / "dcmqrscp.cfg"
+    config.write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\nQR {folder / 'qr'} RW (500, 1024mb) ANY\nAETable END\n",
+        encoding="utf-8",
+    )
+    with (folder / "dcmqrscp.log").open("wb") as log:
+        process = subprocess.Popen(["/usr/bin/dcmqrscp", "-c", str(config), str(port)], stdout=log, stderr=log)
+    try:
+        wait_for_port(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], *, seconds: float = 60) -> None:
+    """Wait until a program listens on a loopback port."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"nothing listens on port {port}") from None
             time.sleep(0.1)
         else:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +101,42 @@ class ClipFile:
         )
 
     @property
+    def sector(self) -> npt.NDArray[np.bool_]:
+        """Where there is ultrasound [H,W]; the same errors as :meth:`read`."""
+        return self._seen[1]
+
+    def colours(self, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Decode frames one after the other as their maker shows them.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Counted from 0, ascending.
+
+        Yields
+        ------
+        u8 [H,W,3]
+            RGB, text and overlays included.
+
+        Raises
+        ------
+        ClipError
+            With the coded reason.
+        """
+        coding = self.coding
+        with open_elements(self.path) as elements:
+            element = elements.pixel_data
+            assert element is not None
+            if coding.TransferSyntaxUID in video.VIDEO:
+                stream = frames.whole_stream(elements.buffer, element)
+                for _, picture in video.each(stream, indices, rows=coding.Rows, cols=coding.Columns):
+                    yield picture
+                return
+            index = _index(elements.buffer, elements, coding, frames_=self.NumberOfFrames)
+            for i in indices:
+                yield pixels.colour(index.read(elements.buffer, i), coding)
+
+    @property
     def _region(self) -> Region | None:
         region = region_items.two_d(self.regions)
         return region if region is not None and region.fits(self.coding.Rows, self.coding.Columns) else None
@@ -168,6 +204,11 @@ def open_clip(path: Path, *, limits: ClipLimits | None = None) -> ClipFile:
         return clip
 
 
+def is_readable(TransferSyntaxUID: str) -> bool:
+    """Can frames of this transfer syntax be read?"""
+    return pixels.is_supported(TransferSyntaxUID) or TransferSyntaxUID in video.VIDEO
+
+
 def _clip(path: Path, elements: Elements, limits: ClipLimits) -> ClipFile:
     kind = elements.text("SOPClassUID")
     if kind not in ULTRASOUND_IMAGES or elements.pixel_data is None:
@@ -193,7 +234,7 @@ def _clip(path: Path, elements: Elements, limits: ClipLimits) -> ClipFile:
 
 def _coding(elements: Elements, limits: ClipLimits) -> pixels.Coding:
     syntax = elements.TransferSyntaxUID
-    if not pixels.is_supported(syntax) and syntax not in video.VIDEO:
+    if not is_readable(syntax):
         raise ClipError(Reason.UNKNOWN_CODING, f"transfer syntax {syntax}")
     coding = pixels.Coding(
         TransferSyntaxUID=syntax,

@@ -201,6 +201,8 @@ def walk(buffer: Buffer) -> Elements:
     order = ">" if uid == ExplicitVRBigEndian else "<"
     elements = Elements(body, uid, meta)
     steps = _Walk(body, order, implicit=uid == ImplicitVRLittleEndian)
+    if not steps.may_begin(start):
+        raise ClipError(Reason.NOT_DICOM, "no data set follows the File Meta Information")
     for element in steps.top_level(start):
         elements.found[element.tag] = element
         if element.tag == PIXEL_DATA:
@@ -241,6 +243,18 @@ class _Walk:
         self._short = struct.Struct(order + "H")
         self._long = struct.Struct(order + "I")
         self._steps = 0
+
+    def may_begin(self, position: int) -> bool:
+        """Could a data set begin here? One with a SOP Class begins in group 8 at the latest (PS3.5 7.1).
+
+        What begins later and states no VR, or a value beyond the end, is text or noise.
+        """
+        if position + 8 > len(self._buffer):
+            return True
+        first = self.element(position)
+        is_whole = first.length == UNDEFINED or first.start + first.length <= len(self._buffer)
+        states_vr = self._implicit or (first.vr.isalpha() and first.vr.isupper())
+        return first.tag >> 16 <= 8 or first.tag >> 16 == 0xFFFE or (is_whole and states_vr)
 
     def top_level(self, position: int) -> Iterator[Element]:
         """Every element from a position on; stray delimiters are passed over."""

@@ -23,6 +23,7 @@ class Header:
     StudyInstanceUID: str = ""
     SeriesInstanceUID: str = ""
     PatientID: str = ""
+    PatientBirthDate: str = ""
     TransferSyntaxUID: str = ""
     reason: Reason | None = None  # why it cannot be analysed
 
@@ -56,6 +57,7 @@ def _identity(elements: Elements) -> Header:
     return Header(
         **good,
         PatientID=elements.text("PatientID"),
+        PatientBirthDate=elements.text("PatientBirthDate"),
         TransferSyntaxUID=elements.TransferSyntaxUID,
         reason=None if all(good.values()) else Reason.MISSING_UID,
     )

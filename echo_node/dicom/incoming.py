@@ -13,7 +13,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
-from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
+
+from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 
 PREAMBLE = b"\0" * 128 + b"DICM"
 
@@ -125,8 +126,8 @@ class IncomingObject:
         meta.MediaStorageSOPClassUID = UID(self.SOPClassUID)
         meta.MediaStorageSOPInstanceUID = UID(self.SOPInstanceUID)
         meta.TransferSyntaxUID = UID(self.TransferSyntaxUID)
-        meta.ImplementationClassUID = PYNETDICOM_IMPLEMENTATION_UID
-        meta.ImplementationVersionName = PYNETDICOM_IMPLEMENTATION_VERSION
+        meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
+        meta.ImplementationVersionName = IMPLEMENTATION_NAME
         meta.SourceApplicationEntityTitle = self._calling_ae
         buffer = DicomBytesIO()
         write_file_meta_info(buffer, meta, enforce_standard=True)

@@ -10,7 +10,8 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,58 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.service_class import ServiceClass, StorageServiceClass
-from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    Verification,
+)
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from echo_node.config import Cart, Receive
+from echo_node.dicom.commitment import OnResult, take
+from echo_node.dicom.contexts import storage_contexts
 from echo_node.dicom.data_path import Storing, StoringProvider
 from echo_node.dicom.incoming import ReceivedObject
+from echo_node.dicom.scu import Peer
 from echo_node.errors import ConfigError
+from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 
-__all__ = ["ReceivedObject", "StorageSCP"]
+__all__ = ["Archives", "ReceivedObject", "StorageSCP", "application_entity"]
 
 _log = logging.getLogger(__name__)
 
 # A-ASSOCIATE-RJ: result, source, reason (PS3.8 table 9-21)
-_CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
-_CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
-_LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
+CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
+LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
 _POLL_SECONDS = 0.05
 
 Rejection = tuple[int, int, int]
+
+
+def application_entity(settings: Receive) -> AE:
+    """What the receiver says of itself when it negotiates; storage contexts come with each association."""
+    ae = AE(ae_title=settings.ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_UID
+    ae.implementation_version_name = IMPLEMENTATION_NAME
+    ae.maximum_pdu_size = settings.pdu_kib << 10
+    ae.maximum_associations = settings.max_associations + 1  # the gate refuses first, and says why
+    ae.acse_timeout = settings.first_pdu_seconds
+    ae.network_timeout = settings.idle_seconds
+    ae.add_supported_context(Verification)
+    return ae
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archives:
+    """Who may say on an association of its own that it commits itself to what it was sent."""
+
+    peers: tuple[Peer, ...]
+    calling_ae: str  # as which we asked: an archive may call us so
+    on_result: OnResult
+
+    def admits(self, *, calling: str, host: str) -> bool:
+        """Is this one of them, at its own address?"""
+        return any(p.ae_title == calling and _is_at(host, p.host) for p in self.peers)
 
 
 class StorageSCP:
@@ -56,6 +89,8 @@ class StorageSCP:
         Called with the calling AE title and the studies that the association stored.
     tls : ssl.SSLContext, optional
         Where given, every connection must speak TLS.
+    archives : Archives, optional
+        Who may report on storage commitment. None: nobody.
     """
 
     def __init__(
@@ -66,10 +101,12 @@ class StorageSCP:
         on_stored: Callable[[ReceivedObject], None],
         on_association_end: Callable[[str, frozenset[str]], None] = lambda *_: None,
         tls: ssl.SSLContext | None = None,
+        archives: Archives | None = None,
     ) -> None:
         self._settings = settings
         self.is_draining = False
-        self._gate = Gate(settings, incoming)
+        self._archives = archives
+        self._gate = Gate(settings, incoming, archives)
         self._storing = Storing(
             settings=settings,
             incoming=incoming,
@@ -89,12 +126,7 @@ class StorageSCP:
             The address or port cannot be listened on.
         """
         settings = self._settings
-        ae = AE(ae_title=settings.ae_title)
-        ae.maximum_pdu_size = settings.pdu_kib << 10
-        ae.maximum_associations = settings.max_associations + 1  # the gate refuses first, and says why
-        ae.acse_timeout = settings.first_pdu_seconds
-        ae.network_timeout = settings.idle_seconds
-        ae.add_supported_context(Verification)
+        ae = application_entity(settings)
         try:
             self._server = _Server(
                 ae,
@@ -102,7 +134,7 @@ class StorageSCP:
                 settings.ae_title,
                 ae.supported_contexts,
                 ssl_context=self._tls,
-                evt_handlers=[(evt.EVT_ACCEPTED, _log_contexts)],
+                evt_handlers=[(evt.EVT_ACCEPTED, _log_contexts), (evt.EVT_N_EVENT_REPORT, self._on_event)],
                 request_handler=_Handler,
             )
         except OSError as error:
@@ -131,6 +163,11 @@ class StorageSCP:
             assoc.abort()
         self._server = None
 
+    def _on_event(self, event: evt.Event) -> tuple[int, None]:
+        """N-EVENT-REPORT: its context was accepted from an archive only."""
+        assert self._archives is not None
+        return take(event, str(event.assoc.requestor.ae_title), self._archives.on_result)
+
     def _providers(self) -> list[StoringProvider]:
         associations = [] if self._server is None else list(self._server.active_associations)
         return [a.dul for a in associations if isinstance(a.dul, StoringProvider)]
@@ -139,24 +176,39 @@ class StorageSCP:
 class Gate:
     """Who may associate: by AE title, address, free disk and drain."""
 
-    def __init__(self, settings: Receive, spool: Path) -> None:
-        self._settings, self._spool = settings, spool
+    def __init__(self, settings: Receive, spool: Path, archives: Archives | None = None) -> None:
+        self._settings, self._spool, self._archives = settings, spool, archives
         self.is_open = True
+
+    def is_cart(self, *, calling: str, called: str, host: str) -> bool:
+        """May it store?"""
+        is_known = any(_admits(cart, calling=calling, host=host) for cart in self._settings.carts)
+        return is_known and called == self._settings.ae_title
+
+    def is_archive(self, *, calling: str, called: str, host: str) -> bool:
+        """May it report on storage commitment?"""
+        archives = self._archives
+        if archives is None or called not in (self._settings.ae_title, archives.calling_ae):
+            return False
+        return archives.admits(calling=calling, host=host)
 
     def rejection(self, *, calling: str, called: str, host: str, active: int) -> tuple[Rejection, str] | None:
         """Why an association is rejected, or None; it is one of the active ones itself."""
         settings = self._settings
         if not self.is_open:
-            return _LOCAL_LIMIT_EXCEEDED, "the node is stopping"
+            return LOCAL_LIMIT_EXCEEDED, "the node is stopping"
+        is_cart = any(_admits(cart, calling=calling, host=host) for cart in settings.carts)
+        if not is_cart and self.is_archive(calling=calling, called=called, host=host):
+            return None  # it says what it keeps: that takes no room
         if called != settings.ae_title:
-            return _CALLED_AE_NOT_RECOGNISED, f"called AE title {called!r}; this is {settings.ae_title!r}"
-        if not any(_admits(cart, calling=calling, host=host) for cart in settings.carts):
-            return _CALLING_AE_NOT_RECOGNISED, "no cart of receive.carts has this AE title and address"
+            return CALLED_AE_NOT_RECOGNISED, f"called AE title {called!r}; this is {settings.ae_title!r}"
+        if not is_cart:
+            return CALLING_AE_NOT_RECOGNISED, "no cart of receive.carts has this AE title and address"
         if active > settings.max_associations:
-            return _LOCAL_LIMIT_EXCEEDED, f"{active - 1} associations; receive.max_associations are taken"
+            return LOCAL_LIMIT_EXCEEDED, f"{active - 1} associations; receive.max_associations are taken"
         free = shutil.disk_usage(self._spool).free >> 20
         if free < settings.min_free_disk_mib:
-            return _LOCAL_LIMIT_EXCEEDED, f"{free} MiB free; receive.min_free_disk_mib is higher"
+            return LOCAL_LIMIT_EXCEEDED, f"{free} MiB free; receive.min_free_disk_mib is higher"
         return None
 
 
@@ -254,8 +306,13 @@ class _Acceptor(ACSE):
         active = len(self.assoc.ae.active_associations)
         refused = self._gate.rejection(calling=calling, called=called, host=host, active=active)
         if refused is None:
-            stored = storage_contexts(request.presentation_context_definition_list)
-            self.acceptor.supported_contexts = [*self.acceptor.supported_contexts, *stored]
+            who = {"calling": calling, "called": called, "host": host}
+            contexts = list(self.acceptor.supported_contexts)
+            if self._gate.is_cart(**who):
+                contexts += storage_contexts(request.presentation_context_definition_list)
+            if self._gate.is_archive(**who):
+                contexts.append(_commitment_context())
+            self.acceptor.supported_contexts = contexts
             super()._negotiate_as_acceptor()
             return
         (result, source, reason), why = refused
@@ -266,17 +323,20 @@ class _Acceptor(ACSE):
         self.assoc.kill()
 
 
-def storage_contexts(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
-    """A context for each proposed class that stores, in every transfer syntax that it is proposed in.
+def _is_at(address: str, name: str) -> bool:
+    """Is this one of a host's addresses?"""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
+    except OSError:
+        return False
+    return address.removeprefix("::ffff:") in found
 
-    Classes that no list holds are taken for storage: carts have private ones. pynetdicom's own unrestricted
-    storage service would accept worklists too, and then not answer.
-    """
-    offered: dict[str, dict[str, None]] = {}
-    for context in proposed:
-        if uid_to_service_class(str(context.abstract_syntax)) in (StorageServiceClass, ServiceClass):
-            offered.setdefault(str(context.abstract_syntax), {}).update(dict.fromkeys(context.transfer_syntax))
-    return [build_context(kind, list(syntaxes)) for kind, syntaxes in offered.items()]
+
+def _commitment_context() -> PresentationContext:
+    """Storage commitment with the caller as its SCP, by role selection (PS3.7 D.3.3.4)."""
+    context = build_context(StorageCommitmentPushModel)
+    context.scu_role, context.scp_role = False, True
+    return context
 
 
 def _log_contexts(event: evt.Event) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom import dcmread
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -16,12 +18,16 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from echo_node.codes import Reason
 from echo_node.dicom.header import read_header
 from echo_node.errors import AssociationRejected, DeliveryError, DeliveryRefused, DeliveryUnreachable
+from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 
 _log = logging.getLogger(__name__)
 
 _MOST_CONTEXTS = 128  # of one association (PS3.8 9.3.2.2)
 _WARNINGS = frozenset((0xB000, 0xB006, 0xB007))  # stored, with a remark (PS3.4 table B.2-1)
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
+_CLASS_NOT_SUPPORTED = 0x03  # result of a presentation context (PS3.8 table 9-18)
+# Encodings of the same dataset: an object in one of them can go in the other (PS3.5 10).
+_INTERCHANGEABLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,10 @@ def send(
     connect_seconds: float = 10,
     response_seconds: float = 60,
 ) -> list[DeliveryError | None]:
-    """Send objects in one association, each in its own transfer syntax.
+    """Send objects in one association, each in its own transfer syntax, as its bytes are.
+
+    What is not compressed is encoded anew for a peer that takes its class in another uncompressed syntax only:
+    the same dataset. What is compressed goes as it is, or not at all.
 
     Returns
     -------
@@ -64,18 +73,30 @@ def send(
         There is no association: nothing was sent.
     """
     syntaxes = [_transfer_syntax(item.path) for item in objects]
-    pairs = zip((o.SOPClassUID for o in objects), syntaxes, strict=True)
-    contexts = list(dict.fromkeys((kind, syntax) for kind, syntax in pairs if isinstance(syntax, str)))
+    contexts = _contexts(objects, syntaxes)
     if not contexts:
         return [syntax if isinstance(syntax, DeliveryError) else None for syntax in syntaxes]
-    ae = _entity(calling_ae, connect_seconds, response_seconds)
+    ae = application_entity(calling_ae, connect_seconds, response_seconds)
     for class_uid, syntax in contexts[:_MOST_CONTEXTS]:
         ae.add_requested_context(class_uid, syntax)
-    with _associated(ae, to) as assoc:
+    with associated(ae, to) as assoc:
         return [
             _send_one(assoc, item, syntax) if isinstance(syntax, str) else syntax
             for item, syntax in zip(objects, syntaxes, strict=True)
         ]
+
+
+def _contexts(objects: Sequence[Outgoing], syntaxes: Sequence[str | DeliveryRefused]) -> list[tuple[str, str]]:
+    """SOP class and transfer syntax of each context: one syntax each, so that the peer answers on every one."""
+    own = [(o.SOPClassUID, s) for o, s in zip(objects, syntaxes, strict=True) if isinstance(s, str)]
+    other = [(kind, alternative) for kind, syntax in own for alternative in _encodings(syntax)[1:]]
+    return list(dict.fromkeys(own + other))
+
+
+def _encodings(syntax: str) -> list[str]:
+    """The transfer syntaxes in which an object can go, its own first."""
+    others = _INTERCHANGEABLE if syntax in _INTERCHANGEABLE else ()
+    return [syntax, *(str(other) for other in others if other != syntax)]
 
 
 def _transfer_syntax(path: Path) -> str | DeliveryRefused:
@@ -99,17 +120,20 @@ def echo(to: Peer, *, calling_ae: str, seconds: float = 5) -> None:
     DeliveryError
         The peer does not answer well.
     """
-    ae = _entity(calling_ae, seconds, seconds)
+    ae = application_entity(calling_ae, seconds, seconds)
     ae.add_requested_context(Verification)
-    with _associated(ae, to) as assoc:
-        status = assoc.send_c_echo()
+    with associated(ae, to) as assoc:
+        status = assoc.send_c_echo() if assoc.is_established else None
         if not status or status.Status != 0:
             raise DeliveryUnreachable(f"{to.ae_title} at {to.host}:{to.port} answered C-ECHO with a failure")
 
 
-def _entity(calling_ae: str, connect_seconds: float, response_seconds: float) -> AE:
+def application_entity(calling_ae: str, connect_seconds: float, response_seconds: float) -> AE:
+    """What the sender says of itself, with the time that a peer has to let us in and to answer."""
     _config.STORE_SEND_CHUNKED_DATASET = True  # files go out as their bytes are, never encoded anew
     ae = AE(ae_title=calling_ae)
+    ae.implementation_class_uid = IMPLEMENTATION_UID
+    ae.implementation_version_name = IMPLEMENTATION_NAME
     ae.connection_timeout = connect_seconds
     ae.acse_timeout = connect_seconds
     ae.dimse_timeout = response_seconds
@@ -118,12 +142,13 @@ def _entity(calling_ae: str, connect_seconds: float, response_seconds: float) ->
 
 
 @contextmanager
-def _associated(ae: AE, to: Peer) -> Iterator[Association]:
-    assoc = ae.associate(to.host, to.port, ae_title=to.ae_title)
+def associated(ae: AE, to: Peer, handlers: Sequence[Any] = ()) -> Iterator[Association]:
+    """An association; one that has ended already where the peer took none of its contexts."""
+    assoc = ae.associate(to.host, to.port, ae_title=to.ae_title, evt_handlers=list(handlers))
     where = f"{to.ae_title} at {to.host}:{to.port}"
     if assoc.is_rejected:
         raise AssociationRejected(f"{where} rejects the association")
-    if not assoc.is_established:
+    if not assoc.is_established and not assoc.rejected_contexts:
         raise DeliveryUnreachable(f"no association with {where}")
     try:
         yield assoc
@@ -133,23 +158,31 @@ def _associated(ae: AE, to: Peer) -> Iterator[Association]:
 
 
 def _send_one(assoc: Association, item: Outgoing, syntax: str) -> DeliveryError | None:
+    accepted = {str(c.transfer_syntax[0]) for c in assoc.accepted_contexts if c.abstract_syntax == item.SOPClassUID}
+    if not accepted.intersection(_encodings(syntax)):
+        return _not_taken(assoc, item, syntax)
     if not assoc.is_established:
         return DeliveryUnreachable("the association ended before this object")
-    is_offered = any(
-        c.abstract_syntax == item.SOPClassUID and syntax in c.transfer_syntax for c in assoc.accepted_contexts
-    )
-    if not is_offered:
-        return DeliveryRefused(f"the peer does not take {item.SOPClassUID} in {UID(syntax).name}")
     try:
-        answer = assoc.send_c_store(item.path)
+        answer = assoc.send_c_store(item.path if syntax in accepted else dcmread(item.path))
     except (OSError, ValueError, RuntimeError) as error:
         return DeliveryUnreachable(f"C-STORE broke off: {type(error).__name__}")
     if "Status" not in answer:
         return DeliveryUnreachable("no answer to C-STORE")
-    return _judged(int(answer.Status))
+    return judged(int(answer.Status))
 
 
-def _judged(status: int) -> DeliveryError | None:
+def _not_taken(assoc: Association, item: Outgoing, syntax: str) -> DeliveryRefused:
+    """Why no presentation context of an object stands."""
+    kind = UID(item.SOPClassUID).name
+    results = {c.result for c in assoc.rejected_contexts if c.abstract_syntax == item.SOPClassUID}
+    if results == {_CLASS_NOT_SUPPORTED}:
+        return DeliveryRefused(f"the peer does not take {kind}")
+    names = " nor ".join(UID(encoding).name for encoding in _encodings(syntax))
+    return DeliveryRefused(f"the peer does not take {kind} in {names}")
+
+
+def judged(status: int) -> DeliveryError | None:
     """What a C-STORE status means for the outbox (PS3.4 table B.2-1)."""
     if status == 0 or status in _WARNINGS:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 
 import av
@@ -40,12 +40,8 @@ def frames(
 
     Parameters
     ----------
-    stream : bytes
-        An elementary stream, or one in a container.
-    indices : sequence of int
-        The frames that are wanted, counted from 0.
-    rows, cols : int
-        Their size; no other is decoded.
+    stream, indices, rows, cols
+        As of :func:`each`.
     keep : callable
         From RGB u8 [H,W,3] to what is kept of a frame: in colour a long clip fills the memory.
 
@@ -53,27 +49,47 @@ def frames(
     -------
     dict
         Index to what was kept.
+    """
+    return {number: keep(picture) for number, picture in each(stream, indices, rows=rows, cols=cols)}
+
+
+def each(stream: bytes, indices: Sequence[int], *, rows: int, cols: int) -> Iterator[tuple[int, Picture]]:
+    """Decode the wanted frames one after the other.
+
+    Parameters
+    ----------
+    stream : bytes
+        An elementary stream, or one in a container.
+    indices : sequence of int
+        The frames that are wanted, counted from 0.
+    rows, cols : int
+        Their size; no other is decoded.
+
+    Yields
+    ------
+    (int, u8 [H,W,3])
+        Index and RGB picture, in the order of the stream.
 
     Raises
     ------
     ClipError
         UNREADABLE, TRUNCATED or IMPOSSIBLE_SIZE.
     """
-    wanted, found = set(indices), {}
+    left = set(indices)
     try:
         with av.open(BytesIO(stream), mode="r", options=_CONTAINERS) as container:
             _check_size(container.streams.video[0], rows, cols)
             for number, frame in enumerate(container.decode(video=0)):
                 _check_size(frame, rows, cols)
-                if number in wanted:
-                    found[number] = keep(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
-                if len(found) == len(wanted):
+                if number in left:
+                    left.remove(number)
+                    yield number, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                if not left:
                     break
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise ClipError(Reason.UNREADABLE, f"{type(error).__name__} of the video decoder") from error
-    if len(found) < len(wanted):
-        raise ClipError(Reason.TRUNCATED, f"the video ends before frame {max(wanted) + 1}")
-    return found
+    if left:
+        raise ClipError(Reason.TRUNCATED, f"the video ends before frame {max(left) + 1}")
 
 
 def _check_size(picture: av.VideoStream | av.VideoFrame, rows: int, cols: int) -> None:

@@ -4,8 +4,6 @@ References
 ----------
 Devereux RB et al. Echocardiographic assessment of left ventricular hypertrophy: comparison to necropsy
 findings. Am J Cardiol 1986;57:450-8 (the cube formula).
-Du Bois D, Du Bois EF. A formula to estimate the approximate surface area if height and weight be known.
-Arch Intern Med 1916;17:863-71.
 """
 
 from __future__ import annotations
@@ -64,7 +62,8 @@ def _indexed(cube: Recipe, mass: Measurement, rwt: Measurement, body: Body) -> M
     fault = check_body(body)
     if fault is not None:
         return MassResult(not_measured=_refused((Quantity.LV_MASS_INDEX, Quantity.LV_GEOMETRY), fault))
-    area = surface_m2(body)
+    area = body.surface_m2
+    assert area is not None, "the body was checked"
     spread = None if mass.uncertainty is None else mass.uncertainty / area
     index = cube.measurement(Quantity.LV_MASS_INDEX, mass.value / area, uncertainty=spread)
     if body.sex is None:
@@ -81,13 +80,6 @@ def cube_mass_g(ivsd_mm: float, lvidd_mm: float, lvpwd_mm: float) -> float:
     outer = inner + (ivsd_mm + lvpwd_mm) / 10
     slope, offset = _NECROPSY
     return slope * _DENSITY * (outer**3 - inner**3) + offset
-
-
-def surface_m2(body: Body) -> float:
-    """Body surface area by Du Bois and Du Bois (122241 DCM, PS3.16 CID 3663)."""
-    assert body.height_m is not None
-    assert body.weight_kg is not None
-    return float(0.007184 * body.weight_kg**0.425 * (100 * body.height_m) ** 0.725)
 
 
 def geometry(mass_index: float, rwt: float, sex: Sex) -> Geometry:

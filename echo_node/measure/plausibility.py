@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from echo_node.codes import Quantity, Reason
 from echo_node.measure.beats import Beat
-from echo_node.records import Body, EjectionEstimate, Segmentation
+from echo_node.records import HEIGHT_M, WEIGHT_KG, Body, EjectionEstimate, Segmentation
 
 EF_PERCENT = (5.0, 85.0)  # severe failure to hyperdynamic; a healthy heart stays under 75
 EDV_ML = (20.0, 500.0)  # an adult's smallest to a giant dilated ventricle
@@ -31,8 +31,6 @@ LVIDD_MM = (20.0, 95.0)  # a small, dry ventricle to a giant dilated one
 MASS_G = (30.0, 900.0)
 LEAST_POINT_PROBABILITY = 0.5  # of a frame's least certain wall point
 LARGEST_LVID_NOISE = 0.08  # scatter over LVIDd: volumes go by its square, so less than of them
-HEIGHT_M = (1.2, 2.4)  # adults: the normal values hold for them alone
-WEIGHT_KG = (25.0, 350.0)
 _LENGTHS_MM = {Quantity.IVSD: WALL_MM, Quantity.LVPWD: WALL_MM, Quantity.LVIDD: LVIDD_MM}
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)

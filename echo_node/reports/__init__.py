@@ -1,17 +1,27 @@
-"""Results as DICOM objects: an SR per study and a SEG per segmented clip."""
+"""Results as DICOM objects: SR and page per study, SEG and overlay per clip on which something was drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from pydicom import Dataset
 
-from echo_node.records import Analysis, ObjectKind, Report
+from echo_node.errors import ClipError
+from echo_node.pictures import Cine
+from echo_node.records import Analysis, ClipAnalysis, ObjectKind, Report
 from echo_node.reports.corrections import corrected_images, open_document, read_corrections
+from echo_node.reports.overlay import build_overlay, is_drawn
+from echo_node.reports.pdf import build_pdf
 from echo_node.reports.reading import Reading, read_report
 from echo_node.reports.seg import build_seg
 from echo_node.reports.source import normalise, read_source
 from echo_node.reports.sr import build_sr
+from echo_node.reports.tid5200 import build_tid5200
+from echo_node.reports.tid5300 import build_tid5300
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "Reading",
@@ -27,11 +37,35 @@ __all__ = [
 ]
 
 
+class _Build(Protocol):
+    """How a document is built; ``kind`` says in which of its forms."""
+
+    def __call__(
+        self,
+        analysis: Analysis,
+        sources: Mapping[str, Dataset],
+        *,
+        segs: Mapping[str, Report],
+        predecessors: Sequence[Report],
+        kind: ObjectKind,
+    ) -> Report: ...
+
+
+_DOCUMENTS: Mapping[ObjectKind, _Build] = {
+    ObjectKind.SR: build_sr,
+    ObjectKind.SR_COMPREHENSIVE: build_sr,
+    ObjectKind.SR_TID5200: build_tid5200,
+    ObjectKind.SR_TID5200_SRT: build_tid5200,
+    ObjectKind.SR_TID5300: build_tid5300,
+}
+
+
 def build_reports(
     analysis: Analysis,
     sources: Mapping[str, Dataset],
     *,
-    kinds: Collection[ObjectKind] = tuple(ObjectKind),
+    kinds: Collection[ObjectKind] = (ObjectKind.SR, ObjectKind.SEG),
+    frames: Callable[[str], Cine] | None = None,
     earlier: Sequence[Report] = (),
 ) -> tuple[Report, ...]:
     """All objects of a study: a SEG per clip with masks, then what refers to them.
@@ -43,7 +77,9 @@ def build_reports(
     sources : mapping of SOPInstanceUID to Dataset
         What :func:`read_source` gives of the clips to report on.
     kinds : collection of ObjectKind, optional
-        What is asked for; everything, where left out.
+        What is asked for; what a destination gets by default, where left out.
+    frames : callable, optional
+        From a SOPInstanceUID to the clip's frames. Without it nothing with pictures is made.
     earlier : sequence of Report
         Objects of the study already made, oldest first: a document replaces the last of its kind.
 
@@ -55,7 +91,9 @@ def build_reports(
     Raises
     ------
     ReportError
-        Masks or measurements do not fit the sources.
+        Masks, measurements or frames do not fit the sources.
+    ClipError
+        A frame that the page shows cannot be decoded.
     """
     clips = [clip for clip in analysis.clips if clip.SOPInstanceUID in sources]
     if not clips:
@@ -66,9 +104,33 @@ def build_reports(
     }
     segs = {uid: seg for uid, seg in built.items() if seg is not None}
     made = [*segs.values()]
-    if ObjectKind.SR in kinds:
-        made.append(build_sr(analysis, sources, segs=segs, predecessors=_last(earlier, ObjectKind.SR)))
+    for kind, build in _DOCUMENTS.items():
+        if kind in kinds:
+            made.append(build(analysis, sources, segs=segs, predecessors=_last(earlier, kind), kind=kind))
+    if frames is not None and ObjectKind.OVERLAY in kinds:
+        made.extend(_overlays(analysis, clips, sources, frames))
+    if frames is not None and ObjectKind.PDF in kinds:
+        predecessors = _last(earlier, ObjectKind.PDF)
+        made.append(build_pdf(analysis, sources, frames=frames, predecessors=predecessors))
     return tuple(report for report in made if report.kind in kinds)
+
+
+def _overlays(
+    analysis: Analysis,
+    clips: Sequence[ClipAnalysis],
+    sources: Mapping[str, Dataset],
+    frames: Callable[[str], Cine],
+) -> Iterator[Report]:
+    for clip in clips:
+        if is_drawn(clip):
+            uid = clip.SOPInstanceUID
+            try:
+                overlay = build_overlay(clip, sources[uid], frames(uid), made_at=analysis.made_at)
+            except ClipError as error:  # of a long clip only the middle was read before: its numbers go out
+                _log.warning("clip %s: no overlay: %s", uid, error.reason.name)
+                continue
+            if overlay is not None:
+                yield overlay
 
 
 def _last(earlier: Sequence[Report], kind: ObjectKind) -> Sequence[Report]:

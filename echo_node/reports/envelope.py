@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 
@@ -14,19 +14,17 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 import echo_node
 import echo_node.reports.coded as coded
 from echo_node.codes import Code
-from echo_node.records import EngineIdentity, ObjectKind, Report
+from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, MANUFACTURER, MODEL
+from echo_node.records import Analysis, EngineIdentity, ObjectKind, Report
+from echo_node.reports.observers import edits_of
 from echo_node.reports.source import UTF_8
-from echo_node.reports.uids import derived_uid, series_uid
+from echo_node.reports.uids import device_uid, series_uid
 
-MANUFACTURER = "echo-node"
-MODEL = "echo-node"
 RESEARCH_USE = "Made by software, not checked by a person. For research use, not for diagnosis."
 EDITED = (
     "Made by software, in part from what a person drew: where a person is named. "
     "The report as a whole was not checked by a person. For research use, not for diagnosis."
 )
-IMPLEMENTATION_UID = derived_uid("implementation")
-IMPLEMENTATION_NAME = f"ECHO_NODE_{echo_node.__version__}"[:16]  # SH (PS3.7 D.3.3.2)
 
 _TAKEN_OVER = (
     "PatientName",
@@ -59,7 +57,24 @@ class Series:
 SR_SERIES = Series(
     kind="SR TID 1500", number=9001, modality="SR", description="AI Echo measurements (research use)"
 )
+SR_COMPREHENSIVE_SERIES = replace(SR_SERIES, kind="SR TID 1500 Comprehensive")
+SR_TID5200_SERIES = Series(
+    kind="SR TID 5200", number=9003, modality="SR", description="AI Echo procedure report (research use)"
+)
+SR_TID5200_SRT_SERIES = replace(SR_TID5200_SERIES, kind="SR TID 5200 SRT")
+SR_TID5300_SERIES = Series(
+    kind="SR TID 5300", number=9004, modality="SR", description="AI Echo simplified report (research use)"
+)
 SEG_SERIES = Series(kind="SEG", number=9002, modality="SEG", description="AI Echo segmentations (research use)")
+OVERLAY_SERIES = Series(
+    kind="OVERLAY", number=9005, modality="US", description="AI Echo clips with findings (research use)"
+)
+PDF_SERIES = Series(kind="PDF", number=9006, modality="DOC", description="AI Echo page (research use)")
+
+
+def warning(analysis: Analysis) -> str:
+    """Who made a document, and what it is not for."""
+    return EDITED if edits_of(analysis) else RESEARCH_USE
 
 
 def set_origin(ds: Dataset, source: Dataset) -> None:
@@ -109,12 +124,15 @@ def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: date
     item.Manufacturer = MANUFACTURER
     item.ManufacturerModelName = engine.name
     item.SoftwareVersions = engine.version
+    item.DeviceUID = device_uid(engine)
     item.ContributionDateTime = f"{local:%Y%m%d%H%M%S.%f%z}"
     item.ContributionDescription = f"Digest {engine.digest}; backend {engine.backend}"
     ds.ContributingEquipmentSequence = [item]
 
 
-def to_report(kind: ObjectKind, ds: Dataset, *last: bytes) -> Report:
+def to_report(
+    kind: ObjectKind, ds: Dataset, *last: bytes, transfer_syntax_uid: UID = ExplicitVRLittleEndian
+) -> Report:
     """Write an object as a Part 10 file (PS3.10 7).
 
     Parameters
@@ -125,9 +143,11 @@ def to_report(kind: ObjectKind, ds: Dataset, *last: bytes) -> Report:
         The object.
     last : bytes
         Elements already encoded whose tags come after those of ``ds``.
+    transfer_syntax_uid : UID, optional
+        An explicit little-endian one.
     """
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = transfer_syntax_uid
     meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_NAME
     ds.file_meta = meta

@@ -8,15 +8,20 @@ from io import BytesIO
 from typing import TypeVar
 
 import pydicom
-from highdicom import sr
 from pydicom import Dataset
-from pydicom.uid import Comprehensive3DSRStorage
 
 import echo_node.reports.coded as coded
 from echo_node.codes import Code, Geometry, Method, Quantity, Reason, Unit, View
 from echo_node.errors import ReportError
 from echo_node.records import Finding, Measurement, NotMeasured, Source
+from echo_node.reports.document import PROFILES
 from echo_node.reports.observers import read_edits
+from echo_node.reports.precoordinated import NAMES, Key
+from echo_node.reports.retired import every_item
+from echo_node.reports.srt import to_sct
+
+_CLASSES = {profile.SOPClassUID for profile in PROFILES.values()}
+_TEMPLATES = {"1500", "5200", "5300"}
 
 _Coded = TypeVar("_Coded", View, Method, Quantity, Reason, Unit, Geometry)
 
@@ -43,7 +48,7 @@ class Reading:
 
 
 def read_report(content: bytes) -> Reading | None:
-    """Read a TID 1500 report that the node wrote.
+    """Read a report that the node wrote, after whatever template.
 
     Parameters
     ----------
@@ -53,7 +58,7 @@ def read_report(content: bytes) -> Reading | None:
     Returns
     -------
     Reading or None
-        None where the object is of another kind, a segmentation say.
+        None where the object is of another kind, a segmentation say. TID 5300 has numbers alone.
 
     Raises
     ------
@@ -61,26 +66,22 @@ def read_report(content: bytes) -> Reading | None:
         A number has a code that the node does not use.
     """
     header = pydicom.dcmread(BytesIO(content), specific_tags=["SOPClassUID"], stop_before_pixels=True)
-    if header.SOPClassUID != Comprehensive3DSRStorage:
+    if header.SOPClassUID not in _CLASSES:
         return None
-    ds = sr.srread(BytesIO(content))
-    if not isinstance(ds.content, sr.MeasurementReport):
+    ds = pydicom.dcmread(BytesIO(content))
+    if not {item.TemplateIdentifier for item in ds.get("ContentTemplateSequence", [])} & _TEMPLATES:
         return None
-    groups = ds.content.get_planar_roi_measurement_groups()
+    to_sct(ds)
+    items = list(every_item(ds))
     series = _series(ds)
-    numbers = [_measurement(m[0], series) for g in groups for m in g.get_measurements() if _is_quantity(m[0])]
     return Reading(
         SOPInstanceUID=str(ds.SOPInstanceUID),
         StudyInstanceUID=str(ds.StudyInstanceUID),
-        views=tuple(view for group in groups for view in _views(group[0])),
-        measurements=tuple(numbers),
+        views=tuple(view for item in items for view in _views(item)),
+        measurements=tuple(m for item in items for m in _measurements(item, series)),
         not_measured=tuple(_reasons(ds.ContentSequence)),
-        findings=tuple(finding for group in groups for finding in _findings(group[0], series)),
+        findings=tuple(finding for item in items for finding in _findings(item, series)),
     )
-
-
-def _is_quantity(item: Dataset) -> bool:
-    return _member(Quantity, item.ConceptNameCodeSequence) is not None
 
 
 def _series(ds: Dataset) -> dict[str, str]:
@@ -93,32 +94,51 @@ def _series(ds: Dataset) -> dict[str, str]:
     }
 
 
-def _measurement(item: Dataset, series: Mapping[str, str]) -> Measurement:
+def _measurements(item: Dataset, series: Mapping[str, str]) -> Iterator[Measurement]:
+    """The item as a number, if it is one and has a value."""
+    if item.get("ValueType") != "NUM" or not item.MeasuredValueSequence:
+        return
+    meant = _meant(item)
+    if meant is None:
+        return
+    quantity, method, view = meant
     value = item.MeasuredValueSequence[0]
     uncertainty = next(coded.named(item, coded.UPPER_UNCERTAINTY), None)
-    return Measurement(
-        quantity=_required(Quantity, item.ConceptNameCodeSequence),
+    yield Measurement(
+        quantity=quantity,
         value=float(value.NumericValue),
         unit=_required(Unit, value.MeasurementUnitsCodeSequence),
-        method=_required(Method, next(coded.named(item, coded.MEASUREMENT_METHOD)).ConceptCodeSequence),
-        view=_view(item, coded.IMAGE_VIEW),
+        method=method,
+        view=view,
         sources=tuple(_source(image) for image in coded.named(item, coded.SOURCE_OF_MEASUREMENT)),
         uncertainty=None if uncertainty is None else float(uncertainty.MeasuredValueSequence[0].NumericValue),
         edits=read_edits(item, series),
     )
 
 
-def _views(group: Dataset) -> Iterator[SeenView]:
-    view = _view(group, coded.IMAGE_VIEW)
-    if view is None:
+def _meant(item: Dataset) -> Key | None:
+    """Quantity, method and view of a number: by its code alone, or by its modifiers; None of any other number."""
+    name = item.ConceptNameCodeSequence
+    quantity, method = _member(Quantity, name), next(coded.named(item, coded.MEASUREMENT_METHOD), None)
+    alone = next((key for key, n in NAMES.items() if coded.is_code(name[0], n.code)), None)
+    if quantity is None or method is None or alone is not None:
+        return alone
+    return quantity, _required(Method, method.ConceptCodeSequence), _view(item, coded.IMAGE_VIEW)
+
+
+def _views(item: Dataset) -> Iterator[SeenView]:
+    """What an image is seen as: said of the image itself, or in a group beside a region on it."""
+    view = _view(item, coded.IMAGE_VIEW)
+    named = next(coded.named(item, coded.IMAGE_VIEW), item)
+    certainty = next((c for i in (named, item) for c in coded.named(i, coded.CERTAINTY)), None)
+    if view is None or certainty is None:
         return
-    certainty = next(coded.named(group, coded.CERTAINTY)).MeasuredValueSequence[0].NumericValue
-    region = next(item for item in group.ContentSequence if item.ValueType == "SCOORD")
-    image = region.ContentSequence[0].ReferencedSOPSequence[0]
+    images = [item, *item.ContentSequence]
+    image = next(i for i in images if i.ValueType in ("IMAGE", "SCOORD"))
     yield SeenView(
-        SOPInstanceUID=str(image.ReferencedSOPInstanceUID),
+        SOPInstanceUID=_source(image).SOPInstanceUID,
         view=view,
-        probability=float(certainty) / 100,
+        probability=float(certainty.MeasuredValueSequence[0].NumericValue) / 100,
     )
 
 
@@ -126,9 +146,9 @@ def _findings(group: Dataset, series: Mapping[str, str]) -> Iterator[Finding]:
     """Classes that a group's numbers fall into; they were read off where the numbers were."""
     for item in coded.named(group, Quantity.LV_GEOMETRY.code):
         value = _member(Geometry, item.ConceptCodeSequence)
-        number = next((n for n in group.ContentSequence if n.ValueType == "NUM" and _is_quantity(n)), None)
+        number = next((m for child in group.ContentSequence for m in _measurements(child, series)), None)
         if value is not None and number is not None:
-            yield Finding(quantity=Quantity.LV_GEOMETRY, value=value, sources=_measurement(number, series).sources)
+            yield Finding(quantity=Quantity.LV_GEOMETRY, value=value, sources=number.sources)
 
 
 def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:
@@ -150,7 +170,9 @@ def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:
         yield from _reasons(item.get("ContentSequence", []))
 
 
-def _source(image: Dataset) -> Source:
+def _source(item: Dataset) -> Source:
+    """The image that an item is, or that a region lies on."""
+    image = item.ContentSequence[0] if item.ValueType == "SCOORD" else item
     reference = image.ReferencedSOPSequence[0]
     frames = reference.get("ReferencedFrameNumber", 1)
     numbers = [frames] if isinstance(frames, int | str) else frames

@@ -25,7 +25,7 @@ def as_successors(sources: Mapping[str, Dataset]) -> dict[str, Dataset]:
 def refer_to(ds: Dataset, sources: Mapping[str, Dataset]) -> None:
     """Give every reference of an object the class that its source has, in place."""
     retired = {uid: source.SOPClassUID for uid, source in sources.items() if source.SOPClassUID in _SUCCESSORS}
-    for item in _items(ds) if retired else ():
+    for item in every_item(ds) if retired else ():
         if item.get("ReferencedSOPInstanceUID") in retired:
             item.ReferencedSOPClassUID = retired[item.ReferencedSOPInstanceUID]
 
@@ -36,10 +36,10 @@ def _as_successor(ds: Dataset) -> Dataset:
     return copied
 
 
-def _items(ds: Dataset) -> Iterator[Dataset]:
+def every_item(ds: Dataset) -> Iterator[Dataset]:
     """A dataset and every item below it."""
     yield ds
     for element in ds:
         if element.VR == "SQ":
             for item in element.value:
-                yield from _items(item)
+                yield from every_item(item)

@@ -50,17 +50,43 @@ _OPTIONAL = (
     "LossyImageCompression",
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
+    "PatientOrientation",
+    "Laterality",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "PixelAspectRatio",
+    "FrameTime",
+    "FrameTimeVector",
+    "FrameIncrementPointer",
+    "CineRate",
+    "RecommendedDisplayFrameRate",
+    "HeartRate",
 )
-_REGION = (
+_REGION = (  # US Region Calibration (PS3.3 C.8.5.5), less what says how samples became colours
     "RegionSpatialFormat",
+    "RegionDataType",
+    "RegionFlags",
     "RegionLocationMinX0",
     "RegionLocationMinY0",
     "RegionLocationMaxX1",
     "RegionLocationMaxY1",
+    "ReferencePixelX0",
+    "ReferencePixelY0",
+    "PhysicalUnitsXDirection",
+    "PhysicalUnitsYDirection",
+    "ReferencePixelPhysicalValueX",
+    "ReferencePixelPhysicalValueY",
+    "PhysicalDeltaX",
+    "PhysicalDeltaY",
+    "TransducerFrequency",
+    "PulseRepetitionFrequency",
+    "DopplerCorrectionAngle",
+    "SteeringAngle",
 )
 _REQUEST = ("AccessionNumber", "RequestedProcedureID", "RequestedProcedureDescription")
 _SEQUENCES = {"SequenceOfUltrasoundRegions": _REGION, "RequestAttributesSequence": _REQUEST}
-_WANTED = ("SpecificCharacterSet", *_TYPE_1_UIDS, *TYPE_2, *_OPTIONAL, *_SEQUENCES)
+WANTED = ("SpecificCharacterSet", *_TYPE_1_UIDS, *TYPE_2, *_OPTIONAL, *_SEQUENCES)
 
 _SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O"}
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")  # the dots are ACR-NEMA's
@@ -89,7 +115,7 @@ def read_source(path: Path) -> Dataset:
         The file is not DICOM, or a UID of type 1 is missing.
     """
     try:
-        ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_WANTED))
+        ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(WANTED))
         return normalise(ds)
     except (InvalidDicomError, EOFError, RecursionError, ValueError, LookupError) as error:
         # the text of pydicom's errors quotes values: only its kind is passed on

@@ -33,6 +33,11 @@ def series_uid(StudyInstanceUID: str, kind: str, engine: EngineIdentity) -> str:
     return derived_uid(StudyInstanceUID, kind, engine.digest, echo_node.__version__)
 
 
+def device_uid(engine: EngineIdentity) -> str:
+    """The UID of the node as a device that observes: another one with each engine and version."""
+    return derived_uid("device", engine.digest, echo_node.__version__)
+
+
 def tracking_uid(*parts: object) -> str:
     """The UID under which a region or a finding is followed from a SEG to an SR, and over revisions."""
     return derived_uid("tracking", *parts)

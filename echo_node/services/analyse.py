@@ -12,6 +12,7 @@ from pydicom import Dataset
 
 from echo_node.codes import Reason
 from echo_node.config import Config
+from echo_node.dicom.clips import open_clip
 from echo_node.errors import EchoNodeError, LeaseLost, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
@@ -107,10 +108,12 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         engine=engine,
         made_at=study.closed_at,
     )
+    paths = {instance.SOPInstanceUID: instance.path for instance in study.instances}
     reports = build_reports(
         analysis,
         _sources(analysis, study.instances),
         kinds=wanted(config),
+        frames=lambda uid: open_clip(paths[uid]),
         earlier=store.reports_before(job.target, study.revision),
     )
     store.complete_study(job, reports, addressed(reports, config))

@@ -7,17 +7,19 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from echo_node.config import Config, Destination
-from echo_node.dicom import scu
+from echo_node.config import Commitment, Config, Destination
+from echo_node.dicom import scu, stow
 from echo_node.errors import DeliveryError, DeliveryRefused
 from echo_node.records import Delivery
 from echo_node.services import retry
+from echo_node.services.confirm import confirm_once
+from echo_node.services.peers import peer_of, web_service
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, worker_name
 from echo_node.store import Store
 
 _log = logging.getLogger(__name__)
 
-_BATCH = 50  # objects in one association
+BATCH = 50  # objects in one association
 _LEASE_SECONDS = 600.0
 
 
@@ -29,7 +31,11 @@ def run(config: Config, stop: Stop) -> int:
     rng = random.Random()
     try:
         while not stop.is_set():
-            busy = [deliver_once(store, config, d, now=utc_now, rng=rng) for d in config.deliver.destinations]
+            busy = [
+                work(store, config, d, now=utc_now, rng=rng)
+                for d in config.deliver.destinations
+                for work in (deliver_once, confirm_once)
+            ]
             if not any(busy):
                 stop.wait(POLL_SECONDS)
     finally:
@@ -46,13 +52,14 @@ def deliver_once(
     rng: random.Random,
 ) -> int:
     """Send what is due for one destination; returns how many objects were tried."""
-    due = store.lease_deliveries(destination.name, worker_name(), _LEASE_SECONDS, _BATCH)
+    due = store.outbox.lease(destination.name, worker_name(), _LEASE_SECONDS, BATCH)
     if not due:
         return 0
     outcomes = _send(due, config=config, destination=destination)
+    wants_word = destination.commitment is not Commitment.NONE
     for delivery, error in zip(due, outcomes, strict=True):
         if error is None:
-            store.mark_sent(delivery)
+            store.outbox.mark_sent(delivery, confirm_at=now() if wants_word else None)
             _log.info("%s sent to %s", delivery.SOPInstanceUID, destination.name)
         else:
             _record_failure(store, delivery, error, config=config, now=now(), rng=rng)
@@ -61,15 +68,19 @@ def deliver_once(
 
 def _send(due: Sequence[Delivery], *, config: Config, destination: Destination) -> Sequence[DeliveryError | None]:
     """One error or None per delivery."""
+    objects = [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in due]
     settings = config.deliver
-    peer = scu.Peer(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+    connect, response = settings.connect_seconds, settings.response_seconds
     try:
+        if destination.url is not None:
+            service = web_service(destination, destination.url)
+            return stow.send(objects, to=service, connect_seconds=connect, response_seconds=response)
         return scu.send(
-            [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in due],
-            to=peer,
+            objects,
+            to=peer_of(destination),
             calling_ae=settings.calling_ae_title,
-            connect_seconds=settings.connect_seconds,
-            response_seconds=settings.response_seconds,
+            connect_seconds=connect,
+            response_seconds=response,
         )
     except DeliveryError as error:
         return [error] * len(due)
@@ -89,8 +100,8 @@ def _record_failure(
     else:
         decision = retry.after_failure(delivery.attempts, settings=config.deliver, now=now, rng=rng)
     if isinstance(decision, retry.GiveUp):
-        store.mark_dead(delivery, str(error))
+        store.outbox.mark_dead(delivery, str(error))
         _log.error("%s to %s: %s; given up", delivery.SOPInstanceUID, delivery.destination, error)
     else:
-        store.mark_failed(delivery, str(error), next_attempt_at=decision.at)
+        store.outbox.mark_failed(delivery, str(error), next_attempt_at=decision.at)
         _log.warning("%s to %s: %s; again at %s", delivery.SOPInstanceUID, delivery.destination, error, decision.at)

@@ -28,12 +28,15 @@ from echo_node.services.engines import open_engine
 from echo_node.services.process import utc_now
 from echo_node.services.sources import readable_source
 
+_WRITTEN = (ObjectKind.SR, ObjectKind.SEG, ObjectKind.OVERLAY, ObjectKind.PDF)
+_PER_CLIP = (ObjectKind.SEG, ObjectKind.OVERLAY)
+
 
 def analyse_folder(config: Config, folder: Path, out: Path) -> int:
     """Analyse every DICOM file below a folder; one result folder per study.
 
-    Each study's folder gets ``sr.dcm``, one ``seg-*.dcm`` per measured clip, one PNG per
-    clip and ``results.json``. A file that is not DICOM is named and passed over.
+    Each study's folder gets ``sr.dcm``, ``pdf.dcm``, one ``seg-*.dcm`` and one ``overlay-*.dcm`` per measured
+    clip, one PNG per clip and ``results.json``. A file that is not DICOM is named and passed over.
     """
     if not folder.is_dir():
         raise EchoNodeError(f"{folder} is not a folder")
@@ -87,8 +90,10 @@ def _analyse(
             _write_picture(path, clip, out / f"clip-{number:03d}.png")
         print(f"{path.name}: {_line(clip)}")
     analysis = summarise_study(uid, clips, revision=1, engine=engine, made_at=made_at)
-    for number, report in enumerate(build_reports(analysis, sources), start=1):
-        name = f"seg-{number:03d}.dcm" if report.kind is ObjectKind.SEG else f"{report.kind.value}.dcm"
+    paths = {header.SOPInstanceUID: path for header, path in files}
+    reports = build_reports(analysis, sources, kinds=_WRITTEN, frames=lambda uid: open_clip(paths[uid]))
+    for number, report in enumerate(reports, start=1):
+        name = f"{report.kind.value}-{number:03d}.dcm" if report.kind in _PER_CLIP else f"{report.kind.value}.dcm"
         (out / name).write_bytes(report.content)
     (out / "results.json").write_text(json.dumps(plain(analysis), indent=2), encoding="utf-8")
 

@@ -10,8 +10,9 @@ from echo_node.dicom import scu
 from echo_node.errors import AssociationRejected, DeliveryError
 from echo_node.records import JobKind, StudyState
 from echo_node.services.process import utc_now
-from echo_node.store import InstanceOutcome, JobState, Store, StoreStatus
+from echo_node.store import InstanceOutcome, JobState, Store, StoreStatus, StudyOutcome
 
+_AGAIN = "once that is mended, echo-node requeue tries again"
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
 
 
@@ -23,18 +24,21 @@ def print_status(config: Config, *, objects: bool) -> int:
     config : Config
         The node's settings.
     objects : bool
-        Also list every object with its stated outcome.
+        Also list every study with why it was closed, and every object with its stated outcome.
     """
     store = Store(config.node.database_url, config.node.storage, now=utc_now)
     store.migrate()
     try:
         status = store.status()
+        studies = store.study_outcomes() if objects else ()
         outcomes = store.instance_outcomes() if objects else ()
     finally:
         store.dispose()
     trouble = [*_trouble(status), *_surroundings(config)]
     for line in (*_counts(status), *(f"LOOK: {line}" for line in trouble)):
         print(line)
+    for study in studies:
+        print(study_line(study))
     for outcome in outcomes:
         print(_line(outcome))
     return 1 if trouble else 0
@@ -59,13 +63,13 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
     if quarantined := status.studies.get(StudyState.QUARANTINED):
         yield f"{quarantined} studies are in quarantine; status --objects says why"
     if failed := status.jobs.get((JobKind.CLIP, JobState.DEAD)):
-        yield f"{failed} clips could not be analysed; status --objects says why"
+        yield f"{failed} clips could not be analysed; status --objects says why; {_AGAIN}"
     if failed := status.jobs.get((JobKind.CORRECTION, JobState.DEAD)):
-        yield f"{failed} corrections could not be applied; status --objects says why"
+        yield f"{failed} corrections could not be applied; status --objects says why; {_AGAIN}"
     for uid, why in status.unreported.items():
-        yield f"study {uid} has no report: {why}"
+        yield f"study {uid} has no report: {why}; {_AGAIN}"
     for (destination, why), count in status.given_up.items():
-        yield f"{count} objects were given up for {destination}: {why}"
+        yield f"{count} objects were given up for {destination}: {why}; {_AGAIN}"
 
 
 def _surroundings(config: Config) -> Iterator[str]:
@@ -88,6 +92,17 @@ def _answers(config: Config) -> bool:
     except DeliveryError:
         return False
     return True
+
+
+def study_line(study: StudyOutcome) -> str:
+    """A study in words: where it stands, and why it was closed."""
+    reason = "" if study.reason is None else f": {study.reason.code.meaning}"
+    line = f"study {study.StudyInstanceUID}  {study.state.value}{reason}"
+    if study.closed_because is None or study.closed_at is None:
+        return line
+    again = ", open again" if study.state is StudyState.RECEIVING else ""
+    closed = f"closed at {study.closed_at:%Y-%m-%d %H:%M:%S} UTC: {study.closed_because.value}"
+    return f"{line}; {closed}, revision {study.revision}{again}"
 
 
 def _line(outcome: InstanceOutcome) -> str:

@@ -114,7 +114,7 @@ def set_up_logging(config: Config) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[config.node.log_level])
-    for chatty in ("pynetdicom", "apscheduler", "alembic", "pydicom", "highdicom", "py.warnings"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.ERROR)
     logging.captureWarnings(True)
     sys.excepthook = lambda _kind, error, _trace: _log_uncaught(error)
@@ -125,6 +125,9 @@ def _log_uncaught(error: BaseException) -> None:
     _log.critical("%s", where(error))
 
 
+_CHATTY = (
+    "pynetdicom", "apscheduler", "alembic", "pydicom", "highdicom", "dicomweb_client", "urllib3", "py.warnings",
+)  # fmt: skip
 _LEVELS = {
     LogLevel.DEBUG: logging.DEBUG,
     LogLevel.INFO: logging.INFO,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import random
 
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage
 
 from echo_node.codes import Reason
-from echo_node.config import Config
+from echo_node.config import Commitment, Config
 from echo_node.dicom.clips import ULTRASOUND_IMAGES
 from echo_node.dicom.header import read_header
-from echo_node.dicom.scp import ReceivedObject, StorageSCP
+from echo_node.dicom.scp import Archives, ReceivedObject, StorageSCP
 from echo_node.errors import StoreError
 from echo_node.records import JobKind
+from echo_node.services.confirm import take_result
+from echo_node.services.peers import peer_of
 from echo_node.services.process import POLL_SECONDS, Stop, utc_now
 from echo_node.store import KeepOutcome, Received, Store
 
@@ -32,6 +35,7 @@ def run(config: Config, stop: Stop) -> int:
         incoming=store.incoming,
         on_stored=lambda received: keep(store, received),
         on_association_end=lambda ae, studies: note_association_end(store, ae, studies),
+        archives=archives(store, config),
     )
     receiver.start()
     _log.info("listening as %s on port %d", config.receive.ae_title, config.receive.port)
@@ -45,10 +49,21 @@ def run(config: Config, stop: Stop) -> int:
     return 0
 
 
+def archives(store: Store, config: Config) -> Archives:
+    """The destinations that may say on an association of their own what they keep."""
+    rng = random.Random()
+    asked = [d for d in config.deliver.destinations if d.commitment is Commitment.REQUEST]
+    return Archives(
+        peers=tuple(peer_of(destination) for destination in asked),
+        calling_ae=config.deliver.calling_ae_title,
+        on_result=lambda ae, result: take_result(store, config, ae, result, now=utc_now, rng=rng),
+    )
+
+
 def keep(store: Store, received: ReceivedObject) -> None:
     """Commit one received object; C-STORE answers success when this returns."""
     header = read_header(received.path)
-    job = _job_for(received.SOPClassUID)
+    job, reason = _purpose(store, received)
     outcome = store.keep(
         Received(
             SOPClassUID=received.SOPClassUID,
@@ -56,13 +71,14 @@ def keep(store: Store, received: ReceivedObject) -> None:
             SeriesInstanceUID=header.SeriesInstanceUID,
             StudyInstanceUID=header.StudyInstanceUID,
             PatientID=header.PatientID,
+            PatientBirthDate=header.PatientBirthDate,
             TransferSyntaxUID=received.TransferSyntaxUID,
             path=received.path,
             sha256=received.sha256,
             size=received.size,
             source_ae=received.calling_ae,
             source_host=received.peer_host,
-            reason=header.reason or (Reason.NOT_AN_IMAGE if job is None else None),
+            reason=header.reason or reason,
             job=job,
         )
     )
@@ -72,11 +88,15 @@ def keep(store: Store, received: ReceivedObject) -> None:
         _log.info("%s from %s: %s", received.SOPInstanceUID, received.calling_ae, outcome.name)
 
 
-def _job_for(SOPClassUID: str) -> JobKind | None:
-    """What is done with an object of a class."""
-    if SOPClassUID in ULTRASOUND_IMAGES:
-        return JobKind.CLIP
-    return JobKind.CORRECTION if SOPClassUID in _DRAWN_REPORTS else None
+def _purpose(store: Store, received: ReceivedObject) -> tuple[JobKind | None, Reason | None]:
+    """What is done with an object, or why nothing is."""
+    if received.SOPClassUID in _DRAWN_REPORTS:
+        return JobKind.CORRECTION, None
+    if received.SOPClassUID not in ULTRASOUND_IMAGES:
+        return None, Reason.NOT_AN_IMAGE
+    if store.has_made(received.SOPInstanceUID):  # an archive that sends persons' reports may send overlays back
+        return None, Reason.OWN_REPORT
+    return JobKind.CLIP, None
 
 
 def note_association_end(store: Store, ae_title: str, studies: frozenset[str]) -> None:

@@ -1,7 +1,8 @@
 """The spool, the database and the outbox: all that knows SQLAlchemy and where files lie."""
 
+from echo_node.store.commitments import Verdict
 from echo_node.store.instances import KeepOutcome, Received
-from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus
+from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome
 from echo_node.store.schema import JobState
 from echo_node.store.store import Store
 from echo_node.store.studies import ClosedStudy, ClosePolicy
@@ -17,5 +18,7 @@ __all__ = [
     "Received",
     "Store",
     "StoreStatus",
+    "StudyOutcome",
     "Swept",
+    "Verdict",
 ]

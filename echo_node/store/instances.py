@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import instances, instances_aside
 
 _UID = re.compile(r"[0-9.]{1,64}")  # VR UI, PS3.5 9.1; leading zeros are met and let pass
+_EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 
 
 class KeepOutcome(enum.Enum):
@@ -38,6 +39,7 @@ class Received:
     SeriesInstanceUID: str
     StudyInstanceUID: str
     PatientID: str
+    PatientBirthDate: str
     TransferSyntaxUID: str
     path: Path
     sha256: str  # of the dataset: file meta information may differ between two sendings
@@ -114,6 +116,7 @@ def _insert(conn: sa.Connection, received: Received, *, path: Path, at: datetime
         conn,
         received.StudyInstanceUID,
         PatientID=PatientID,
+        PatientBirthDate=_birth_date(received.PatientBirthDate),
         source_ae=_plain(received.source_ae),
         at=at,
     )
@@ -204,6 +207,21 @@ def _is_identified(received: Received) -> bool:
         received.StudyInstanceUID,
     )
     return received.reason is not Reason.MISSING_UID and all(_UID.fullmatch(uid) for uid in uids)
+
+
+def _birth_date(text: str) -> str | None:
+    """A DA value as YYYYMMDD; None where it is no date, as carts' fillers are none.
+
+    ACR-NEMA's form with full stops is still to be taken (PS3.5 6.2).
+    """
+    digits = text.replace("\0", "").strip().replace(".", "")
+    if _EIGHT_DIGITS.fullmatch(digits) is None:
+        return None
+    try:
+        date.fromisoformat(digits)
+    except ValueError:
+        return None
+    return digits
 
 
 def _plain(text: str) -> str:

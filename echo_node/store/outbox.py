@@ -9,9 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.records import Delivery, DeliveryState, Report, StudyState
+from echo_node.records import Delivery, DeliveryState, ObjectKind, Report, StudyState
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import outbox, reports, studies
+
+_OF_CLIPS = (ObjectKind.SEG, ObjectKind.OVERLAY)  # large, and never replaced: a clip's findings do not change
 
 
 def add_report(
@@ -37,8 +39,12 @@ def has_report(conn: sa.Connection, SOPInstanceUID: str) -> bool:
 
 
 def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> Sequence[sa.Row[Any]]:
-    """The rows of the objects that earlier closes of a study brought about."""
-    found = sa.select(reports).where(reports.c.StudyInstanceUID == StudyInstanceUID, reports.c.revision < revision)
+    """The rows of the documents that earlier closes of a study brought about."""
+    found = sa.select(reports).where(
+        reports.c.StudyInstanceUID == StudyInstanceUID,
+        reports.c.revision < revision,
+        reports.c.kind.not_in(_OF_CLIPS),
+    )
     return conn.execute(found.order_by(reports.c.revision, reports.c.SOPInstanceUID)).all()
 
 
@@ -110,10 +116,15 @@ def select(conn: sa.Connection, root: Path, condition: sa.ColumnElement[bool]) -
             outbox.c.destination,
             reports.c.SOPClassUID,
             outbox.c.SOPInstanceUID,
+            reports.c.StudyInstanceUID,
             reports.c.path,
             outbox.c.state,
             outbox.c.attempts,
             outbox.c.next_attempt_at,
+            outbox.c.sent_at,
+            outbox.c.asks,
+            outbox.c.confirm_at,
+            outbox.c.TransactionUID,
             outbox.c.last_error,
         )
         .join(reports, reports.c.SOPInstanceUID == outbox.c.SOPInstanceUID)
@@ -123,12 +134,20 @@ def select(conn: sa.Connection, root: Path, condition: sa.ColumnElement[bool]) -
     return [Delivery(**{**row, "path": root / row["path"]}) for row in rows.mappings()]
 
 
-def mark_sent(conn: sa.Connection, delivery: Delivery, *, at: datetime) -> None:
+def mark_sent(conn: sa.Connection, delivery: Delivery, *, at: datetime, confirm_at: datetime | None) -> None:
     """Note that the destination has it: a fact, whoever holds the lease by now."""
     conn.execute(
         sa.update(outbox)
-        .where(outbox.c.id == delivery.id, outbox.c.state != DeliveryState.SENT)
-        .values(state=DeliveryState.SENT, leased_until=None, last_error="", sent_at=at)
+        .where(outbox.c.id == delivery.id, outbox.c.state.in_((DeliveryState.QUEUED, DeliveryState.DEAD)))
+        .values(
+            state=DeliveryState.SENT,
+            leased_until=None,
+            last_error="",
+            sent_at=at,
+            confirm_at=confirm_at,
+            asks=0,
+            TransactionUID=None,
+        )
     )
 
 
@@ -158,15 +177,34 @@ def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
     )
 
 
-def requeue(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
-    """Give the dead a fresh start, but for those of studies in quarantine; returns how many there were."""
-    in_quarantine = (
+def is_in_quarantine() -> sa.ColumnElement[bool]:
+    """Is a delivery's study in quarantine?"""
+    found = (
         sa.select(reports.c.SOPInstanceUID)
         .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
         .where(studies.c.state == StudyState.QUARANTINED)
     )
+    return outbox.c.SOPInstanceUID.in_(found)
+
+
+def send_again(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
+    """Make due now what is not on its way, but for studies in quarantine; returns how many there were.
+
+    What waits for its next attempt keeps their count, which fences off a sender whose lease ran out; all
+    else begins anew.
+    """
+    is_free = sa.or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= at)
+    waits = outbox.c.state == DeliveryState.QUEUED
     return conn.execute(
         sa.update(outbox)
-        .where(outbox.c.state == DeliveryState.DEAD, condition, outbox.c.SOPInstanceUID.not_in(in_quarantine))
-        .values(state=DeliveryState.QUEUED, attempts=0, next_attempt_at=at, leased_until=None)
+        .where(condition, is_free, ~is_in_quarantine())
+        .values(
+            state=DeliveryState.QUEUED,
+            attempts=sa.case((waits, outbox.c.attempts), else_=0),
+            last_error=sa.case((waits, outbox.c.last_error), else_=""),
+            next_attempt_at=at,
+            leased_until=None,
+            confirm_at=None,
+            TransactionUID=None,
+        )
     ).rowcount

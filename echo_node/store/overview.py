@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 import sqlalchemy as sa
 
 import echo_node.store.jobs as job_statements
 from echo_node.codes import Reason
-from echo_node.records import DeliveryState, JobKind, StudyState
+from echo_node.records import CloseReason, DeliveryState, JobKind, StudyState
 from echo_node.store.analyses import latest
-from echo_node.store.schema import JobState, instances, instances_aside, jobs, outbox, studies
+from echo_node.store.schema import JobState, instances, instances_aside, jobs, outbox, reports, studies
 
 
 class Outcome(enum.Enum):
@@ -40,6 +40,18 @@ class InstanceOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StudyOutcome:
+    """A study, and why it was closed or is held back."""
+
+    StudyInstanceUID: str
+    state: StudyState
+    revision: int  # 0 until first closed
+    closed_because: CloseReason | None  # the latest close
+    closed_at: datetime | None  # UTC, of the same
+    reason: Reason | None  # why it is in quarantine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatus:
     """Counts; what is zero is left out."""
 
@@ -50,7 +62,7 @@ class StoreStatus:
     set_aside: int
     oldest_job_at: datetime | None  # UTC, of those that are not finished
     unreported: Mapping[str, str]  # why the report failed for good, by StudyInstanceUID
-    given_up: Mapping[tuple[str, str], int]  # dead deliveries, by destination and last error
+    given_up: Mapping[tuple[str, str], int]  # dead deliveries but quarantine's, by destination and last error
 
 
 def status(conn: sa.Connection) -> StoreStatus:
@@ -75,12 +87,16 @@ def status(conn: sa.Connection) -> StoreStatus:
 
 
 def _unreported(conn: sa.Connection) -> dict[str, str]:
-    """The studies whose latest report came to nothing."""
+    """The studies whose latest report came to nothing, but for those that get another or must get none."""
     latest_report = sa.and_(studies.c.StudyInstanceUID == jobs.c.target, studies.c.revision == jobs.c.revision)
     rows = conn.execute(
         sa.select(jobs.c.target, jobs.c.reason, jobs.c.detail)
         .join(studies, latest_report)
-        .where(jobs.c.kind == JobKind.STUDY, jobs.c.state == JobState.DEAD)
+        .where(
+            jobs.c.kind == JobKind.STUDY,
+            jobs.c.state == JobState.DEAD,
+            studies.c.state == StudyState.CLOSED,
+        )
         .order_by(jobs.c.id)
     )
     return {uid: f"{reason.code.meaning} ({detail})" for uid, reason, detail in rows}
@@ -89,10 +105,19 @@ def _unreported(conn: sa.Connection) -> dict[str, str]:
 def _given_up(conn: sa.Connection) -> dict[tuple[str, str], int]:
     rows = conn.execute(
         sa.select(outbox.c.destination, outbox.c.last_error, sa.func.count())
-        .where(outbox.c.state == DeliveryState.DEAD)
+        .join(reports, reports.c.SOPInstanceUID == outbox.c.SOPInstanceUID)
+        .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
+        .where(outbox.c.state == DeliveryState.DEAD, studies.c.state != StudyState.QUARANTINED)
         .group_by(outbox.c.destination, outbox.c.last_error)
     )
     return {(destination, error): count for destination, error, count in rows}
+
+
+def study_outcomes(conn: sa.Connection) -> tuple[StudyOutcome, ...]:
+    """Every study, in the order in which they opened, or opened again."""
+    columns = (studies.c[field.name] for field in fields(StudyOutcome))
+    rows = conn.execute(sa.select(*columns).order_by(studies.c.opened_at, studies.c.StudyInstanceUID))
+    return tuple(StudyOutcome(**row) for row in rows.mappings())
 
 
 def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[InstanceOutcome, ...]:

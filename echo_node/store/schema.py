@@ -69,6 +69,7 @@ studies = sa.Table(
     metadata,
     sa.Column("StudyInstanceUID", _uid(), primary_key=True),
     sa.Column("PatientID", sa.Text, nullable=False),
+    sa.Column("PatientBirthDate", sa.String(8)),  # the first that an object stated, YYYYMMDD
     sa.Column("source_ae", sa.Text, nullable=False),  # the latest sender
     sa.Column("state", _name_of(StudyState), nullable=False, index=True),
     sa.Column("reason", _name_of(Reason)),  # why it is in quarantine
@@ -176,5 +177,9 @@ outbox = sa.Table(
     sa.Column("last_error", sa.Text, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("sent_at", UTCDateTime),
+    sa.Column("confirm_at", UTCDateTime),
+    sa.Column("asks", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("TransactionUID", _uid(), index=True),
+    sa.Column("committed_at", UTCDateTime),
     sa.UniqueConstraint("destination", "SOPInstanceUID"),
 )

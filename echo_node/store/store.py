@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import sqlalchemy as sa
-
 import echo_node.store.analyses as analyses
 import echo_node.store.codec as codec
 import echo_node.store.instances as instances
 import echo_node.store.jobs as jobs
 import echo_node.store.outbox as outbox
 import echo_node.store.overview as overview
+import echo_node.store.requeue as requeue
 import echo_node.store.schema as schema
 import echo_node.store.studies as studies
 import echo_node.store.sweep as sweep
@@ -22,9 +21,10 @@ from echo_node.codes import Reason
 from echo_node.errors import LeaseLost, StoreError
 from echo_node.records import ClipAnalysis, Delivery, Instance, Job, JobKind, Report, Study
 from echo_node.store.database import Database
+from echo_node.store.delivering import Outbox
 from echo_node.store.files import Files, as_store_errors, discard
 from echo_node.store.instances import KeepOutcome, Received
-from echo_node.store.overview import InstanceOutcome, StoreStatus
+from echo_node.store.overview import InstanceOutcome, StoreStatus, StudyOutcome
 from echo_node.store.studies import ClosedStudy, ClosePolicy
 from echo_node.store.sweep import Swept
 
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """Objects, studies, jobs, results and the outbox.
+    """Objects, studies, jobs and results; the outbox is an attribute of its own.
 
     Every method is a transaction of its own, and safe to call from several threads and processes. Any
     may raise StoreError (DiskFull where that is why) and has then changed nothing.
@@ -55,6 +55,7 @@ class Store:
         self._root = root
         self._now = now
         self._max_attempts = max_attempts
+        self.outbox = Outbox(self._db, root, now=now)
 
     def migrate(self) -> None:
         """Bring the database's schema to this version; processes that start together take turns."""
@@ -268,45 +269,34 @@ class Store:
                     outbox.enqueue(conn, destination, report.SOPInstanceUID, at=now)
                 studies.report(conn, uid)
 
-    # Outbox
+    # Trying again
 
-    def lease_deliveries(self, destination: str, worker: str, seconds: float, limit: int) -> list[Delivery]:
-        """Take what is due for a destination for so many seconds; the attempt is counted already."""
-        now = self._now()
+    def requeue_jobs(self, StudyInstanceUID: str | None = None) -> dict[JobKind, int]:
+        """Give dead jobs a fresh start, of a study or of all; returns how many there were of each kind.
+
+        A report that its study no longer waits for stays dead, as it does in quarantine.
+        """
+        total = dict.fromkeys(JobKind, 0)
         with self._db.read() as conn:
-            if not outbox.any_due(conn, destination, at=now):
-                return []
-        until = now + timedelta(seconds=seconds)
-        with self._db.write() as conn:
-            ids = outbox.lease(conn, destination, worker=worker, at=now, until=until, limit=limit)
-            return outbox.select(conn, self._root, schema.outbox.c.id.in_(ids))
+            uids = requeue.with_dead_jobs(conn) if StudyInstanceUID is None else [StudyInstanceUID]
+        for uid in uids:
+            with self._db.write() as conn:
+                for kind, count in requeue.jobs_of(conn, uid, at=self._now()).items():
+                    total[kind] += count
+        return total
 
-    def mark_sent(self, delivery: Delivery) -> None:
-        """Note that the destination has it."""
-        with self._db.write() as conn:
-            outbox.mark_sent(conn, delivery, at=self._now())
-
-    def mark_failed(self, delivery: Delivery, error: str, *, next_attempt_at: datetime) -> None:
-        """Note a failure that a retry may mend."""
-        with self._db.write() as conn:
-            outbox.mark_failed(conn, delivery, error, next_attempt_at=next_attempt_at)
-
-    def mark_dead(self, delivery: Delivery, error: str) -> None:
-        """Give a delivery up, for a person to look at."""
-        with self._db.write() as conn:
-            outbox.mark_dead(conn, delivery, error)
-
-    def requeue(self, *, destination: str | None = None, SOPInstanceUID: str | None = None) -> int:
-        """Try dead deliveries again, of a destination or an object or both; returns how many there were.
+    def requeue_deliveries(self, destinations: Collection[str], StudyInstanceUID: str | None = None) -> int:
+        """Give dead deliveries to these destinations a fresh start, of a study or of all; returns how many.
 
         Those of a study in quarantine stay dead.
         """
-        condition = sa.and_(
-            sa.true() if destination is None else schema.outbox.c.destination == destination,
-            sa.true() if SOPInstanceUID is None else schema.outbox.c.SOPInstanceUID == SOPInstanceUID,
-        )
-        with self._db.write() as conn:
-            return outbox.requeue(conn, condition, at=self._now())
+        total = 0
+        with self._db.read() as conn:
+            found = requeue.with_dead_deliveries(conn, destinations)
+        for uid in found if StudyInstanceUID is None else [StudyInstanceUID]:
+            with self._db.write() as conn:
+                total += requeue.deliveries_of(conn, uid, destinations, at=self._now())
+        return total
 
     # Looking
 
@@ -366,11 +356,10 @@ class Store:
 
     def deliveries(self, StudyInstanceUID: str) -> list[Delivery]:
         """A study's outbox rows, in the order of their queueing."""
-        with self._db.read() as conn:
-            return outbox.select(conn, self._root, schema.reports.c.StudyInstanceUID == StudyInstanceUID)
+        return self.outbox.deliveries(StudyInstanceUID=StudyInstanceUID)
 
     def reports_before(self, StudyInstanceUID: str, revision: int) -> tuple[Report, ...]:
-        """What earlier closes of a study brought about, oldest first."""
+        """The documents that earlier closes of a study brought about, oldest first; no SEG, no overlay."""
         with self._db.read() as conn:
             found = outbox.reports_before(conn, StudyInstanceUID, revision)
         with as_store_errors():
@@ -388,6 +377,11 @@ class Store:
         """Counts of everything."""
         with self._db.read() as conn:
             return overview.status(conn)
+
+    def study_outcomes(self) -> tuple[StudyOutcome, ...]:
+        """Where every study stands, and why it was closed."""
+        with self._db.read() as conn:
+            return overview.study_outcomes(conn)
 
     def instance_outcomes(self, StudyInstanceUID: str | None = None) -> tuple[InstanceOutcome, ...]:
         """What became of every object, of one study or of all; those set aside last."""

@@ -62,22 +62,34 @@ def why_close(study: OpenStudy, policy: ClosePolicy, *, now: datetime) -> CloseR
     return CloseReason.QUIET if (now - study.last_received_at).total_seconds() >= quiet else None
 
 
-def lock(conn: sa.Connection, StudyInstanceUID: str) -> str | None:
-    """Hold the study's row until the transaction ends; returns its PatientID.
+def lock(conn: sa.Connection, StudyInstanceUID: str) -> tuple[str, str | None] | None:
+    """Hold the study's row until the transaction ends; returns its PatientID and PatientBirthDate.
 
     Every transaction takes the study before its jobs, so that none waits for another in a ring.
     """
-    return conn.scalar(
-        sa.select(studies.c.PatientID).where(studies.c.StudyInstanceUID == StudyInstanceUID).with_for_update()
-    )
+    row = conn.execute(
+        sa.select(studies.c.PatientID, studies.c.PatientBirthDate)
+        .where(studies.c.StudyInstanceUID == StudyInstanceUID)
+        .with_for_update()
+    ).one_or_none()
+    return None if row is None else (row.PatientID, row.PatientBirthDate)
 
 
-def create(conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, source_ae: str, at: datetime) -> None:
+def create(
+    conn: sa.Connection,
+    StudyInstanceUID: str,
+    *,
+    PatientID: str,
+    PatientBirthDate: str | None,
+    source_ae: str,
+    at: datetime,
+) -> None:
     """Create a study that is not there yet; one that is stays as it is."""
     conn.execute(
         insert_or_ignore(conn, studies).values(
             StudyInstanceUID=StudyInstanceUID,
             PatientID=PatientID,
+            PatientBirthDate=PatientBirthDate,
             source_ae=source_ae,
             state=StudyState.RECEIVING,
             revision=0,
@@ -87,16 +99,42 @@ def create(conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, source
     )
 
 
-def receive(conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, source_ae: str, at: datetime) -> None:
-    """Create a study, or note that more of it has come; a second patient quarantines it."""
-    create(conn, StudyInstanceUID, PatientID=PatientID, source_ae=source_ae, at=at)
-    is_other_patient = lock(conn, StudyInstanceUID) != PatientID
+def receive(
+    conn: sa.Connection,
+    StudyInstanceUID: str,
+    *,
+    PatientID: str,
+    PatientBirthDate: str | None,
+    source_ae: str,
+    at: datetime,
+) -> None:
+    """Create a study, or note that more of it has come; a second patient quarantines it.
+
+    Names are not compared: marriage and spelling change them. An unknown birth date is nobody's.
+    """
+    create(
+        conn,
+        StudyInstanceUID,
+        PatientID=PatientID,
+        PatientBirthDate=PatientBirthDate,
+        source_ae=source_ae,
+        at=at,
+    )
+    patient = lock(conn, StudyInstanceUID)
+    assert patient is not None, "inserted or found above"
+    known_id, known_birth = patient
     conn.execute(
         sa.update(studies)
         .where(studies.c.StudyInstanceUID == StudyInstanceUID)
-        .values(source_ae=source_ae, last_received_at=at, association_ended_at=None)
+        .values(
+            source_ae=source_ae,
+            last_received_at=at,
+            association_ended_at=None,
+            PatientBirthDate=known_birth or PatientBirthDate,
+        )
     )
-    if is_other_patient:
+    is_born_otherwise = known_birth and PatientBirthDate and known_birth != PatientBirthDate
+    if known_id != PatientID or is_born_otherwise:
         quarantine(conn, StudyInstanceUID, Reason.MIXED_PATIENTS, at=at)
 
 

@@ -42,11 +42,11 @@ class EjectionRecipe:
     """Everything that decides the head, the encoder being given."""
 
     seed: int = 11
-    beats: int = 600  # of as many patients
+    beats: int = 1000  # of as many patients
     frames: int = 24  # of a beat
-    looks: int = 2  # at every beat: windows and greys
+    looks: int = 1  # at every beat: windows and greys
     unseen: int = 60  # cines, for the figures and for the scale of the uncertainty
-    steps: int = 2000
+    steps: int = 3000
     batch: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 0.05

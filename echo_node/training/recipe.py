@@ -18,7 +18,7 @@ class Recipe:
     train_clips: int = 400 * len(data.CYCLE)
     validation_clips: int = 10 * len(data.CYCLE)
     frames: int = 6  # per clip, as rendered
-    steps: int = 4800
+    steps: int = 12_000
     clips_per_step: int = 16  # of all processes together
     frames_per_clip: int = 2
     close_share: float = 0.45  # of clips looked at in a window around one structure

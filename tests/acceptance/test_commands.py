@@ -18,6 +18,7 @@ from echo_node.services.simulate import known_exam
 
 PROGRAM = Path(sys.executable).with_name("echo-node")
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
+STATEMENT = SHIPPED.parent / "docs", "conformance.md"
 
 
 def run(*words, **kwargs):
@@ -28,6 +29,23 @@ def test_the_shipped_configuration_is_good():
     done = run("--config", SHIPPED, "check-config")
     assert done.returncode == 0
     assert "good" in done.stdout
+
+
+def test_the_statement_in_the_docs_is_that_of_the_shipped_configuration(tmp_path):
+    done = run("--config", SHIPPED, "conformance", "--out", tmp_path / "statement.md")
+    assert done.returncode == 0, done.stderr
+    made, committed = ((p / name).read_text().splitlines() for p, name in ((tmp_path, "statement.md"), STATEMENT))
+    if made[2:4] != committed[2:4]:  # it lists what the toolkits list
+        pytest.skip(f"docs/conformance.md was made with other versions: {' '.join(committed[2:4])}")
+    assert made == committed, "echo-node conformance --out docs/conformance.md"
+
+
+def test_the_statement_goes_to_standard_output_and_a_bad_path_is_named(tmp_path):
+    done = run("--config", SHIPPED, "conformance", "--out", tmp_path / "none" / "x.md")
+    assert done.returncode == 1
+    assert "cannot be written: No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run("--config", SHIPPED, "conformance").stdout.startswith("# DICOM conformance statement")
 
 
 def test_a_bad_key_names_file_line_and_what_is_allowed(tmp_path):
@@ -44,6 +62,17 @@ def test_no_command_starts_without_its_configuration(command, tmp_path):
     done = run("--config", tmp_path / "none.yaml", command)
     assert done.returncode == 2
     assert "none.yaml: cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check-config", "serve", "schedule", "status"])
+def test_a_bad_database_is_named_by_every_command(tmp_path, command):
+    path = tmp_path / "config.yaml"
+    path.write_text("node:\n  database: mysql://u:SECRET@host/x\n", encoding="utf-8")
+    done = run("--config", path, command)
+    assert done.returncode == 2
+    assert f"{path}:2: node.database: 'mysql' is no driver of the node" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "SECRET" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -93,6 +122,11 @@ def test_a_folder_is_analysed_without_a_network(tmp_path):
     assert [m["quantity"] for m in results["measurements"]] == [m.quantity.name for m in reading.measurements]
     assert results["clips"][0]["prediction"]["view"] == "A4C"
     assert pydicom.dcmread(next(study.glob("seg-*.dcm"))).Modality == "SEG"
+    drawn = pydicom.dcmread(next(study.glob("overlay-*.dcm")))
+    scales = [ds.SequenceOfUltrasoundRegions[0].PhysicalDeltaX for ds in (drawn, apical.ds)]
+    assert scales[0] == scales[1]
+    assert drawn.NumberOfFrames == apical.ds.NumberOfFrames
+    assert pydicom.dcmread(study / "pdf.dcm").EncapsulatedDocument.startswith(b"%PDF")
     assert (study / "clip-001.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from echo_node.cli_delivery import STATES
 from echo_node.config import Config, Destination
+from echo_node.errors import ConfigError, EchoNodeError, StoreError
 from echo_node.records import DeliveryState, JobKind, ObjectKind, Report
+from echo_node.services.confirm import confirm_once
 from echo_node.services.deliver import deliver_once
 from echo_node.services.health import print_status
+from echo_node.services.outbox import print_outbox, resend
+from echo_node.services.process import utc_now
+from echo_node.services.requeue import requeue
 from echo_node.store import Store
 from tests.integration.test_receive import Receiver, small
+from tests.integration.test_stow import Server
 from tests.peers import free_port
 from tests.unit.store.builders import POLICY, STUDY, Clock, received
 
@@ -25,17 +32,22 @@ class Sender:
     folder: Path
     clock: Clock
     port: int
+    address: dict | None = None  # of the archive; None: ours on loopback
 
     def __post_init__(self) -> None:
         self.open()
         self.store.migrate()
-        self.store.keep(received(self.store, analysable=False))
+        self.store.keep(received(self.store, job=None))
         self.clock.pass_(120)
         self.store.close_studies(POLICY)
         job = self.store.lease([JobKind.STUDY], "w", 60)
         assert job is not None
         reports = [self._report(uid) for uid in ("1.2.1", "1.2.2")]
         self.store.complete_study(job, reports, [("pacs", report) for report in reports])
+
+    @property
+    def _loopback(self) -> dict:
+        return {"ae_title": "ECHONODE", "host": "127.0.0.1", "port": self.port}
 
     def open(self) -> None:
         self.store = Store(f"sqlite:///{self.folder / 'node.db'}", self.folder, now=self.clock)
@@ -46,16 +58,28 @@ class Sender:
             kind=ObjectKind.SEG, SOPClassUID=item.SOPClassUID, SOPInstanceUID=uid, content=item.path.read_bytes()
         )
 
+    def confirm(self) -> int:
+        """Ask the archive about what it was sent."""
+        config = self.config
+        (pacs,) = config.deliver.destinations
+        return confirm_once(self.store, config, pacs, now=self.clock, rng=random.Random(1))
+
     @property
     def config(self) -> Config:
-        pacs = Destination(name="pacs", ae_title="ECHONODE", host="127.0.0.1", port=self.port)
-        config = Config.model_validate({"deliver": {"destinations": [pacs], "connect_seconds": 1}})
+        pacs = Destination(name="pacs", **(self.address or self._loopback))
+        deliver = {"destinations": [pacs], "connect_seconds": 1, "commitment_wait_seconds": 1}
+        config = Config.model_validate({"deliver": deliver})
         return config.model_copy(update={"node": config.node.model_copy(update={"storage": self.folder})})
 
     def deliver(self) -> int:
         config = self.config
         (pacs,) = config.deliver.destinations
         return deliver_once(self.store, config, pacs, now=self.clock, rng=random.Random(1))
+
+    def deliver_at_once(self) -> int:
+        """What a command, which goes by the real clock, has made due."""
+        self.clock.time = utc_now()
+        return self.deliver()
 
     def states(self) -> list[DeliveryState]:
         return [delivery.state for delivery in self.store.deliveries(STUDY)]
@@ -120,7 +144,92 @@ def test_status_names_what_was_given_up_and_why(sender, start_archive, capsys):
         delivery.path.write_bytes(b"damaged")
     sender.deliver()
     assert print_status(sender.config, objects=False) == 1
-    assert "LOOK: 2 objects were given up for pacs: its file is damaged" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "LOOK: 2 objects were given up for pacs: its file is damaged; once that is mended, echo-node" in shown
+
+
+def test_what_was_given_up_is_sent_once_it_is_mended_and_requeued(sender, start_archive, capsys):
+    archive = start_archive()
+    good = [(delivery.path, delivery.path.read_bytes()) for delivery in sender.store.deliveries(STUDY)]
+    for path, _ in good:
+        path.write_bytes(b"damaged")
+    sender.deliver()
+    for path, content in good:
+        path.write_bytes(content)
+    assert requeue(sender.config, StudyInstanceUID=None, destination="pacs") == 0
+    assert capsys.readouterr().out == "2 deliveries are tried again\n"
+    sender.clock.time = utc_now()
+    assert sender.deliver() == 2
+    assert sender.states() == [DeliveryState.SENT] * 2
+    assert len(archive.received) == 2
+    assert requeue(sender.config, StudyInstanceUID=STUDY, destination=None) == 0
+    assert (
+        capsys.readouterr().out
+        == "0 clips, 0 corrections and 0 reports are tried again\n0 deliveries are tried again\n"
+    )
+
+
+def test_requeue_says_what_it_does_not_know(sender):
+    with pytest.raises(EchoNodeError, match=r"'vna' is not in deliver.destinations; there: pacs"):
+        requeue(sender.config, StudyInstanceUID=None, destination="vna")
+    with pytest.raises(StoreError, match=r"study 1\.9 is not known"):
+        requeue(sender.config, StudyInstanceUID="1.9", destination=None)
+
+
+def test_a_destination_with_a_url_is_stored_to_over_the_web(sender):
+    server = Server()
+    sender.address = {"url": server.url}
+    try:
+        server.answer(200, stored="1.2.1")
+        assert sender.deliver() == 2
+    finally:
+        server.stop()
+    assert sender.states() == [DeliveryState.SENT, DeliveryState.QUEUED]
+    for delivery, (_, body) in zip(sender.store.deliveries(STUDY), server.requests, strict=True):
+        assert delivery.path.read_bytes() in body
+
+
+def test_the_outbox_is_listed_and_what_was_sent_goes_again_as_the_same_bytes(sender, start_archive, capsys):
+    archive = start_archive()
+    assert print_outbox(sender.config) == 0
+    assert "pacs  queued" in capsys.readouterr().out
+    sender.deliver()
+    assert resend(sender.config, SOPInstanceUID="1.2.1") == 0
+    assert capsys.readouterr().out == "pacs: 1 objects\n"
+    assert sender.deliver_at_once() == 1
+    assert resend(sender.config, StudyInstanceUID=STUDY, destination="pacs") == 0
+    assert sender.deliver_at_once() == 2
+    came = [received.SOPInstanceUID for received, _ in archive.received]
+    assert came == ["1.2.1", "1.2.2", "1.2.1", "1.2.1", "1.2.2"]
+    assert len({received.sha256 for received, _ in archive.received}) == 2
+    capsys.readouterr()
+    assert print_outbox(sender.config, state=DeliveryState.SENT, StudyInstanceUID=STUDY) == 0
+    assert [line.split()[8] for line in capsys.readouterr().out.splitlines()] == ["1.2.1", "1.2.2"]
+
+
+def test_the_outbox_says_what_was_given_up_and_why(sender, start_archive, capsys):
+    start_archive()
+    sender.store.deliveries(STUDY)[0].path.unlink()
+    sender.deliver()
+    assert print_outbox(sender.config) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert "dead" in out[0]
+    assert "its file cannot be read" in out[0]
+    assert print_outbox(sender.config, state=DeliveryState.SENT) == 0
+
+
+def test_nothing_is_resent_that_was_never_queued(sender):
+    with pytest.raises(ConfigError, match=r"deliver.destinations has no 'pax'; it has: pacs"):
+        resend(sender.config, StudyInstanceUID=STUDY, destination="pax")
+    with pytest.raises(StoreError, match=r"nothing of 9\.9 was ever queued"):
+        resend(sender.config, SOPInstanceUID="9.9")
+    sender.store.keep(received(sender.store, "1.3", PatientID="another"))
+    with pytest.raises(StoreError, match="quarantine"):
+        resend(sender.config, StudyInstanceUID=STUDY)
+
+
+def test_the_command_line_knows_every_state():
+    assert {s.value for s in DeliveryState} == set(STATES)
 
 
 def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
@@ -135,5 +244,7 @@ def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
         assert print_status(config, objects=False) == 0
     finally:
         receiver.scp.stop()
-    assert print_status(config, objects=False) == 1
-    assert f"does not answer on port {receiver.port}" in capsys.readouterr().out
+    assert print_status(config, objects=True) == 1
+    shown = capsys.readouterr().out
+    assert f"study {STUDY}  reported; closed at 2026-11-23 12:02:00 UTC: quiet time over, revision 1\n" in shown
+    assert f"does not answer on port {receiver.port}" in shown

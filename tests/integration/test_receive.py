@@ -31,6 +31,8 @@ from tests.peers import free_port
 MISNAMED = "GH364.dcm"  # its File Meta Information names another instance than its dataset
 WORKLIST = "1.2.840.10008.5.1.4.31"  # Modality Worklist FIND: no storage class
 STUDY_ROOT_FIND, COMMITMENT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"
+RETIRED_WORKLIST, RETIRED_STUDY_MANAGEMENT = "1.2.840.10008.5.1.4.32.1", "1.2.840.10008.3.1.2.3.1"
+DICOMDIR = "1.2.840.10008.1.3.10"  # of media, not of the network
 UNKNOWN_CLASS = "1.2.826.0.1.3680043.9.9999.1"
 
 
@@ -136,11 +138,28 @@ def test_a_command_that_names_another_instance_than_the_dataset_is_refused(make_
     assert list(receiver.incoming.iterdir()) == []
 
 
-def test_an_unknown_class_is_kept(make_receiver, tmp_path):
+def test_an_executable_s_preamble_is_neither_kept_nor_sent_on(make_receiver, tmp_path):
     receiver = make_receiver()
-    item = small(tmp_path / "x.dcm", kind=UNKNOWN_CLASS)
+    item = small(tmp_path / "x.dcm")
+    whole = item.path.read_bytes()
+    item.path.write_bytes(b"MZ" + b"\x90" * 126 + whole[128:])
     assert scu.send([item], to=receiver.peer, calling_ae="CART") == [None]
-    assert receiver.received[0][0].SOPClassUID == UNKNOWN_CLASS
+    ((_, kept),) = receiver.received
+    assert kept.read_bytes()[:132] == b"\0" * 128 + b"DICM"
+    (kept_ds, sent_ds) = (pydicom.dcmread(path) for path in (kept, item.path))
+    assert kept_ds == sent_ds
+    kept.rename(tmp_path / "again.dcm")
+    again = scu.Outgoing(item.SOPClassUID, item.SOPInstanceUID, tmp_path / "again.dcm")
+    assert scu.send([again], to=receiver.peer, calling_ae="CART") == [None]
+    assert b"MZ" not in receiver.received[1][1].read_bytes()[:128]
+
+
+@pytest.mark.parametrize("kind", [UNKNOWN_CLASS, "1.2.840.10008.5.1.4.1.1.12345.6"])
+def test_an_unknown_class_is_kept(make_receiver, tmp_path, kind):
+    receiver = make_receiver()
+    item = small(tmp_path / "x.dcm", kind=kind)
+    assert scu.send([item], to=receiver.peer, calling_ae="CART") == [None]
+    assert receiver.received[0][0].SOPClassUID == kind
 
 
 def test_a_full_disk_is_answered_as_out_of_resources(make_receiver, tmp_path):
@@ -167,6 +186,51 @@ def test_who_is_not_let_in(make_receiver, tmp_path, settings, calling):
         scu.send([small(tmp_path / "x.dcm")], to=receiver.peer, calling_ae=calling)
 
 
+def calls(receiver, *, source: str, calling: str, to: str = "127.0.0.1") -> bool:
+    """Does a cart at this address get an association?"""
+    ae = AE(ae_title=calling)
+    ae.add_requested_context("1.2.840.10008.1.1")
+    assoc = ae.associate(to, receiver.port, ae_title="ECHONODE", bind_address=(source, 0))
+    if not assoc.is_established:
+        return False
+    assert assoc.send_c_echo().Status == 0
+    assoc.release()
+    return True
+
+
+def test_carts_of_two_networks_are_let_in_each_from_its_own(make_receiver, caplog):
+    receiver = make_receiver(
+        host="0.0.0.0",
+        carts=(
+            Cart(ae_title="VIVID1", hosts=("127.0.1.0/24", "127.0.2.7")),
+            Cart(ae_title="EPIQ", hosts=("127.0.3.0/24",)),
+        ),
+    )
+    admitted = {
+        (source, calling): calls(receiver, source=source, calling=calling)
+        for source in ("127.0.1.9", "127.0.2.7", "127.0.2.8", "127.0.3.1", "127.0.0.1")
+        for calling in ("VIVID1", "EPIQ")
+    }
+    let_in = {who for who, is_in in admitted.items() if is_in}
+    assert let_in == {("127.0.1.9", "VIVID1"), ("127.0.2.7", "VIVID1"), ("127.0.3.1", "EPIQ")}
+    assert "association of 'VIVID1' at 127.0.2.8 rejected: no cart of receive.carts has this" in caplog.text
+    assert "association of 'EPIQ' at 127.0.1.9 rejected" in caplog.text
+
+
+def test_every_address_of_the_node_answers_where_it_listens_on_all(make_receiver):
+    receiver = make_receiver(host="0.0.0.0")
+    assert all(calls(receiver, source="127.0.0.1", calling="CART", to=to) for to in ("127.0.0.1", "127.0.0.2"))
+
+
+def test_one_address_that_takes_all_its_connections_keeps_no_other_out(make_receiver):
+    receiver = make_receiver(max_associations_per_host=3)
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            silent = socket.create_connection(("127.0.0.1", receiver.port), source_address=("127.0.0.2", 0))
+            stack.enter_context(silent)
+        assert calls(receiver, source="127.0.0.3", calling="CART")
+
+
 def test_too_many_associations_are_refused_and_the_log_says_why(make_receiver, caplog):
     receiver = make_receiver(max_associations=2)
     with contextlib.ExitStack() as stack:
@@ -177,7 +241,9 @@ def test_too_many_associations_are_refused_and_the_log_says_why(make_receiver, c
     assert "'CART' at 127.0.0.1 rejected: 2 associations; receive.max_associations are taken" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [WORKLIST, STUDY_ROOT_FIND, COMMITMENT])
+@pytest.mark.parametrize(
+    "kind", [WORKLIST, STUDY_ROOT_FIND, COMMITMENT, RETIRED_WORKLIST, RETIRED_STUDY_MANAGEMENT, DICOMDIR]
+)
 def test_a_refused_context_is_logged_with_its_reason(make_receiver, caplog, kind):
     receiver = make_receiver()
     ae = AE(ae_title="CART")

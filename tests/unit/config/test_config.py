@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from echo_node import config as config_module
 from echo_node.codes import View
 from echo_node.config import Backend, Config, Head, load
 from echo_node.errors import ConfigError
+from echo_node.store.database import Database
 
 SHIPPED = Path(__file__).parents[3] / "config.yaml"
 
@@ -76,6 +79,38 @@ def test_every_fault_is_named_at_once(tmp_path):
     assert len(str(caught.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("ae_title: P", "either ae_title, host and port (C-STORE) or url (STOW-RS); missing: host, port"),
+        ("url: 'https://h/dicom-web', ae_title: P", "ae_title: not beside url"),
+        ("ae_title: P, host: h, port: 104, token_file: t", "token_file: only beside url"),
+        ("url: 'https://h', user: u", "user and password_file go together"),
+        (
+            "url: 'https://h', user: u, password_file: p, token_file: t",
+            "either user and password_file, or token_file",
+        ),
+        ("url: 'https://h', commitment: request", "commitment: not beside url"),
+        ("ae_title: P, host: h, port: 104, commitment: yes", "'none', 'request' or 'find'"),
+        ("url: 'ftp://h'", "pattern"),
+        ("url: 'https://user:secret@h'", "pattern"),
+    ],
+)
+def test_a_destination_is_an_application_entity_or_a_web_service(tmp_path, keys, words):
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, f"deliver:\n  destinations:\n    - {{name: pacs, {keys}}}\n"))
+    assert ":3: deliver.destinations.0" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_files_of_a_destination_count_from_the_file(tmp_path):
+    keys = "{name: pacs, url: 'https://h/dicom-web', token_file: secret/token, ca_file: /etc/ca.pem}"
+    (pacs,) = load(written(tmp_path, f"deliver: {{destinations: [{keys}]}}")).deliver.destinations
+    assert pacs.token_file == tmp_path / "secret" / "token"
+    assert pacs.ca_file == Path("/etc/ca.pem")
+    assert pacs.password_file is None
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
         load(tmp_path / "none.yaml")
@@ -85,3 +120,78 @@ def test_two_destinations_may_not_share_a_name(tmp_path):
     entry = "{name: pacs, ae_title: P, host: h, port: 104}"
     with pytest.raises(ConfigError, match="each name may stand once"):
         load(written(tmp_path, f"deliver: {{destinations: [{entry}, {entry}]}}\n"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////var/lib/echo-node/node.db",
+        "sqlite+pysqlite:////var/lib/echo node/node.db",
+        "postgresql://localhost/echo_node",
+        "postgresql+psycopg://echo_node@/echo_node?host=/run/postgresql",
+        "postgresql+psycopg://u:p#s/:?x@db.example:5433/echo_node?sslmode=require",
+        "postgresql://u@[2001:db8::7]:5432/echo_node",
+    ],
+)
+def test_a_good_database_is_taken_as_sqlalchemy_takes_it(tmp_path, url):
+    assert load(written(tmp_path, f"node: {{database: '{url}'}}\n")).node.database_url == url
+    Database(url).dispose()
+    assert sa.make_url(url).database in ("/var/lib/echo-node/node.db", "/var/lib/echo node/node.db", "echo_node")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("node.db", "is no SQLAlchemy URL"),
+        ("/var/lib/echo-node/node.db", "is no SQLAlchemy URL"),
+        ("sqlite:node.db", "is no SQLAlchemy URL"),
+        ("sqlite:///node.db", "sqlite:////var/lib/echo-node/node.db"),
+        ("sqlite:////x/../../node.db?mode=ro", "sqlite:////var/lib/echo-node/node.db"),
+        ("sqlite://", "sqlite:////var/lib/echo-node/node.db"),
+        ("sqlite:///:memory:", "sqlite:////var/lib/echo-node/node.db"),
+        ("sqlite:////", "sqlite:////var/lib/echo-node/node.db"),
+        (
+            "mysql://user@host/echo_node",
+            "'mysql' is no driver of the node; allowed: postgresql, ",
+        ),
+        ("postgresql+psycopg2://user@host/echo_node", "'postgresql+psycopg2' is no driver of the node"),
+        ("postgres://user@host/echo_node", "'postgres' is no driver of the node"),
+        ("postgresql://user@host", "postgresql+psycopg://user@host/echo_node"),
+        ("postgresql://user@host:high/echo_node", "postgresql+psycopg://user@host/echo_node"),
+        ("postgresql://user@host:99999/echo_node", "a port is 1 to 65535"),
+        ("postgresql:echo_node", "is no SQLAlchemy URL"),
+    ],
+)
+def test_a_database_that_is_none_is_named(tmp_path, url, words):
+    path = written(tmp_path, f"node:\n  storage: here\n  database: '{url}'\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}:3: node.database: ")
+    assert words in str(caught.value)
+
+
+def test_a_bad_database_s_password_is_not_repeated(tmp_path):
+    for url in ("postgresql://u:CANARY@host:high/x", "mysql://u:CANARY@host/x", "u:CANARY@host"):
+        with pytest.raises(ConfigError) as caught:
+            load(written(tmp_path, f"node: {{database: '{url}'}}\n"))
+        assert "CANARY" not in str(caught.value)
+
+
+def test_postgresql_without_its_driver_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(config_module, "find_spec", lambda _: None)
+    load(written(tmp_path, "node: {database: 'sqlite:////x/node.db'}\n"))
+    with pytest.raises(ConfigError, match=r"node.database: PostgreSQL needs psycopg: pip install"):
+        load(written(tmp_path, "node: {database: 'postgresql://host/echo_node'}\n"))
+
+
+@pytest.mark.parametrize("forms", ["sr, sr_comprehensive", "seg, sr_tid5200, sr_tid5200_srt"])
+def test_one_destination_gets_one_form_of_a_report(tmp_path, forms):
+    entry = f"{{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, objects: [{forms}]}}"
+    with pytest.raises(ConfigError, match="one report in two forms"):
+        load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n"))
+
+
+def test_a_destination_may_ask_for_every_report(tmp_path):
+    entry = "{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, objects: [sr, sr_tid5200_srt, sr_tid5300]}"
+    destination = load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n")).deliver.destinations[0]
+    assert [kind.value for kind in destination.objects] == ["sr", "sr_tid5200_srt", "sr_tid5300"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Unit, View
-from echo_node.measure.mass import cube_mass_g, geometry, measure_mass, surface_m2
+from echo_node.measure.mass import cube_mass_g, geometry, measure_mass
 from echo_node.measure.results import MASS
 from echo_node.records import (
     Body,
@@ -74,7 +74,7 @@ def test_the_cube_formula_by_hand():
 
 def test_the_surface_of_a_man_of_du_bois():
     # 80 kg, 180 cm: 0.007184 x 80^0.425 x 180^0.725 = 1.996 m2
-    assert surface_m2(MAN) == pytest.approx(1.996, abs=0.001)
+    assert MAN.surface_m2 == pytest.approx(1.996, abs=0.001)
 
 
 def test_a_study_has_mass_thickness_index_and_geometry():

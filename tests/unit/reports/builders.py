@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage, UltrasoundMultiFrameImageStorage
 
 from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
 from echo_node.measure.results import EJECTION, WALLS
+from echo_node.pictures import Picture
 from echo_node.records import (
     Analysis,
     ClipAnalysis,
@@ -78,6 +81,37 @@ def masks(*, frames: int = FRAMES, rows: int = ROWS, columns: int = COLUMNS, at:
     y, x = np.mgrid[:rows, :columns]
     radius = 8 + 3 * np.cos(np.arange(frames) / 2)
     return np.stack([(y - rows / 2) ** 2 + (x - columns * at) ** 2 < r**2 for r in radius])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeCine:
+    """A clip's frames in colour, made up; it counts what is decoded."""
+
+    frames: Picture  # [T,H,W,3]
+    sector: npt.NDArray[np.bool_]
+    times_ms: npt.NDArray[np.float64] | None
+    decoded: list[int] = field(default_factory=list)
+
+    @property
+    def NumberOfFrames(self) -> int:  # noqa: N802
+        return len(self.frames)
+
+    def colours(self, indices: Sequence[int]) -> Iterator[Picture]:
+        for index in indices:
+            self.decoded.append(index)
+            yield self.frames[index]
+
+
+def cine(of: Dataset, **changes: Any) -> FakeCine:
+    """Frames for a header: a fan of smooth tissue whose brightness moves, and a name beside it."""
+    frames, rows, columns = int(of.get("NumberOfFrames") or 1), of.Rows, of.Columns
+    y, x = np.mgrid[:rows, :columns]
+    sector = (np.hypot(y, x - columns / 2) < 0.85 * rows) & (np.abs(x - columns / 2) < y)
+    tissue = 90 + 40 * np.sin(y / rows * 6 + np.arange(frames)[:, None, None] / 3) * np.cos(x / columns * 5)
+    grey = np.where(sector, tissue, 0).astype(np.uint8)
+    grey[:, rows // 12 : rows // 8, columns // 20 : columns // 5] = 200
+    made = FakeCine(frames=np.repeat(grey[..., None], 3, axis=-1), sector=sector, times_ms=np.arange(float(frames)))
+    return replace(made, **changes)
 
 
 def segmentation(

@@ -6,16 +6,20 @@ from dataclasses import replace
 from io import BytesIO
 
 import pydicom
+import pytest
+from pypdf import PdfReader
 
 from echo_node.codes import Quantity, Structure
-from echo_node.records import DrawnLine
-from echo_node.reports import build_reports, build_seg
+from echo_node.pictures import plan_overlay
+from echo_node.records import DrawnLine, ObjectKind
+from echo_node.reports import build_reports, build_seg, read_report
 from echo_node.reports.envelope import EDITED, RESEARCH_USE
 from tests.unit.reports.builders import (
     ED,
     MADE_AT,
     STUDY,
     analysis,
+    cine,
     clip,
     edit,
     edited,
@@ -51,6 +55,58 @@ def test_a_number_names_its_persons_and_their_reports_in_codes():
     assert EDITED.encode() in content
     assert RESEARCH_USE.encode() not in content
     assert ds.VerificationFlag == "UNVERIFIED"
+
+
+NAMING = (ObjectKind.SR, ObjectKind.SR_COMPREHENSIVE, ObjectKind.SR_TID5200, ObjectKind.SR_TID5200_SRT)
+
+
+@pytest.mark.parametrize("kind", NAMING)
+def test_every_kind_that_has_a_place_for_it_names_persons_and_reports(kind):
+    of = source()
+    (report,) = build_reports(analysis(edited(of, FIRST, SECOND)), {of.SOPInstanceUID: of}, kinds=(kind,))
+    assert {m.edits for m in read_report(report.content).measurements} == {(replace(FIRST, made_at=None), SECOND)}
+    assert EDITED.encode() in report.content
+
+
+def test_the_simplified_report_lists_the_persons_report_as_evidence_alone():
+    of = source()
+    kinds = (ObjectKind.SR_TID5300,)
+    (report,) = build_reports(analysis(edited(of, FIRST)), {of.SOPInstanceUID: of}, kinds=kinds)
+    assert {m.edits for m in read_report(report.content).measurements} == {()}
+    ds = pydicom.dcmread(BytesIO(report.content))
+    listed = [
+        instance.ReferencedSOPInstanceUID
+        for study in ds.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    ]
+    assert FIRST.SOPInstanceUID in listed
+
+
+def test_the_page_says_which_numbers_were_edited_and_by_whom():
+    of = source()
+    for given, is_there in ((edited(of, FIRST), True), (clip(of), False)):
+        (page,) = build_reports(
+            analysis(given), {of.SOPInstanceUID: of}, kinds=(ObjectKind.PDF,), frames=lambda _: cine(of)
+        )
+        text = (
+            PdfReader(BytesIO(pydicom.dcmread(BytesIO(page.content)).EncapsulatedDocument)).pages[0].extract_text()
+        )
+        text = " ".join(text.split())
+        assert ("Edited, by Reader^Rosa: " in text) is is_there
+        assert (EDITED in text, RESEARCH_USE in text) == (is_there, not is_there)
+
+
+def test_an_overlay_has_the_persons_line_in_place_of_the_nodes_own():
+    of = source(Rows=240, Columns=320)
+    frames, plax = cine(of), long_axis(of)
+    drawn = DrawnLine(quantity=Quantity.IVSD, frame_number=3, ends=((100.0, 150.0), (120.0, 150.0)))
+    corrected = replace(plax, lines=(drawn,))
+    plain = next(frames.colours([2]))
+    changed = plan_overlay(corrected, frames).draw(plain, 3) != plan_overlay(plax, frames).draw(plain, 3)
+    assert changed[100:120, 149:152].any()
+    at_ed = plan_overlay(corrected, frames).draw(plain, ED) != plan_overlay(plax, frames).draw(plain, ED)
+    assert at_ed.any()
 
 
 def test_what_nobody_touched_names_nobody():

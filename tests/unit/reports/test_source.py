@@ -12,8 +12,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from echo_node.errors import ReportError
-from echo_node.reports import normalise, read_source
-from tests.unit.reports.builders import header, source
+from echo_node.reports import build_reports, normalise, read_source
+from tests.unit.reports.builders import analysis, clip, header, source
 
 NAMES = {
     "ISO_IR 100": "Müller^Jörg",
@@ -139,6 +139,16 @@ def test_real_files_of_other_makers_can_be_written(data: Path, name: str, tmp_pa
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_source(data / name).save_as(tmp_path / "out", implicit_vr=False, little_endian=True)
+
+
+def test_an_executable_s_preamble_is_in_no_report(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sent.dcm"
+    content = (data / "acuson-a4c-65f-jpeg.dcm").read_bytes()
+    path.write_bytes(b"MZ" + b"\x90" * 126 + content[128:])
+    seen = clip(read_source(path))
+    made = build_reports(analysis(seen), {seen.SOPInstanceUID: read_source(path)})
+    assert made
+    assert {report.content[:132] for report in made} == {b"\0" * 128 + b"DICM"}
 
 
 @pytest.mark.parametrize("closed", ["by length", "by delimiter"])

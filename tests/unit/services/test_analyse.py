@@ -3,14 +3,23 @@
 from types import SimpleNamespace
 
 import pytest
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
+    SegmentationStorage,
+    UltrasoundMultiFrameImageStorage,
+)
 
-from echo_node.codes import Reason
-from echo_node.config import Config
+from echo_node.codes import Reason, Structure
+from echo_node.config import Config, Deliver, Destination
+from echo_node.dicom.clips import open_clip
 from echo_node.errors import DiskFull
-from echo_node.records import JobKind
+from echo_node.records import JobKind, ObjectKind
+from echo_node.reports import build_reports, read_source
 from echo_node.services import analyse
 from echo_node.services.process import utc_now
-from echo_node.store import JobState, Outcome, Store
+from echo_node.store import ClosePolicy, JobState, Outcome, Store
+from tests.unit.reports.builders import ENGINE, analysis, clip, source
 from tests.unit.store.builders import received
 
 
@@ -65,3 +74,63 @@ def test_an_object_whose_file_is_gone_fails_alone(store):
     store.instance("1.2.826.1.1").path.unlink()
     assert work(store, engine=SimpleNamespace(identity=None)) == 3
     assert store.instance_outcomes()[0].detail == "FileNotFoundError"
+
+
+def test_each_destination_gets_the_reports_that_it_asks_for():
+    asked = {"viewers": ["sr", "seg"], "cvis": ["sr_tid5200_srt"], "old": ["sr_comprehensive", "sr_tid5300"]}
+    config = Config.model_validate(
+        {
+            "deliver": {
+                "destinations": [
+                    {"name": name, "ae_title": "A", "host": "h", "port": 104, "objects": objects}
+                    for name, objects in asked.items()
+                ]
+            }
+        }
+    )
+    of = source()
+    reports = build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=analyse.wanted(config))
+    got = {name: {r.kind.value for to, r in analyse.addressed(reports, config) if to == name} for name in asked}
+    assert got == {name: set(objects) for name, objects in asked.items()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "times_opened"),
+    [
+        ((ObjectKind.SR, ObjectKind.SEG), 0),
+        ((ObjectKind.OVERLAY,), 1),
+        ((ObjectKind.PDF,), 1),
+    ],
+)
+def test_pictures_are_made_for_the_destination_that_asks_and_else_nothing_is_opened(
+    store, monkeypatch, data, asked, times_opened
+):
+    path = data / "acuson-a4c-65f-jpeg.dcm"
+    of = read_source(path)
+    opened = []
+    monkeypatch.setattr(analyse, "analyse_clip", lambda *_, **__: clip(of, structures=(Structure.LV_CAVITY,)))
+    monkeypatch.setattr(analyse, "open_clip", lambda p: opened.append(p) or open_clip(p))
+    settings = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104, "objects": asked}
+    config = Config(deliver=Deliver(destinations=(Destination(**settings),)))
+    store.keep(
+        received(
+            store,
+            of.SOPInstanceUID,
+            content=path.read_bytes(),
+            StudyInstanceUID=of.StudyInstanceUID,
+            PatientID=of.PatientID,
+        )
+    )
+    engine = SimpleNamespace(identity=ENGINE, finds_walls=False)
+    assert analyse.analyse_once(store, config, engine)
+    store.close_studies(ClosePolicy(quiet_seconds=0, hard_cap_seconds=0))
+    assert analyse.analyse_once(store, config, engine)
+    sent = [d.SOPClassUID for d in store.deliveries(of.StudyInstanceUID)]
+    classes = {
+        ObjectKind.SR: Comprehensive3DSRStorage,
+        ObjectKind.SEG: SegmentationStorage,
+        ObjectKind.OVERLAY: UltrasoundMultiFrameImageStorage,
+        ObjectKind.PDF: EncapsulatedPDFStorage,
+    }
+    assert sorted(sent) == sorted(classes[kind] for kind in asked)
+    assert len(opened) == times_opened

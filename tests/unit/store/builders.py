@@ -65,10 +65,10 @@ def received(
     content: bytes = b"pixels",
     StudyInstanceUID: str = STUDY,
     PatientID: str = "P1",
+    PatientBirthDate: str = "19500102",
     source_ae: str = "CART",
     reason: Reason | None = None,
-    analysable: bool = True,
-    job: JobKind = JobKind.CLIP,
+    job: JobKind | None = JobKind.CLIP,
 ) -> Received:
     """An object as the SCP hands it over: in a temporary file."""
     path = store.incoming / secrets.token_hex(8)
@@ -79,6 +79,7 @@ def received(
         SeriesInstanceUID="1.2.826.1.9",
         StudyInstanceUID=StudyInstanceUID,
         PatientID=PatientID,
+        PatientBirthDate=PatientBirthDate,
         TransferSyntaxUID="1.2.840.10008.1.2.4.50",
         path=path,
         sha256=hashlib.sha256(content + SOPInstanceUID.encode()).hexdigest(),
@@ -86,7 +87,7 @@ def received(
         source_ae=source_ae,
         source_host="127.0.0.1",
         reason=reason,
-        job=job if analysable else None,
+        job=job,
     )
 
 

@@ -97,7 +97,7 @@ def test_what_hides_its_uids_is_set_aside_for_the_reason_that_hides_them(store: 
 
 def test_object_with_a_reason_or_no_image_is_kept_without_a_job(store: Store) -> None:
     store.keep(received(store, "1.1", reason=Reason.TRUNCATED))
-    store.keep(received(store, "1.2", analysable=False))
+    store.keep(received(store, "1.2", job=None))
     assert store.status().jobs == {}
     assert store.instance("1.1").reason is Reason.TRUNCATED
     assert [(row.outcome, row.reason) for row in store.instance_outcomes(STUDY)] == [
@@ -107,9 +107,9 @@ def test_object_with_a_reason_or_no_image_is_kept_without_a_job(store: Store) ->
 
 
 def test_two_patients_in_a_study_quarantine_it_for_good(store: Store, clock: Clock) -> None:
-    store.keep(received(store, "1.1", PatientID="P1", analysable=False))
-    store.keep(received(store, "1.2", PatientID="P2", analysable=False))
-    store.keep(received(store, "1.3", PatientID="P1", analysable=False))
+    store.keep(received(store, "1.1", PatientID="P1", job=None))
+    store.keep(received(store, "1.2", PatientID="P2", job=None))
+    store.keep(received(store, "1.3", PatientID="P1", job=None))
     clock.pass_(100_000)
     assert store.close_studies(POLICY) == []
     study = store.study(STUDY)
@@ -119,15 +119,17 @@ def test_two_patients_in_a_study_quarantine_it_for_good(store: Store, clock: Clo
 
 
 def test_quarantine_stops_the_report_under_way_and_those_unsent(store: Store, clock: Clock) -> None:
-    store.keep(received(store, "1.1", analysable=False))
+    store.keep(received(store, "1.1", job=None))
     clock.pass_(200)
     store.close_studies(POLICY)
     job = store.lease([JobKind.STUDY], "w", 60)
     assert job is not None
     store.complete_study(job, [report()], [("PACS", report())])
     store.keep(received(store, "1.2", PatientID="P2"))
-    assert store.requeue(destination="PACS") == 0
-    assert store.lease_deliveries("PACS", "d", 60, 10) == []
+    assert store.requeue_deliveries(["PACS"]) == 0
+    assert store.status().given_up == {}  # the quarantine is said of the study
+    assert store.outbox.send_again(store.deliveries(STUDY)) == 0
+    assert store.outbox.lease("PACS", "d", 60, 10) == []
     assert store.study(STUDY).state is StudyState.QUARANTINED
 
 
@@ -135,6 +137,42 @@ def test_padding_makes_no_second_patient(store: Store) -> None:
     store.keep(received(store, "1.1", PatientID="P1"))
     store.keep(received(store, "1.2", PatientID="P1 "))
     assert store.study(STUDY).state is StudyState.RECEIVING
+
+
+def _state_after(store: Store, *births: str) -> StudyState:
+    for number, birth in enumerate(births):
+        store.keep(received(store, f"1.{number}", PatientBirthDate=birth))
+    return store.study(STUDY).state
+
+
+@pytest.mark.parametrize(
+    "births",
+    [
+        ("19500102", "19500103"),
+        ("19500102", "", "1950.01.03"),
+        ("", "19500102", "19500103"),
+        ("19500103", "19500102", "19500103"),
+    ],
+)
+def test_two_birth_dates_in_a_study_are_two_patients(store: Store, births: tuple[str, ...]) -> None:
+    assert _state_after(store, *births) is StudyState.QUARANTINED
+    assert {row.reason for row in store.instance_outcomes()} == {Reason.MIXED_PATIENTS}
+
+
+@pytest.mark.parametrize(
+    "births",
+    [
+        ("19500102", "19500102"),
+        ("19500102", "1950.01.02", "19500102 ", "19500102\0"),
+        ("19500102", ""),
+        ("", "19500102"),
+        ("", ""),
+        ("19500102", "00000000", "unknown", "195001", "19500231", "1950010203", "1950-W01"),
+        ("unknown", "19500102", "00000000"),
+    ],
+)
+def test_one_birth_date_or_none_is_one_patient(store: Store, births: tuple[str, ...]) -> None:
+    assert _state_after(store, *births) is StudyState.RECEIVING
 
 
 def test_failed_folder_fsync_keeps_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

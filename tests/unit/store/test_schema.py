@@ -15,11 +15,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from echo_node.errors import StoreError
-from echo_node.records import ObjectKind
+from echo_node.records import ObjectKind, StudyState
 from echo_node.store import Store
-from echo_node.store.database import MIGRATIONS
-from echo_node.store.schema import UTCDateTime, metadata, reports
-from tests.unit.store.builders import Clock, received
+from echo_node.store.database import MIGRATIONS, Database
+from echo_node.store.schema import UTCDateTime, metadata, reports, studies
+from tests.unit.store.builders import STUDY, Clock, received
 
 _SR, _SEG = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.66.4"
 
@@ -53,14 +53,46 @@ def test_migrating_twice_keeps_the_data(store: Store) -> None:
     assert store.status().instances == 1
 
 
+def _as_of(url: str, revision: str) -> Database:
+    """A database as an earlier version of the node left it."""
+    database = Database(url)
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.write() as conn:
+        config.attributes["connection"] = conn
+        alembic.command.upgrade(config, revision)
+    return database
+
+
+def test_a_study_from_before_birth_dates_is_quarantined_by_none(url: str, tmp_path: Path, clock: Clock) -> None:
+    database = _as_of(url, "0001")
+    with database.write() as conn:
+        old = sa.insert(studies).values(
+            StudyInstanceUID=STUDY,
+            PatientID="P1",
+            source_ae="CART",
+            state=StudyState.RECEIVING,
+            revision=0,
+            opened_at=clock.time,
+            last_received_at=clock.time,
+        )
+        conn.execute(old)
+    database.dispose()
+    store = Store(url, tmp_path, now=clock)
+    store.migrate()
+    try:
+        store.keep(received(store, "1.1", PatientBirthDate="19500102"))
+        assert store.study(STUDY).state is StudyState.RECEIVING
+        store.keep(received(store, "1.2", PatientBirthDate="19500103"))
+        assert store.study(STUDY).state is StudyState.QUARANTINED
+    finally:
+        store.dispose()
+
+
 def test_reports_of_the_first_version_are_told_apart(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'node.db'}"
-    engine = sa.create_engine(url)
-    with engine.begin() as conn:
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = conn
-        alembic.command.upgrade(config, "0001")
+    database = _as_of(url, "0001")
+    with database.write() as conn:
         conn.execute(
             sa.text(
                 "INSERT INTO studies (StudyInstanceUID, PatientID, source_ae, state, revision, opened_at,"
@@ -71,6 +103,7 @@ def test_reports_of_the_first_version_are_told_apart(tmp_path: Path) -> None:
             conn.execute(
                 sa.text(f"INSERT INTO reports VALUES ('{uid}', '{kind}', '1', 1, 'r/{uid}.dcm', '2026-01-01')")
             )
+    database.dispose()
     store = Store(url, tmp_path, now=Clock())
     store.migrate()
     with store._db.read() as conn:

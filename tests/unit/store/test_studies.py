@@ -157,7 +157,7 @@ def test_late_object_opens_a_reported_study_for_a_higher_revision(store: Store, 
 def test_late_duplicate_or_non_image_leaves_a_reported_study(store: Store, clock: Clock) -> None:
     store.complete_study(_closed(store, clock), [], [])
     store.keep(received(store, "1.1"))
-    store.keep(received(store, "1.2", analysable=False))
+    store.keep(received(store, "1.2", job=None))
     assert store.study(STUDY).state is StudyState.REPORTED
 
 
@@ -213,3 +213,27 @@ def test_reports_come_before_clips(store: Store, clock: Clock) -> None:
     job = store.lease(tuple(JobKind), "w", 60)
     assert job is not None
     assert job.kind is JobKind.STUDY
+
+
+def test_why_each_study_was_closed_is_listed(store: Store, clock: Clock) -> None:
+    store.complete_study(_closed(store, clock), [], [])
+    closed = clock.time
+    store.keep(received(store, "1.5", StudyInstanceUID="1.2.3"))
+    assert [(s.state, s.closed_because, s.closed_at, s.revision, s.reason) for s in store.study_outcomes()] == [
+        (StudyState.REPORTED, CloseReason.QUIET, closed, 1, None),
+        (StudyState.RECEIVING, None, None, 0, None),
+    ]
+    clock.pass_(3600)
+    store.close_studies(POLICY)
+    store.keep(received(store, "1.6", PatientID="P2"))
+    first, second = store.study_outcomes()
+    assert (first.state, first.closed_because, first.reason) == (
+        StudyState.QUARANTINED,
+        CloseReason.QUIET,
+        Reason.MIXED_PATIENTS,
+    )
+    assert (second.StudyInstanceUID, second.closed_because, second.closed_at) == (
+        "1.2.3",
+        CloseReason.HARD_CAP,
+        clock.time,
+    )

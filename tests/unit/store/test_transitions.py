@@ -93,6 +93,14 @@ class Node(RuleBasedStateMachine):
             self.revisions[closed.StudyInstanceUID] += 1
             assert closed.revision == self.revisions[closed.StudyInstanceUID]
 
+    @rule()
+    def requeue(self) -> None:
+        before = self.store.status().jobs
+        again = self.store.requeue_jobs()
+        after = self.store.status().jobs
+        for kind in JobKind:
+            assert before.get((kind, JobState.DEAD), 0) - after.get((kind, JobState.DEAD), 0) == again[kind]
+
     @invariant()
     def each_study_has_at_most_one_report_to_be_written(self) -> None:
         is_unfinished = sa.and_(jobs.c.kind == JobKind.STUDY, jobs.c.state.in_(UNFINISHED))

@@ -1,0 +1,50 @@
+"""The commands on the outbox. Nothing heavy is imported until a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+
+from echo_node.config import load
+
+_Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
+STATES = ("queued", "sent", "committed", "dead")  # of DeliveryState, whose module brings NumPy
+
+
+def add_outbox(commands: _Commands[argparse.ArgumentParser]) -> None:
+    """``echo-node outbox``."""
+    parser = commands.add_parser("outbox", help="list the results with their destinations and what became of them")
+    parser.add_argument("--destination", metavar="NAME", help="only of this destination")
+    parser.add_argument("--state", choices=STATES, help="only in this state")
+    parser.add_argument("--study", metavar="UID", help="only of this StudyInstanceUID")
+    parser.set_defaults(run=_outbox)
+
+
+def add_resend(commands: _Commands[argparse.ArgumentParser]) -> None:
+    """``echo-node resend``."""
+    parser = commands.add_parser(
+        "resend", help="send results once more, the same bytes, also what was sent already"
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--study", metavar="UID", help="all results of this StudyInstanceUID")
+    what.add_argument("--object", metavar="UID", help="the result of this SOPInstanceUID")
+    parser.add_argument("--destination", metavar="NAME", help="to this one alone (default: all that had it queued)")
+    parser.set_defaults(run=_resend)
+
+
+def _outbox(args: argparse.Namespace) -> int:
+    from echo_node.records import DeliveryState
+    from echo_node.services.outbox import print_outbox
+
+    state = None if args.state is None else DeliveryState(args.state)
+    return print_outbox(load(args.config), destination=args.destination, state=state, StudyInstanceUID=args.study)
+
+
+def _resend(args: argparse.Namespace) -> int:
+    from echo_node.services.outbox import resend
+
+    return resend(
+        load(args.config),
+        StudyInstanceUID=args.study,
+        SOPInstanceUID=args.object,
+        destination=args.destination,
+    )

@@ -1,0 +1,27 @@
+"""Codes of SNOMED RT in place of those of SNOMED CT, for receivers that know no others (PS3.16 8.1.1)."""
+
+from __future__ import annotations
+
+from pydicom import Dataset
+from pydicom.sr._snomed_dict import mapping  # PS3.16 Annex O; pydicom offers it under no public name
+
+from echo_node.reports.retired import every_item
+
+_SRT = mapping["SCT"]
+_SCT = mapping["SRT"]
+
+
+def to_srt(ds: Dataset) -> None:
+    """Replace every SNOMED CT code that has an older one, in place; the meanings stay."""
+    _replace(ds, _SRT, of="SCT", by="SRT")
+
+
+def to_sct(ds: Dataset) -> None:
+    """Replace every SNOMED RT code by the one that succeeded it, in place."""
+    _replace(ds, _SCT, of="SRT", by="SCT")
+
+
+def _replace(ds: Dataset, codes: dict[str, str], *, of: str, by: str) -> None:
+    for item in every_item(ds):
+        if item.get("CodingSchemeDesignator") == of and item.get("CodeValue") in codes:
+            item.CodeValue, item.CodingSchemeDesignator = codes[item.CodeValue], by

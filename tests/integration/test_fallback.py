@@ -1,0 +1,117 @@
+"""C-STORE to peers that take a class in some transfer syntaxes only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import ImplicitVRLittleEndian
+
+from echo_node.dicom import scu
+from echo_node.dicom.header import read_header
+from echo_node.errors import DeliveryRefused
+from echo_node.reports import build_reports, read_source
+from tests.integration.test_receive import small
+from tests.peers import storescp
+from tests.unit.reports.builders import analysis, clip
+
+
+@pytest.fixture(scope="module")
+def reports(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[scu.Outgoing]:
+    """An SR and a SEG of a real clip, as files."""
+    of = read_source(data / "acuson-a4c-65f-jpeg.dcm")
+    folder = tmp_path_factory.mktemp("reports")
+    items = []
+    for report in build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}):
+        path = folder / f"{report.SOPInstanceUID}.dcm"
+        path.write_bytes(report.content)
+        items.append(scu.Outgoing(report.SOPClassUID, report.SOPInstanceUID, path))
+    assert len(items) == 2
+    return items
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    return folder
+
+
+def send(items, port: int):
+    return scu.send(items, to=scu.Peer(ae_title="ANY", host="127.0.0.1", port=port), calling_ae="ECHONODE")
+
+
+def only_by_uid(folder: Path) -> dict[str, pydicom.Dataset]:
+    found = [pydicom.dcmread(path) for path in folder.iterdir()]
+    assert len({ds.SOPInstanceUID for ds in found}) == len(found)
+    return {ds.SOPInstanceUID: ds for ds in found}
+
+
+def as_json(ds: pydicom.Dataset) -> dict:
+    """A dataset without its VR of Pixel Data: Implicit VR knows OW only (PS3.5 A.1)."""
+    content = ds.to_json_dict()
+    content.get("7FE00010", {}).pop("vr", None)
+    return content
+
+
+@pytest.mark.peer("storescp")
+def test_a_peer_that_takes_implicit_vr_alone_gets_the_same_dataset(reports, kept):
+    with storescp(kept, "+xi") as port:
+        assert send(reports, port) == [None, None]
+    received = only_by_uid(kept)
+    for item in reports:
+        came, made = received[item.SOPInstanceUID], pydicom.dcmread(item.path)
+        assert came.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+        assert as_json(came) == as_json(made)
+
+
+@pytest.mark.peer("storescp")
+def test_a_peer_that_takes_all_gets_the_bytes_as_they_are(reports, kept):
+    with storescp(kept, "+xe", "+B") as port:  # +B: written as received
+        assert send(reports, port) == [None, None]
+    files = {path.read_bytes()[-2000:] for path in kept.iterdir()}
+    assert files == {item.path.read_bytes()[-2000:] for item in reports}
+
+
+@pytest.mark.peer("storescp")
+def test_an_object_in_implicit_vr_goes_to_a_peer_that_prefers_another(tmp_path, kept):
+    item = small(tmp_path / "x.dcm")
+    ds = pydicom.dcmread(item.path)
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    pydicom.dcmwrite(item.path, ds, implicit_vr=True, little_endian=True)
+    with storescp(kept, "+xe") as port:
+        assert send([item], port) == [None]
+    assert only_by_uid(kept)["1.2.3.4"].file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+
+
+@pytest.mark.peer("storescp")
+def test_what_is_compressed_is_refused_clearly_and_holds_no_other_back(reports, kept, data):
+    path = data / "acuson-a4c-65f-jpeg.dcm"
+    header = read_header(path)
+    clip_ = scu.Outgoing(header.SOPClassUID, header.SOPInstanceUID, path)
+    with storescp(kept, "+xi") as port:
+        refused, *others = send([clip_, *reports], port)
+    assert isinstance(refused, DeliveryRefused)
+    assert (
+        str(refused) == "the peer does not take Ultrasound Multi-frame Image Storage in JPEG Baseline (Process 1)"
+    )
+    assert others == [None, None]
+
+
+@pytest.mark.peer("storescp")
+def test_a_class_that_is_not_taken_at_all_is_named(reports, kept, tmp_path):
+    profile = tmp_path / "storescp.cfg"
+    profile.write_text(
+        "[[TransferSyntaxes]]\n[Any]\nTransferSyntax1 = LocalEndianExplicit\n"
+        "[[PresentationContexts]]\n[StorageSCP]\n"
+        "PresentationContext1 = UltrasoundMultiframeImageStorage\\Any\n"
+        "[[Profiles]]\n[Default]\nPresentationContexts = StorageSCP\n",
+        encoding="utf-8",
+    )
+    with storescp(kept, "-xf", str(profile), "Default") as port:
+        errors = send(reports, port)
+    assert {str(e) for e in errors} == {
+        "the peer does not take Comprehensive 3D SR Storage",
+        "the peer does not take Segmentation Storage",
+    }

@@ -1,0 +1,48 @@
+"""What status says of studies."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from echo_node.codes import Reason
+from echo_node.config import Config
+from echo_node.records import CloseReason, JobKind, StudyState
+from echo_node.services.health import print_status, study_line
+from echo_node.store import Store, StudyOutcome
+from tests.unit.store.builders import received
+
+REPORTED = StudyOutcome(
+    StudyInstanceUID="1.2.3",
+    state=StudyState.REPORTED,
+    revision=2,
+    closed_because=CloseReason.QUIET,
+    closed_at=datetime(2026, 11, 23, 12, 2, tzinfo=UTC),
+    reason=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("because", "words"),
+    [
+        (CloseReason.QUIET, "quiet time over"),
+        (CloseReason.ASSOCIATION_END, "association ended"),
+        (CloseReason.HARD_CAP, "hard cap reached"),
+    ],
+)
+def test_a_study_says_why_and_when_it_was_closed(because, words):
+    line = study_line(replace(REPORTED, closed_because=because))
+    assert line == f"study 1.2.3  reported; closed at 2026-11-23 12:02:00 UTC: {words}, revision 2"
+
+
+def test_a_study_that_came_on_after_its_close_says_so():
+    line = study_line(replace(REPORTED, state=StudyState.RECEIVING))
+    assert line.startswith("study 1.2.3  receiving; closed at ")
+    assert line.endswith(", revision 2, open again")
+
+
+def test_a_study_that_was_never_closed_and_one_in_quarantine():
+    new = replace(REPORTED, state=StudyState.RECEIVING, closed_because=None, closed_at=None, revision=0)
+    assert study_line(new) == "study 1.2.3  receiving"
+    held = replace(new, state=StudyState.QUARANTINED, reason=Reason.MIXED_PATIENTS)
+    assert study_line(held) == "study 1.2.3  quarantined: Study holds more than one patient"
