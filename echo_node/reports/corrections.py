@@ -21,9 +21,9 @@ from pydicom.uid import UID
 import echo_node.reports.coded as coded
 from echo_node.codes import Code, Reason
 from echo_node.errors import CorrectionError
+from echo_node.identity import MANUFACTURER
 from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
-from echo_node.reports.envelope import MANUFACTURER
 from echo_node.reports.observers import made_at, person
 from echo_node.reports.subjects import Subject, subject_of
 
