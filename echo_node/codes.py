@@ -193,4 +193,12 @@ class Reason(_Coded):
     DISAGREEMENT = Code("DISAGREEMENT", LOCAL_SCHEME, "Results of two views or methods disagree")
     NO_BODY_SIZE = Code("NO_BODY_SIZE", LOCAL_SCHEME, "Height or weight of the patient is not known")
     NO_SEX = Code("NO_SEX", LOCAL_SCHEME, "Sex of the patient is not known to be female or male")
+    # about a person's correction
+    OWN_REPORT = Code("OWN_REPORT", LOCAL_SCHEME, "Report was made by this software")
+    NO_CORRECTION = Code("NO_CORRECTION", LOCAL_SCHEME, "Report holds no usable correction of an image")
+    NO_PERSON = Code("NO_PERSON", LOCAL_SCHEME, "Report names no person who drew on the image")
+    UNKNOWN_CLIP = Code("UNKNOWN_CLIP", LOCAL_SCHEME, "Corrected image is not known")
+    OTHER_PATIENT = Code("OTHER_PATIENT", LOCAL_SCHEME, "Corrected image is of another patient")
+    OTHER_STUDY = Code("OTHER_STUDY", LOCAL_SCHEME, "Corrected image is of another study")
+    OUTSIDE_IMAGE = Code("OUTSIDE_IMAGE", LOCAL_SCHEME, "Correction lies outside the image or its frames")
     ANALYSIS_FAILED = Code("ANALYSIS_FAILED", LOCAL_SCHEME, "Analysis ended with an error")

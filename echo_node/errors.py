@@ -5,6 +5,7 @@
     EchoNodeError
     ├── ConfigError            config.yaml cannot be used: file, line, key and what is allowed
     ├── ClipError              an object cannot be read as a clip; carries a coded reason
+    ├── CorrectionError        a person's correction is not taken; carries a coded reason
     ├── EngineError            an engine package or its backend cannot be used
     │   └── ManifestError      the manifest does not fit its files or graphs
     ├── StoreError             the spool or the database refuses
@@ -36,6 +37,23 @@ class ConfigError(EchoNodeError):
 
 class ClipError(EchoNodeError):
     """An object cannot be read as a clip.
+
+    Parameters
+    ----------
+    reason : Reason
+        The coded reason that stands in the instance's row.
+    detail : str
+        What was wrong and where, without patient data.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason.code.meaning}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class CorrectionError(EchoNodeError):
+    """A person's correction is not taken.
 
     Parameters
     ----------

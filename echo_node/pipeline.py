@@ -104,7 +104,7 @@ def analyse_source(
         frames = source.read(middle(source.NumberOfFrames, rules.max_frames))
     except ClipError as error:
         return replace(found, outcome=error.reason, detail=error.detail)
-    return _with_outcome(_measured(found, decision, prediction.view, clip=frames, engine=engine))
+    return with_outcome(_measured(found, decision, prediction.view, clip=frames, engine=engine))
 
 
 def summarise_study(
@@ -178,27 +178,31 @@ def _measured(found: ClipAnalysis, decision: Route, view: View, *, clip: Clip, e
     if structures:
         found = replace(found, segmentations=engine.segment(clip, structures))
     if Head.EJECTION_FRACTION in decision.heads:
-        found = _with_ejection(found, view, clip=clip, engine=engine)
+        found = with_ejection(found, view, clip=clip, engine=engine)
     if Head.HYPERTROPHY in decision.heads:
         found = _with_walls(found, clip=clip, engine=engine)
     return found
 
 
-def _with_ejection(found: ClipAnalysis, view: View, *, clip: Clip, engine: Engine) -> ClipAnalysis:
-    """EF and volumes from the outlined cavity; beside them the learned estimate where a whole beat is seen."""
+def with_ejection(found: ClipAnalysis, view: View, *, clip: Clip, engine: Engine) -> ClipAnalysis:
+    """EF and volumes from the outlined cavity; beside them the learned estimate where a whole beat is seen.
+
+    An estimate that is there already stays: it does not rest on the outlines.
+    """
     cavity = next(m for m in found.segmentations if m.structure is Structure.LV_CAVITY)
-    result, estimate = measure_clip(clip, cavity, view), None
-    if engine.estimates_ejection and result.curve is None:
-        result = refuse_estimate(result, view)
-    elif engine.estimates_ejection:
+    result, estimate = measure_clip(clip, cavity, view), found.estimate
+    if estimate is None and engine.estimates_ejection and result.curve is not None:
         estimate = engine.estimate_ejection(clip, cavity)
+    if estimate is not None:
         result = report_estimate(estimate, result, view)
+    elif engine.estimates_ejection:
+        result = refuse_estimate(result, view)
     return replace(
         found,
         curve=result.curve,
         estimate=estimate,
-        measurements=result.measurements,
-        not_measured=result.not_measured,
+        measurements=(*found.measurements, *result.measurements),
+        not_measured=(*found.not_measured, *result.not_measured),
     )
 
 
@@ -214,9 +218,11 @@ def _with_walls(found: ClipAnalysis, *, clip: Clip, engine: Engine) -> ClipAnaly
     )
 
 
-def _with_outcome(found: ClipAnalysis) -> ClipAnalysis:
+def with_outcome(found: ClipAnalysis) -> ClipAnalysis:
     """The first reason stands for a clip on which nothing could be measured."""
-    if found.measurements or not found.not_measured:
+    if found.measurements:
+        return replace(found, outcome=None, detail="")
+    if not found.not_measured:
         return found
     return replace(found, outcome=found.not_measured[0].reason, detail=found.not_measured[0].detail)
 

@@ -61,6 +61,7 @@ class JobKind(enum.Enum):
     """What an analyser does."""
 
     CLIP = "clip"  # target: SOPInstanceUID
+    CORRECTION = "correction"  # target: SOPInstanceUID of a structured report
     STUDY = "study"  # target: StudyInstanceUID
 
 
@@ -166,6 +167,42 @@ class ViewPrediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A person's correction that a result rests on: the structured report that brought it, who and when."""
+
+    SOPClassUID: str
+    SOPInstanceUID: str
+    SeriesInstanceUID: str
+    observer: str  # Person Observer Name
+    made_at: datetime | None  # UTC; None where the report does not say
+
+
+class Shape(enum.Enum):
+    """What a drawing on a frame means."""
+
+    FOREGROUND = "points inside the structure"
+    BACKGROUND = "points outside the structure"
+    BOX = "a box around the structure"  # its points: top left, bottom right
+    CONTOUR = "the structure's outline"
+    LINE = "a length between two points"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What a person drew on one frame of a clip.
+
+    Points are (row, column) in pixels of the source image; a pixel's centre has whole numbers.
+    """
+
+    SOPInstanceUID: str  # of the clip
+    frame_number: int
+    shape: Shape
+    points: tuple[tuple[float, float], ...]
+    subject: Structure | Quantity  # of a line a quantity, of all else a structure
+    edit: Edit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
     """Masks of one structure on frames of one clip."""
 
@@ -173,6 +210,8 @@ class Segmentation:
     structure: Structure
     masks: npt.NDArray[np.bool_]  # [T,H,W], H and W of the source image
     frame_numbers: tuple[int, ...]  # [T]
+    edits: tuple[Edit, ...] = ()
+    drawn_frames: tuple[int, ...] = ()  # whose masks a person drew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +222,15 @@ class Landmarks:
     frame_number: int
     points: tuple[tuple[WallPoint, float, float], ...]
     probability: float  # of the least certain point, 0 to 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnLine:
+    """The line that a person measured a quantity along; ends are (row, column) in pixels of the source image."""
+
+    quantity: Quantity
+    frame_number: int
+    ends: tuple[tuple[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +263,7 @@ class Measurement:
     view: View | None  # None for a biplane result
     sources: tuple[Source, ...]
     uncertainty: float | None  # one standard deviation, in the unit
+    edits: tuple[Edit, ...] = ()  # by persons, of what the number was read off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +328,7 @@ class ClipAnalysis:
     diameters: DiameterCurve | None = None
     landmarks: tuple[Landmarks, ...] = ()  # of the frames that walls were measured on
     estimate: EjectionEstimate | None = None
+    lines: tuple[DrawnLine, ...] = ()
 
     @property
     def cycle(self) -> tuple[int, int] | None:

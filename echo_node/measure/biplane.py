@@ -10,7 +10,7 @@ from echo_node.codes import Method, Quantity, Reason, Structure, View
 from echo_node.measure.plausibility import Fault, check_biplane
 from echo_node.measure.results import PIXELS, EjectionResult, Recipe, nothing, surest, uncalibrated, value_of
 from echo_node.measure.volumes import Disks, biplane_volume_ml, disks
-from echo_node.records import ClipAnalysis, Source
+from echo_node.records import ClipAnalysis, Segmentation, Source
 
 
 def measure_biplane(clips: Sequence[ClipAnalysis]) -> EjectionResult:
@@ -43,7 +43,8 @@ def measure_biplane(clips: Sequence[ClipAnalysis]) -> EjectionResult:
     )
     if fault is not None:
         return nothing(fault, None)
-    recipe = Recipe(method=Method.DISKS_BIPLANE, view=None, sources=(_source(four), _source(two)))
+    edits = tuple(dict.fromkeys(edit for clip in (four, two) for edit in _cavity(clip).edits))
+    recipe = Recipe(method=Method.DISKS_BIPLANE, view=None, sources=(_source(four), _source(two)), edits=edits)
     values = {Quantity.LVEF: ef}
     if calibrated:
         values |= {Quantity.LV_EDV: edv, Quantity.LV_ESV: esv}
@@ -65,8 +66,12 @@ def _disks_at_es(clip: ClipAnalysis) -> Disks | None:
 
 
 def _disks_on(clip: ClipAnalysis, frame: int) -> Disks | None:
-    cavity = next(s for s in clip.segmentations if s.structure is Structure.LV_CAVITY)
+    cavity = _cavity(clip)
     return disks(cavity.masks[cavity.frame_numbers.index(frame)], clip.spacing_mm or PIXELS)
+
+
+def _cavity(clip: ClipAnalysis) -> Segmentation:
+    return next(s for s in clip.segmentations if s.structure is Structure.LV_CAVITY)
 
 
 def _source(clip: ClipAnalysis) -> Source:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from echo_node.codes import Geometry, Method, Quantity, Reason, View
 from echo_node.measure.plausibility import Fault, check_body, check_mass
 from echo_node.measure.results import MASS, MassResult, Recipe, refused, surest, value_of
-from echo_node.records import Body, ClipAnalysis, Finding, Measurement, NotMeasured, Sex
+from echo_node.records import Body, ClipAnalysis, Edit, Finding, Measurement, NotMeasured, Sex
 
 MASS_INDEX_LIMITS: Mapping[Sex, float] = {Sex.FEMALE: 95.0, Sex.MALE: 115.0}  # g/m2; over it: hypertrophy
 RWT_LIMIT = 0.42  # over it: concentric
@@ -40,11 +40,14 @@ def measure_mass(clips: Sequence[ClipAnalysis]) -> MassResult:
     if clip is None:
         return MassResult(not_measured=_refused(MASS, Fault(Reason.VIEW_MISSING, "no measured PLAX clip")))
     lengths = [m for m in (value_of(clip, quantity, Method.DIRECT) for quantity in _LENGTHS) if m is not None]
-    assert len(lengths) == len(_LENGTHS), "a clip's walls are measured together"
+    if len(lengths) < len(_LENGTHS):  # the node measures walls together; a person may have drawn one alone
+        return MassResult(not_measured=_refused(MASS, _why_missing(clip)))
     sources = lengths[0].sources
-    thickness = Recipe(method=Method.TWICE_POSTERIOR_WALL, view=View.PLAX, sources=sources)
+    thickness = Recipe(
+        method=Method.TWICE_POSTERIOR_WALL, view=View.PLAX, sources=sources, edits=_edits(lengths[1:])
+    )
     rwt = _thickness(thickness, lengths)
-    cube = Recipe(method=Method.CUBE, view=View.PLAX, sources=sources)
+    cube = Recipe(method=Method.CUBE, view=View.PLAX, sources=sources, edits=_edits(lengths))
     mass = _mass(cube, lengths)
     fault = check_mass(mass.value)
     if fault is not None:
@@ -105,6 +108,17 @@ def _thickness(recipe: Recipe, lengths: Sequence[Measurement]) -> Measurement:
 
 def _uncertainties(lengths: Sequence[Measurement]) -> npt.NDArray[np.float64]:
     return np.array([m.uncertainty or 0.0 for m in lengths])
+
+
+def _edits(lengths: Sequence[Measurement]) -> tuple[Edit, ...]:
+    return tuple(dict.fromkeys(edit for m in lengths for edit in m.edits))
+
+
+def _why_missing(clip: ClipAnalysis) -> Fault:
+    """The reason of the first length that is not there."""
+    missing = (n for n in clip.not_measured if n.quantity in _LENGTHS)
+    said = next((Fault(n.reason, n.detail) for n in missing), None)
+    return said or Fault(Reason.VIEW_MISSING, "not all three walls are measured")
 
 
 def _refused(quantities: Sequence[Quantity], fault: Fault) -> tuple[NotMeasured, ...]:

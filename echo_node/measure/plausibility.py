@@ -31,6 +31,7 @@ LVIDD_MM = (20.0, 95.0)  # a small, dry ventricle to a giant dilated one
 MASS_G = (30.0, 900.0)
 LEAST_POINT_PROBABILITY = 0.5  # of a frame's least certain wall point
 LARGEST_LVID_NOISE = 0.08  # scatter over LVIDd: volumes go by its square, so less than of them
+_LENGTHS_MM = {Quantity.IVSD: WALL_MM, Quantity.LVPWD: WALL_MM, Quantity.LVIDD: LVIDD_MM}
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
@@ -128,12 +129,17 @@ def check_walls(values_mm: Mapping[Quantity, float], *, noise: float) -> Fault |
     lvidd = values_mm[Quantity.LVIDD]
     if noise > LARGEST_LVID_NOISE * lvidd:
         return Fault(Reason.LOW_QUALITY, f"the internal diameter scatters by {noise / lvidd:.0%}")
-    bounds = {Quantity.IVSD: WALL_MM, Quantity.LVPWD: WALL_MM, Quantity.LVIDD: LVIDD_MM}
-    for quantity, (low, high) in bounds.items():
-        if not low <= values_mm[quantity] <= high:
-            said = f"{quantity.name} of {values_mm[quantity]:.0f} mm is outside {low:.0f} to {high:.0f} mm"
-            return Fault(Reason.IMPLAUSIBLE, said)
-    return None
+    faults = (check_length(quantity, values_mm[quantity]) for quantity in _LENGTHS_MM)
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def check_length(quantity: Quantity, value_mm: float) -> Fault | None:
+    """Is a wall or the diameter at end diastole one that a heart can have? Of end systole no bounds are set."""
+    low, high = _LENGTHS_MM.get(quantity, (0.0, np.inf))
+    if low <= value_mm <= high:
+        return None
+    said = f"{quantity.name} of {value_mm:.0f} mm is outside {low:.0f} to {high:.0f} mm"
+    return Fault(Reason.IMPLAUSIBLE, said)
 
 
 def check_mass(grams: float) -> Fault | None:

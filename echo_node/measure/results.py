@@ -10,6 +10,7 @@ from echo_node.measure.plausibility import Fault
 from echo_node.records import (
     ClipAnalysis,
     DiameterCurve,
+    Edit,
     Finding,
     Landmarks,
     Measurement,
@@ -71,6 +72,7 @@ class Recipe:
     method: Method
     view: View | None
     sources: tuple[Source, ...]
+    edits: tuple[Edit, ...] = ()
 
     def measurement(self, quantity: Quantity, value: float, *, uncertainty: float | None) -> Measurement:
         """One number by this recipe."""
@@ -82,6 +84,7 @@ class Recipe:
             view=self.view,
             sources=self.sources,
             uncertainty=uncertainty,
+            edits=self.edits,
         )
 
 

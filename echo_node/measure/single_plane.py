@@ -28,6 +28,8 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
 
     Notes
     -----
+    Where a person outlined end diastole or end systole of a beat, that beat is measured, by those outlines.
+
     The uncertainty is repeatability: scatter of the raw curve about the smoothed one, and the spread
     over beats. It says nothing of a systematic error of the masks.
     """
@@ -38,11 +40,14 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
     if fault is not None:
         return nothing(fault, view)
     known = np.isfinite(raw)
+    drawn = np.isin(cavity.frame_numbers, cavity.drawn_frames)
     smoothed = smooth(np.interp(clip.times_ms, clip.times_ms[known], raw[known]), clip.times_ms)
+    smoothed = np.where(drawn & known, raw, smoothed)  # a person's outline does not waver
     beats = find_beats(smoothed, clip.times_ms)
     if not beats:
         return nothing(Fault(Reason.NO_FULL_CYCLE, "no systole lies wholly inside the clip"), view)
-    beat = sorted(beats, key=lambda b: b.ejection_fraction)[(len(beats) - 1) // 2]
+    seen = [b for b in beats if drawn[b.ed] or drawn[b.es]] or beats
+    beat = sorted(seen, key=lambda b: b.ejection_fraction)[(len(seen) - 1) // 2]
     curve = VolumeCurve(
         volumes_ml=smoothed,
         times_ms=clip.times_ms,
@@ -54,7 +59,7 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
     if fault is not None:
         return nothing(fault, view, curve=curve)
     source = Source(SOPInstanceUID=clip.SOPInstanceUID, frame_numbers=(curve.ed_frame, curve.es_frame))
-    recipe = Recipe(method=Method.DISKS_SINGLE_PLANE, view=view, sources=(source,))
+    recipe = Recipe(method=Method.DISKS_SINGLE_PLANE, view=view, sources=(source,), edits=cavity.edits)
     measured = [_ejection_fraction(recipe, beats, beat=beat, noise=noise)]
     if clip.spacing_mm is None:
         return EjectionResult(curve=curve, measurements=tuple(measured), not_measured=uncalibrated(view))

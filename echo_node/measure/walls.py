@@ -15,7 +15,7 @@ from echo_node.measure.results import WALLS, Recipe, WallResult, refused
 from echo_node.records import Clip, DiameterCurve, Landmarks, Measurement, NotMeasured, Source
 
 _NORMAL_OVER_MEDIAN = 1.4826  # standard deviation over median absolute deviation of a normal distribution
-_LINES = {Quantity.IVSD: 0, Quantity.LVIDD: 1, Quantity.LVPWD: 2, Quantity.LVIDS: 1}  # along the four points
+LINES = {Quantity.IVSD: 0, Quantity.LVIDD: 1, Quantity.LVPWD: 2, Quantity.LVIDS: 1}  # along the four points
 
 Lengths = npt.NDArray[np.float64]  # [T,3] mm: septum, cavity, posterior wall
 Known = npt.NDArray[np.bool_]  # [T], where the points can be believed
@@ -68,7 +68,7 @@ def _result(clip: Clip, landmarks: Sequence[Landmarks], walls: _Walls, beats: Se
     )
     used = tuple(landmarks[i] for i in sorted({*eds, *ess}))
     at = {quantity: sorted(set(ess if quantity is Quantity.LVIDS else eds)) for quantity in WALLS}
-    values = {quantity: float(walls.smoothed[at[quantity], _LINES[quantity]].mean()) for quantity in WALLS}
+    values = {quantity: float(walls.smoothed[at[quantity], LINES[quantity]].mean()) for quantity in WALLS}
     fault = check_walls(values, noise=walls.noise(1))
     if fault is not None:
         return WallResult(diameters=diameters, landmarks=used, not_measured=_refused(fault))
@@ -79,7 +79,7 @@ def _result(clip: Clip, landmarks: Sequence[Landmarks], walls: _Walls, beats: Se
 def _measurement(clip: Clip, walls: _Walls, quantity: Quantity, value: float, at: Sequence[int]) -> Measurement:
     source = Source(SOPInstanceUID=clip.SOPInstanceUID, frame_numbers=tuple(clip.frame_numbers[i] for i in at))
     recipe = Recipe(method=Method.DIRECT, view=View.PLAX, sources=(source,))
-    return recipe.measurement(quantity, value, uncertainty=walls.repeatability(_LINES[quantity], at))
+    return recipe.measurement(quantity, value, uncertainty=walls.repeatability(LINES[quantity], at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from echo_node.codes import Method, Quantity, Structure, WallPoint
 from echo_node.pictures.cine import Picture
-from echo_node.records import ClipAnalysis, Landmarks, Measurement, Segmentation
+from echo_node.records import ClipAnalysis, DrawnLine, Landmarks, Measurement, Segmentation
 
 Colour = tuple[int, int, int]
 Curve = npt.NDArray[np.float64]  # [T]
@@ -28,6 +28,7 @@ COLOURS: Mapping[Structure, Colour] = {
     Structure.AORTIC_ROOT: (255, 120, 200),
 }
 _POINT = (255, 70, 70)
+_PERSONS = TEXT
 _WALL = COLOURS[Structure.LV_MYOCARDIUM]
 _LINES = (  # between neighbouring points, from the probe down: colour, and what is measured at ED and at ES
     (_WALL, Quantity.IVSD, None),
@@ -55,7 +56,8 @@ def headline(analysis: ClipAnalysis) -> str:
 def said(measurement: Measurement) -> str:
     """A number of one clip in a few words."""
     by = " learned" if measurement.method is Method.LEARNED else ""
-    return f"{SHORT_NAMES[measurement.quantity]}{by} {measurement.value:.0f} {measurement.unit.code.value}"
+    edited = " edited" if measurement.edits else ""
+    return f"{SHORT_NAMES[measurement.quantity]}{by} {measurement.value:.0f} {measurement.unit.code.value}{edited}"
 
 
 def curve_of(analysis: ClipAnalysis) -> tuple[str, Curve, Curve] | None:
@@ -69,7 +71,7 @@ def curve_of(analysis: ClipAnalysis) -> tuple[str, Curve, Curve] | None:
 
 
 def draw_findings(picture: Picture, analysis: ClipAnalysis, number: int, *, scale: float) -> None:
-    """Outlines and wall lines of a frame, in place.
+    """Outlines and wall lines of a frame, a person's where there are such, in place.
 
     ``scale`` is how much smaller the picture will be shown: lines and words are drawn so much larger.
     """
@@ -77,6 +79,9 @@ def draw_findings(picture: Picture, analysis: ClipAnalysis, number: int, *, scal
     for landmarks in analysis.landmarks:
         if landmarks.frame_number == number:
             _draw_walls(picture, landmarks, analysis, scale=scale)
+    for line in analysis.lines:
+        if line.frame_number == number:
+            _draw_line(picture, line, analysis, scale=scale)
 
 
 def _draw_walls(picture: Picture, landmarks: Landmarks, analysis: ClipAnalysis, *, scale: float) -> None:
@@ -84,15 +89,37 @@ def _draw_walls(picture: Picture, landmarks: Landmarks, analysis: ClipAnalysis, 
     places = {point: (round(col), round(row)) for point, row, col in landmarks.points}
     is_systolic = analysis.cycle is not None and landmarks.frame_number == analysis.cycle[1]
     thickness = max(1, round(scale))
+    drawn = {line.quantity for line in analysis.lines}
     for (first, second), (colour, at_ed, at_es) in zip(pairwise(WallPoint), _LINES, strict=True):
-        cv2.line(picture, places[first], places[second], colour, thickness, cv2.LINE_AA)
         wanted = at_es if is_systolic else at_ed
-        found = next((m for m in analysis.measurements if m.quantity is wanted), None)
-        if found is not None:
-            col, row = ((a + b) / 2 for a, b in zip(places[first], places[second], strict=True))
-            write(picture, said(found), at=(round(col + 8 * scale), round(row + 4 * scale)), size=0.42 * scale)
+        if wanted not in drawn:
+            cv2.line(picture, places[first], places[second], colour, thickness, cv2.LINE_AA)
+            _write_length(picture, (places[first], places[second]), wanted, analysis, scale=scale)
     for place in places.values():
         cv2.circle(picture, place, max(1, round(1.5 * scale)), _POINT, -1, cv2.LINE_AA)
+
+
+def _draw_line(picture: Picture, line: DrawnLine, analysis: ClipAnalysis, *, scale: float) -> None:
+    """A person's line, and what was measured along it."""
+    (row, col), (to_row, to_col) = line.ends
+    first, second = (round(col), round(row)), (round(to_col), round(to_row))
+    cv2.line(picture, first, second, _PERSONS, max(1, round(scale)), cv2.LINE_AA)
+    _write_length(picture, (first, second), line.quantity, analysis, scale=scale)
+
+
+def _write_length(
+    picture: Picture,
+    ends: tuple[tuple[int, int], tuple[int, int]],
+    quantity: Quantity | None,
+    analysis: ClipAnalysis,
+    *,
+    scale: float,
+) -> None:
+    """A length beside its line, where it was measured."""
+    found = next((m for m in analysis.measurements if m.quantity is quantity), None)
+    if found is not None:
+        col, row = ((a + b) / 2 for a, b in zip(*ends, strict=True))
+        write(picture, said(found), at=(round(col + 8 * scale), round(row + 4 * scale)), size=0.42 * scale)
 
 
 def _draw_outlines(picture: Picture, segmentations: Sequence[Segmentation], number: int) -> None:

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from echo_node.errors import ClipError
 from echo_node.pictures import Cine
 from echo_node.records import Analysis, ClipAnalysis, ObjectKind, Report
+from echo_node.reports.corrections import corrected_images, open_document, read_corrections
 from echo_node.reports.overlay import build_overlay, is_drawn
 from echo_node.reports.pdf import build_pdf
 from echo_node.reports.reading import Reading, read_report
@@ -27,7 +28,10 @@ __all__ = [
     "build_reports",
     "build_seg",
     "build_sr",
+    "corrected_images",
     "normalise",
+    "open_document",
+    "read_corrections",
     "read_report",
     "read_source",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 
@@ -32,6 +34,7 @@ INTERVENTRICULAR_SEPTUM = Code("589001", "SCT", "Interventricular septum")
 # What items are named
 CARDIAC_CYCLE_POINT = Code("272518008", "SCT", "Cardiac Cycle Point")
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
+PERSON_OBSERVER_NAME = Code("121008", "DCM", "Person Observer Name")
 COMMENT = Code("121106", "DCM", "Comment")
 FINDING_SITE = Code("363698007", "SCT", "Finding Site")
 IMAGE_MODE = Code("399264008", "SCT", "Image Mode")
@@ -48,6 +51,7 @@ UPPER_UNCERTAINTY = Code("371886008", "SCT", "+, range of upper measurement unce
 LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
 
 # What no standard concept says
+EDITED_BY = Code("EDITED_BY", LOCAL_SCHEME, "Person's correction that the value rests on")
 NOT_ROUTED = Code("NOT_ROUTED", LOCAL_SCHEME, "Reason why no measurement was made on the image")
 NOT_MEASURED = Code("NOT_MEASURED", LOCAL_SCHEME, "Not measured")
 
@@ -80,3 +84,11 @@ def is_code(item: Dataset, code: Code) -> bool:
     """Does an item of a code sequence hold this code? Meanings do not count (PS3.3 8.2)."""
     held: bool = (item.get("CodeValue"), item.get("CodingSchemeDesignator")) == (code.value, code.scheme)
     return held
+
+
+def named(item: Dataset, name: Code) -> Iterator[Dataset]:
+    """The content items directly below one that have this concept name."""
+    for child in item.get("ContentSequence") or []:
+        names = child.get("ConceptNameCodeSequence") or []
+        if names and is_code(names[0], name):
+            yield child

@@ -22,9 +22,10 @@ import echo_node.reports.envelope as envelope
 from echo_node.codes import LOCAL_SCHEME
 from echo_node.errors import ReportError
 from echo_node.identity import MANUFACTURER, MODEL
-from echo_node.records import Analysis, ObjectKind, Report
+from echo_node.records import Analysis, Edit, ObjectKind, Report
 from echo_node.reports.coded import concept
 from echo_node.reports.items import Evidence
+from echo_node.reports.observers import edits_of
 from echo_node.reports.retired import as_successors, every_item, refer_to
 from echo_node.reports.source import TYPE_2
 from echo_node.reports.uids import derived_uid, device_uid, series_uid
@@ -130,7 +131,7 @@ def to_document(
     profile = PROFILES[kind]
     first = sources[next(iter(evidence.clips))]
     ds = sr.ComprehensiveSR(
-        evidence=_references(evidence),
+        evidence=_references(evidence, edits_of(analysis)),
         content=content,
         series_instance_uid=series_uid(analysis.StudyInstanceUID, profile.series.kind, analysis.engine),
         series_number=profile.series.number,
@@ -185,14 +186,16 @@ def _own_scheme() -> Dataset:
     return item
 
 
-def _references(evidence: Evidence) -> list[Dataset]:
-    """What the report refers to: clips, then segmentations.
+def _references(evidence: Evidence, edits: Sequence[Edit]) -> list[Dataset]:
+    """What the report refers to or rests on: clips, then segmentations, then persons' reports.
 
     As nameless headers: highdicom warns about odd names with the name in the text.
     """
     segs = [_header(evidence.segs[uid]) for uid in evidence.clips if uid in evidence.segs]
+    study = next(iter(evidence.sources.values())).StudyInstanceUID
+    drawn = [_header_of(edit, study) for edit in edits]
     references = []
-    for header in (*(evidence.sources[uid] for uid in evidence.clips), *segs):
+    for header in (*(evidence.sources[uid] for uid in evidence.clips), *segs, *drawn):
         item = Dataset()
         for keyword in _UIDS:
             setattr(item, keyword, header[keyword].value)
@@ -205,6 +208,14 @@ def _references(evidence: Evidence) -> list[Dataset]:
 def _header(report: Report) -> Dataset:
     """The UIDs of an object that the node made."""
     return pydicom.dcmread(BytesIO(report.content), specific_tags=list(_UIDS), stop_before_pixels=True)
+
+
+def _header_of(edit: Edit, StudyInstanceUID: str) -> Dataset:
+    """The UIDs of a person's report."""
+    item = Dataset()
+    item.SOPClassUID, item.SOPInstanceUID = edit.SOPClassUID, edit.SOPInstanceUID
+    item.SeriesInstanceUID, item.StudyInstanceUID = edit.SeriesInstanceUID, StudyInstanceUID
+    return item
 
 
 def _requests(source: Dataset) -> list[Dataset]:

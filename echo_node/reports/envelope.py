@@ -15,11 +15,16 @@ import echo_node
 import echo_node.reports.coded as coded
 from echo_node.codes import Code
 from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, MANUFACTURER, MODEL
-from echo_node.records import EngineIdentity, ObjectKind, Report
+from echo_node.records import Analysis, EngineIdentity, ObjectKind, Report
+from echo_node.reports.observers import edits_of
 from echo_node.reports.source import UTF_8
 from echo_node.reports.uids import device_uid, series_uid
 
 RESEARCH_USE = "Made by software, not checked by a person. For research use, not for diagnosis."
+EDITED = (
+    "Made by software, in part from what a person drew: where a person is named. "
+    "The report as a whole was not checked by a person. For research use, not for diagnosis."
+)
 
 _TAKEN_OVER = (
     "PatientName",
@@ -65,6 +70,11 @@ OVERLAY_SERIES = Series(
     kind="OVERLAY", number=9005, modality="US", description="AI Echo clips with findings (research use)"
 )
 PDF_SERIES = Series(kind="PDF", number=9006, modality="DOC", description="AI Echo page (research use)")
+
+
+def warning(analysis: Analysis) -> str:
+    """Who made a document, and what it is not for."""
+    return EDITED if edits_of(analysis) else RESEARCH_USE
 
 
 def set_origin(ds: Dataset, source: Dataset) -> None:

@@ -14,6 +14,7 @@ import echo_node.reports.places as places
 from echo_node.codes import CardiacPhase, Code, ImageMode, Quantity, Structure, View
 from echo_node.records import ClipAnalysis, EngineIdentity, Measurement, NotMeasured, Report, Source
 from echo_node.reports.coded import concept
+from echo_node.reports.observers import edit_items
 
 LV = Structure.LV_CAVITY
 PHASE: Mapping[Quantity, CardiacPhase] = {
@@ -62,7 +63,7 @@ def comment(text: str) -> sr.TextContentItem:
 
 
 def number(measurement: Measurement, evidence: Evidence) -> sr.Measurement:
-    """A measurement (PS3.16 TID 300) with view, cycle point, source frames and uncertainty."""
+    """A measurement (PS3.16 TID 300) with view, cycle point, uncertainty, source frames and edits."""
     item = sr.Measurement(
         name=concept(measurement.quantity.code),
         value=float(measurement.value),
@@ -79,6 +80,7 @@ def number(measurement: Measurement, evidence: Evidence) -> sr.Measurement:
     if measurement.uncertainty is not None:
         content.extend(uncertainty(measurement))
     content.extend(frames_of(measurement, source, evidence) for source in measurement.sources)
+    content.extend(edit_items(measurement.edits))
     return item
 
 

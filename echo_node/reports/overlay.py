@@ -41,7 +41,7 @@ _REGION_NEEDS = (  # type 1 (PS3.3 C.8.5.5)
 
 def is_drawn(analysis: ClipAnalysis) -> bool:
     """Is there anything to draw on the clip's frames?"""
-    return bool(analysis.landmarks) or any(s.masks.any() for s in analysis.segmentations)
+    return bool(analysis.landmarks or analysis.lines) or any(s.masks.any() for s in analysis.segmentations)
 
 
 def build_overlay(analysis: ClipAnalysis, source: Dataset, cine: Cine, *, made_at: datetime) -> Report | None:

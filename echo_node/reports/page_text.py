@@ -10,7 +10,8 @@ from pydicom import Dataset
 import echo_node
 from echo_node.codes import Reason, Unit, View
 from echo_node.records import Analysis, ClipAnalysis, Measurement, NotMeasured, Source
-from echo_node.reports.envelope import RESEARCH_USE
+from echo_node.reports.envelope import warning
+from echo_node.reports.observers import edits_of
 
 TITLE = "Echocardiography: what software found"
 COLUMNS = ("Quantity", "View", "Method", "Value", "\u00b1 1 SD", "Clip: frames")
@@ -45,7 +46,12 @@ def page_text(analysis: Analysis, sources: Mapping[str, Dataset]) -> PageText:
     return PageText(
         patient=_patient(source),
         rows=tuple(_row(m, clips, views) for m in sorted(analysis.measurements, key=_order)),
-        remarks=(*_findings(analysis), *_reasons(analysis.not_measured), *_passed_over(analysis, clips)),
+        remarks=(
+            *_edited(analysis),
+            *_findings(analysis),
+            *_reasons(analysis.not_measured),
+            *_passed_over(analysis, clips),
+        ),
         foot=_foot(analysis),
     )
 
@@ -97,6 +103,19 @@ def _place(source: Source, clips: Mapping[str, str]) -> str:
     return f"{clips.get(source.SOPInstanceUID, '?')}: {', '.join(map(str, source.frame_numbers))}"
 
 
+def _edited(analysis: Analysis) -> Iterable[str]:
+    """Which numbers rest on what a person drew, and who that was."""
+    edited = [m for m in sorted(analysis.measurements, key=_order) if m.edits]
+    if edited:
+        names = "; ".join(dict.fromkeys(edit.observer for edit in edits_of(analysis)))
+        yield f"Edited, by {names}: {', '.join(dict.fromkeys(_with_view(m) for m in edited))}"
+
+
+def _with_view(measurement: Measurement) -> str:
+    view = "" if measurement.view is None else f" ({measurement.view.name})"
+    return f"{measurement.quantity.code.meaning}{view}"
+
+
 def _findings(analysis: Analysis) -> Iterable[str]:
     return (f"{f.quantity.code.meaning}: {f.value.code.meaning}" for f in analysis.findings)
 
@@ -140,7 +159,7 @@ def _foot(analysis: Analysis) -> tuple[str, ...]:
     engine = analysis.engine
     replaces = f"; replaces the page of revision {analysis.revision - 1}" if analysis.revision > 1 else ""
     return (
-        f"{RESEARCH_USE} Views by their short names; clips by InstanceNumber. "
+        f"{warning(analysis)} Views by their short names; clips by InstanceNumber. "
         "\u00b1 1 SD is repeatability over frames and beats, not accuracy; for a learned estimate the model's own.",
         f"Engine {engine.name} {engine.version}, digest {engine.digest}",
         f"echo-node {echo_node.__version__}, {engine.backend}; made {analysis.made_at:%Y-%m-%d %H:%M:%S %Z}; "

@@ -42,8 +42,16 @@ def outline(clip: ClipAnalysis, source: Dataset, frame: int | None) -> sr.ImageR
 
 
 def wall_line(clip: ClipAnalysis, source: Dataset, quantity: Quantity) -> sr.ImageRegion:
-    """The line that a wall quantity was read off, at end systole for LVIDs and else at end diastole."""
-    assert clip.diameters is not None, "walls are measured where a cycle was found"
+    """The line that a quantity was read off, a person's or else the node's; a point where only some were drawn.
+
+    The node's is at end systole for LVIDs and else at end diastole.
+    """
+    drawn = next((line for line in clip.lines if line.quantity is quantity), None)
+    if drawn is not None:
+        ends = np.array(drawn.ends)[:, ::-1] + 0.5
+        return _region(sr.GraphicTypeValues.POLYLINE, ends, source, drawn.frame_number)
+    if clip.diameters is None:
+        return point(clip, source)
     is_systolic = quantity is Quantity.LVIDS
     frame = clip.diameters.es_frame if is_systolic else clip.diameters.ed_frame
     found = next(landmarks for landmarks in clip.landmarks if landmarks.frame_number == frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeVar
@@ -15,6 +15,7 @@ from echo_node.codes import Code, Geometry, Method, Quantity, Reason, Unit, View
 from echo_node.errors import ReportError
 from echo_node.records import Finding, Measurement, NotMeasured, Source
 from echo_node.reports.document import PROFILES
+from echo_node.reports.observers import read_edits
 from echo_node.reports.precoordinated import NAMES, Key
 from echo_node.reports.retired import every_item
 from echo_node.reports.srt import to_sct
@@ -72,17 +73,28 @@ def read_report(content: bytes) -> Reading | None:
         return None
     to_sct(ds)
     items = list(every_item(ds))
+    series = _series(ds)
     return Reading(
         SOPInstanceUID=str(ds.SOPInstanceUID),
         StudyInstanceUID=str(ds.StudyInstanceUID),
         views=tuple(view for item in items for view in _views(item)),
-        measurements=tuple(m for item in items for m in _measurements(item)),
+        measurements=tuple(m for item in items for m in _measurements(item, series)),
         not_measured=tuple(_reasons(ds.ContentSequence)),
-        findings=tuple(finding for item in items for finding in _findings(item)),
+        findings=tuple(finding for item in items for finding in _findings(item, series)),
     )
 
 
-def _measurements(item: Dataset) -> Iterator[Measurement]:
+def _series(ds: Dataset) -> dict[str, str]:
+    """The series of everything that the report refers to, by SOPInstanceUID."""
+    return {
+        str(instance.ReferencedSOPInstanceUID): str(series.SeriesInstanceUID)
+        for study in ds.get("CurrentRequestedProcedureEvidenceSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+
+
+def _measurements(item: Dataset, series: Mapping[str, str]) -> Iterator[Measurement]:
     """The item as a number, if it is one and has a value."""
     if item.get("ValueType") != "NUM" or not item.MeasuredValueSequence:
         return
@@ -91,22 +103,23 @@ def _measurements(item: Dataset) -> Iterator[Measurement]:
         return
     quantity, method, view = meant
     value = item.MeasuredValueSequence[0]
-    uncertainty = next(_named(item, coded.UPPER_UNCERTAINTY), None)
+    uncertainty = next(coded.named(item, coded.UPPER_UNCERTAINTY), None)
     yield Measurement(
         quantity=quantity,
         value=float(value.NumericValue),
         unit=_required(Unit, value.MeasurementUnitsCodeSequence),
         method=method,
         view=view,
-        sources=tuple(_source(image) for image in _named(item, coded.SOURCE_OF_MEASUREMENT)),
+        sources=tuple(_source(image) for image in coded.named(item, coded.SOURCE_OF_MEASUREMENT)),
         uncertainty=None if uncertainty is None else float(uncertainty.MeasuredValueSequence[0].NumericValue),
+        edits=read_edits(item, series),
     )
 
 
 def _meant(item: Dataset) -> Key | None:
     """Quantity, method and view of a number: by its code alone, or by its modifiers; None of any other number."""
     name = item.ConceptNameCodeSequence
-    quantity, method = _member(Quantity, name), next(_named(item, coded.MEASUREMENT_METHOD), None)
+    quantity, method = _member(Quantity, name), next(coded.named(item, coded.MEASUREMENT_METHOD), None)
     alone = next((key for key, n in NAMES.items() if coded.is_code(name[0], n.code)), None)
     if quantity is None or method is None or alone is not None:
         return alone
@@ -116,8 +129,8 @@ def _meant(item: Dataset) -> Key | None:
 def _views(item: Dataset) -> Iterator[SeenView]:
     """What an image is seen as: said of the image itself, or in a group beside a region on it."""
     view = _view(item, coded.IMAGE_VIEW)
-    named = next(_named(item, coded.IMAGE_VIEW), item)
-    certainty = next((c for i in (named, item) for c in _named(i, coded.CERTAINTY)), None)
+    named = next(coded.named(item, coded.IMAGE_VIEW), item)
+    certainty = next((c for i in (named, item) for c in coded.named(i, coded.CERTAINTY)), None)
     if view is None or certainty is None:
         return
     images = [item, *item.ContentSequence]
@@ -129,11 +142,11 @@ def _views(item: Dataset) -> Iterator[SeenView]:
     )
 
 
-def _findings(group: Dataset) -> Iterator[Finding]:
+def _findings(group: Dataset, series: Mapping[str, str]) -> Iterator[Finding]:
     """Classes that a group's numbers fall into; they were read off where the numbers were."""
-    for item in _named(group, Quantity.LV_GEOMETRY.code):
+    for item in coded.named(group, Quantity.LV_GEOMETRY.code):
         value = _member(Geometry, item.ConceptCodeSequence)
-        number = next((m for child in group.ContentSequence for m in _measurements(child)), None)
+        number = next((m for child in group.ContentSequence for m in _measurements(child, series)), None)
         if value is not None and number is not None:
             yield Finding(quantity=Quantity.LV_GEOMETRY, value=value, sources=number.sources)
 
@@ -145,8 +158,8 @@ def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:
             quantity = _member(Quantity, item.ConceptNameCodeSequence)
             reason = _member(Reason, item.ConceptCodeSequence)
             if quantity is not None and reason is not None:
-                comment = next(_named(item, coded.COMMENT), None)
-                method = next(_named(item, coded.MEASUREMENT_METHOD), None)
+                comment = next(coded.named(item, coded.COMMENT), None)
+                method = next(coded.named(item, coded.MEASUREMENT_METHOD), None)
                 yield NotMeasured(
                     quantity=quantity,
                     reason=reason,
@@ -170,14 +183,8 @@ def _source(item: Dataset) -> Source:
 
 
 def _view(item: Dataset, name: Code) -> View | None:
-    found = next(_named(item, name), None)
+    found = next(coded.named(item, name), None)
     return None if found is None else _member(View, found.ConceptCodeSequence)
-
-
-def _named(item: Dataset, name: Code) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", []):
-        if "ConceptNameCodeSequence" in child and coded.is_code(child.ConceptNameCodeSequence[0], name):
-            yield child
 
 
 def _member(kind: type[_Coded], sequence: Sequence[Dataset]) -> _Coded | None:

@@ -110,6 +110,7 @@ def _digest(segments: Sequence[Segmentation], numbers: Sequence[FrameNumbers], p
     digest = hashlib.sha256(pixels)
     for segment, frames in zip(segments, numbers, strict=True):
         digest.update(f"{segment.structure.name}{frames.tolist()}".encode())
+        digest.update("".join(edit.SOPInstanceUID for edit in segment.edits).encode())
     return digest.hexdigest()
 
 
@@ -144,7 +145,7 @@ def _segment(number: int, segmentation: Segmentation, source: Dataset, engine: E
     item = Dataset()
     item.SegmentNumber = number
     item.SegmentLabel = structure.code.meaning
-    item.SegmentAlgorithmType = "AUTOMATIC"
+    item.SegmentAlgorithmType = "SEMIAUTOMATIC" if segmentation.edits else "AUTOMATIC"
     item.SegmentAlgorithmName = engine.name
     item.SegmentationAlgorithmIdentificationSequence = [_algorithm(engine)]
     item.SegmentedPropertyCategoryCodeSequence = [coded.code_item(coded.ANATOMICAL_STRUCTURE)]

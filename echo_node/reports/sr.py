@@ -70,4 +70,4 @@ def _evaluations(analysis: Analysis) -> sr.ContainerContentItem:
     """What holds for the study: reasons that belong to no clip, and what the report is for."""
     of_clips = {n for clip in analysis.clips for n in clip.not_measured}
     reasons = [not_measured(item)[0] for item in analysis.not_measured if item not in of_clips]
-    return container(_QUALITATIVE_EVALUATIONS, [*reasons, comment(envelope.RESEARCH_USE)])
+    return container(_QUALITATIVE_EVALUATIONS, [*reasons, comment(envelope.warning(analysis))])

@@ -170,7 +170,7 @@ def _summary(analysis: Analysis, evidence: Evidence) -> sr.ContainerContentItem:
                 concept(coded.NOT_ROUTED), concept(clip.outcome.code), relationship_type=CONTAINED
             )
             reasons.append(_inferred(outcome, [clip], evidence))
-    return container(coded.SUMMARY, [*reasons, comment(envelope.RESEARCH_USE)])
+    return container(coded.SUMMARY, [*reasons, comment(envelope.warning(analysis))])
 
 
 def _inferred(item: Dataset, clips: Sequence[ClipAnalysis], evidence: Evidence) -> Dataset:

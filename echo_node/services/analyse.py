@@ -7,20 +7,21 @@ import math
 import signal
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 
 from pydicom import Dataset
 
 from echo_node.codes import Reason
 from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
-from echo_node.errors import EchoNodeError, LeaseLost, ReportError, StoreError
+from echo_node.errors import EchoNodeError, LeaseLost, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
 from echo_node.records import Analysis, Instance, Job, JobKind, ObjectKind, Report
-from echo_node.reports import build_reports, read_source
+from echo_node.reports import build_reports
+from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, where, worker_name
+from echo_node.services.sources import readable_source
 from echo_node.store import Store
 
 _log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ def analyse_once(store: Store, config: Config, engine: Engine) -> bool:
     try:
         if job.kind is JobKind.CLIP:
             _do_clip(store, config, engine, job)
+        elif job.kind is JobKind.CORRECTION:
+            do_correction(store, config, engine, job)
         else:
             _do_study(store, config, engine, job)
     except LeaseLost:
@@ -137,12 +140,3 @@ def _sources(analysis: Analysis, instances: tuple[Instance, ...]) -> Mapping[str
     analysed = {clip.SOPInstanceUID for clip in analysis.clips}
     found = ((i.SOPInstanceUID, readable_source(i.path)) for i in instances if i.SOPInstanceUID in analysed)
     return {uid: ds for uid, ds in found if ds is not None}
-
-
-def readable_source(path: Path) -> Dataset | None:
-    """An object's header for the reports, or None where it cannot be read."""
-    try:
-        return read_source(path)
-    except ReportError as error:
-        _log.warning("left out of the report: %s", error)
-        return None

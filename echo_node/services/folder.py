@@ -24,9 +24,9 @@ from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
 from echo_node.records import ClipAnalysis, Measurement, ObjectKind
 from echo_node.reports import build_reports
-from echo_node.services.analyse import readable_source
 from echo_node.services.engines import open_engine
 from echo_node.services.process import utc_now
+from echo_node.services.sources import readable_source
 
 _WRITTEN = (ObjectKind.SR, ObjectKind.SEG, ObjectKind.OVERLAY, ObjectKind.PDF)
 _PER_CLIP = (ObjectKind.SEG, ObjectKind.OVERLAY)

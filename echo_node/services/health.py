@@ -64,6 +64,8 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
         yield f"{quarantined} studies are in quarantine; status --objects says why"
     if failed := status.jobs.get((JobKind.CLIP, JobState.DEAD)):
         yield f"{failed} clips could not be analysed; status --objects says why; {_AGAIN}"
+    if failed := status.jobs.get((JobKind.CORRECTION, JobState.DEAD)):
+        yield f"{failed} corrections could not be applied; status --objects says why; {_AGAIN}"
     for uid, why in status.unreported.items():
         yield f"study {uid} has no report: {why}; {_AGAIN}"
     for (destination, why), count in status.given_up.items():

@@ -5,16 +5,22 @@ from __future__ import annotations
 import logging
 import random
 
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage
+
 from echo_node.codes import Reason
 from echo_node.config import Commitment, Config
 from echo_node.dicom.clips import ULTRASOUND_IMAGES
 from echo_node.dicom.header import read_header
 from echo_node.dicom.scp import Archives, ReceivedObject, StorageSCP
 from echo_node.errors import StoreError
+from echo_node.records import JobKind
 from echo_node.services.confirm import take_result
 from echo_node.services.peers import peer_of
 from echo_node.services.process import POLL_SECONDS, Stop, utc_now
 from echo_node.store import KeepOutcome, Received, Store
+
+# SR classes whose documents can hold what a person drew: those with coordinates (PS3.3 A.35)
+_DRAWN_REPORTS = (EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage, ExtensibleSRStorage)
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +63,7 @@ def archives(store: Store, config: Config) -> Archives:
 def keep(store: Store, received: ReceivedObject) -> None:
     """Commit one received object; C-STORE answers success when this returns."""
     header = read_header(received.path)
-    is_ultrasound = received.SOPClassUID in ULTRASOUND_IMAGES
+    job, reason = _purpose(store, received)
     outcome = store.keep(
         Received(
             SOPClassUID=received.SOPClassUID,
@@ -72,14 +78,25 @@ def keep(store: Store, received: ReceivedObject) -> None:
             size=received.size,
             source_ae=received.calling_ae,
             source_host=received.peer_host,
-            reason=header.reason or (None if is_ultrasound else Reason.NOT_AN_IMAGE),
-            analysable=is_ultrasound,
+            reason=header.reason or reason,
+            job=job,
         )
     )
     if outcome is KeepOutcome.SET_ASIDE:
         _log.error("%s is set aside; status --objects says why", received.SOPInstanceUID)
     else:
         _log.info("%s from %s: %s", received.SOPInstanceUID, received.calling_ae, outcome.name)
+
+
+def _purpose(store: Store, received: ReceivedObject) -> tuple[JobKind | None, Reason | None]:
+    """What is done with an object, or why nothing is."""
+    if received.SOPClassUID in _DRAWN_REPORTS:
+        return JobKind.CORRECTION, None
+    if received.SOPClassUID not in ULTRASOUND_IMAGES:
+        return None, Reason.NOT_AN_IMAGE
+    if store.has_made(received.SOPInstanceUID):  # an archive that sends persons' reports may send overlays back
+        return None, Reason.OWN_REPORT
+    return JobKind.CLIP, None
 
 
 def note_association_end(store: Store, ae_title: str, studies: frozenset[str]) -> None:

@@ -36,7 +36,8 @@ def requeue(config: Config, *, StudyInstanceUID: str | None, destination: str | 
             store.study(StudyInstanceUID)
         if destination is None:
             jobs = store.requeue_jobs(StudyInstanceUID)
-            print(f"{jobs[JobKind.CLIP]} clips and {jobs[JobKind.STUDY]} reports are tried again")
+            clips, corrections, reports = (jobs[k] for k in (JobKind.CLIP, JobKind.CORRECTION, JobKind.STUDY))
+            print(f"{clips} clips, {corrections} corrections and {reports} reports are tried again")
         wanted = names if destination is None else [destination]
         print(f"{store.requeue_deliveries(wanted, StudyInstanceUID)} deliveries are tried again")
     finally:

@@ -13,6 +13,7 @@ import json
 import types
 import typing
 import zipfile
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,8 @@ def _encode(value: object, arrays: _Arrays) -> Any:
         return {"array": key}
     if isinstance(value, enum.Enum):
         return value.name
+    if isinstance(value, datetime):
+        return value.isoformat()
     if dataclasses.is_dataclass(value):
         return {f.name: _encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
     if isinstance(value, tuple):
@@ -85,6 +88,8 @@ def _decode(value: Any, hint: Any, arrays: _Arrays) -> Any:
         hints = typing.get_type_hints(hint)
         assert isinstance(hint, type)
         return hint(**{name: _decode(item, hints[name], arrays) for name, item in value.items()})
+    if hint is datetime:
+        return datetime.fromisoformat(value)
     return hint[value] if issubclass(hint, enum.Enum) else value
 
 

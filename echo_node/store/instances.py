@@ -47,7 +47,7 @@ class Received:
     source_ae: str
     source_host: str
     reason: Reason | None  # why it is not to be analysed, where something is wrong with it
-    analysable: bool  # False for what is no image: kept, not analysed
+    job: JobKind | None  # what is to be done with it; None for what is kept only
 
 
 class Overtaken(StoreError):
@@ -94,11 +94,12 @@ def record(conn: sa.Connection, received: Received, *, path: Path, at: datetime)
     if taken_by is not None:
         return _set_aside(conn, received, Reason.SAME_UID_OTHER_CONTENT, path=path, at=at)
     _insert(conn, received, path=path, at=at)
-    if received.analysable and received.reason is None:
-        studies.reopen(conn, received.StudyInstanceUID, at=at)
+    if received.job is not None and received.reason is None:
+        if received.job is JobKind.CLIP:
+            studies.reopen(conn, received.StudyInstanceUID, at=at)
         jobs.add(
             conn,
-            JobKind.CLIP,
+            received.job,
             received.SOPInstanceUID,
             StudyInstanceUID=received.StudyInstanceUID,
             revision=0,
@@ -109,7 +110,9 @@ def record(conn: sa.Connection, received: Received, *, path: Path, at: datetime)
 
 def _insert(conn: sa.Connection, received: Received, *, path: Path, at: datetime) -> None:
     PatientID = received.PatientID.replace("\0", "").strip()
-    studies.receive(
+    # A correction neither holds a study open nor quarantines it: whether it is of this patient, its job finds out.
+    arrive = studies.create if received.job is JobKind.CORRECTION else studies.receive
+    arrive(
         conn,
         received.StudyInstanceUID,
         PatientID=PatientID,
@@ -156,6 +159,11 @@ def _set_aside(conn: sa.Connection, received: Received, reason: Reason, *, path:
         )
     )
     return KeepOutcome.SET_ASIDE
+
+
+def refuse(conn: sa.Connection, SOPInstanceUID: str, reason: Reason) -> None:
+    """Note why a kept object is of no use."""
+    conn.execute(sa.update(instances).where(instances.c.SOPInstanceUID == SOPInstanceUID).values(reason=reason))
 
 
 def set_aside_unacknowledged(conn: sa.Connection, path: Path, *, size: int, at: datetime) -> bool:

@@ -42,7 +42,7 @@ def lease(
     """Take the next job that is due or whose holder's lease ran out."""
     next_id = conn.scalar(
         sa.select(jobs.c.id)
-        .where(jobs.c.kind.in_(kinds), _is_free(at))
+        .where(jobs.c.kind.in_(kinds), _is_free(at), _is_in_turn())
         # Reports first: they are short, and all that they wait for is done.
         .order_by(sa.case((jobs.c.kind == JobKind.STUDY, 0), else_=1), jobs.c.id)
         .limit(1)
@@ -67,7 +67,10 @@ def lease(
 
 def any_free(conn: sa.Connection, kinds: Sequence[JobKind], *, at: datetime) -> bool:
     """Is there anything to lease? Asked first: an idle worker's question takes no write lock."""
-    return conn.scalar(sa.select(jobs.c.id).where(jobs.c.kind.in_(kinds), _is_free(at)).limit(1)) is not None
+    return (
+        conn.scalar(sa.select(jobs.c.id).where(jobs.c.kind.in_(kinds), _is_free(at), _is_in_turn()).limit(1))
+        is not None
+    )
 
 
 def _is_free(at: datetime) -> sa.ColumnElement[bool]:
@@ -75,6 +78,18 @@ def _is_free(at: datetime) -> sa.ColumnElement[bool]:
         sa.and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= at),
         sa.and_(jobs.c.state == JobState.LEASED, jobs.c.leased_until <= at),
     )
+
+
+def _is_in_turn() -> sa.ColumnElement[bool]:
+    """A correction waits for its study's clips and for the corrections before it: it is made to what they gave."""
+    before = jobs.alias("before")
+    is_before = sa.or_(
+        before.c.kind == JobKind.CLIP, sa.and_(before.c.kind == JobKind.CORRECTION, before.c.id < jobs.c.id)
+    )
+    waits = sa.exists().where(
+        before.c.StudyInstanceUID == jobs.c.StudyInstanceUID, before.c.state.in_(UNFINISHED), is_before
+    )
+    return sa.or_(jobs.c.kind != JobKind.CORRECTION, sa.not_(waits))
 
 
 def bury_worn_out(conn: sa.Connection, *, max_attempts: int, at: datetime) -> None:
@@ -100,9 +115,9 @@ def release(conn: sa.Connection, *, is_gone: Callable[[str], bool], at: datetime
     return len(gone)
 
 
-def finish(conn: sa.Connection, job: Job, *, at: datetime) -> None:
-    """Mark a job done; LeaseLost where another worker has it."""
-    _update_held(conn, job, state=JobState.DONE, lease=None, finished_at=at, reason=None, detail="")
+def finish(conn: sa.Connection, job: Job, *, at: datetime, reason: Reason | None = None, detail: str = "") -> None:
+    """Mark a job done, with the reason where it came to nothing; LeaseLost where another worker has it."""
+    _update_held(conn, job, state=JobState.DONE, lease=None, finished_at=at, reason=reason, detail=detail)
 
 
 def put_back(conn: sa.Connection, job: Job, *, reason: Reason, detail: str, retry_at: datetime) -> None:

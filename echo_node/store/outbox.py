@@ -33,6 +33,11 @@ def add_report(
     )
 
 
+def has_report(conn: sa.Connection, SOPInstanceUID: str) -> bool:
+    """Is there a report of this UID?"""
+    return conn.scalar(sa.select(reports.c.path).where(reports.c.SOPInstanceUID == SOPInstanceUID)) is not None
+
+
 def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> Sequence[sa.Row[Any]]:
     """The rows of the documents that earlier closes of a study brought about."""
     found = sa.select(reports).where(

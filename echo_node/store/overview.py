@@ -22,6 +22,7 @@ class Outcome(enum.Enum):
     WAITING = "waiting for its analysis"
     MEASURED = "measured"
     NOT_MEASURED = "not measured"
+    APPLIED = "its corrections are applied"
     KEPT = "kept, not for analysis"
     SET_ASIDE = "set aside for a person to look at"
 
@@ -129,6 +130,7 @@ def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[Instanc
             instances.c.StudyInstanceUID,
             instances.c.reason,
             studies.c.reason.label("quarantine"),
+            jobs.c.kind.label("job_kind"),
             jobs.c.state.label("job"),
             jobs.c.reason.label("failure"),
             jobs.c.detail.label("failure_detail"),
@@ -136,7 +138,7 @@ def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[Instanc
             newest.c.detail,
         )
         .join(studies, studies.c.StudyInstanceUID == instances.c.StudyInstanceUID)
-        .outerjoin(jobs, sa.and_(jobs.c.kind == JobKind.CLIP, jobs.c.target == instances.c.SOPInstanceUID))
+        .outerjoin(jobs, sa.and_(jobs.c.kind != JobKind.STUDY, jobs.c.target == instances.c.SOPInstanceUID))
         .outerjoin(newest, newest.c.SOPInstanceUID == instances.c.SOPInstanceUID)
         .order_by(instances.c.received_at, instances.c.SOPInstanceUID)
     )
@@ -152,13 +154,15 @@ def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[Instanc
 
 def _outcome(row: sa.RowMapping) -> InstanceOutcome:
     if row["reason"] is not None:
-        outcome, reason, detail = Outcome.KEPT, row["reason"], ""
+        outcome, reason, detail = Outcome.KEPT, row["reason"], row["failure_detail"] or ""
     elif row["quarantine"] is not None:
         outcome, reason, detail = Outcome.SET_ASIDE, row["quarantine"], "the study is in quarantine"
     elif row["job"] is None:
         outcome, reason, detail = Outcome.KEPT, None, ""
     elif row["job"] is JobState.DEAD:
         outcome, reason, detail = Outcome.NOT_MEASURED, row["failure"], row["failure_detail"]
+    elif row["job"] is JobState.DONE and row["job_kind"] is JobKind.CORRECTION:
+        outcome, reason, detail = Outcome.APPLIED, None, ""
     elif row["job"] is JobState.DONE:
         outcome = Outcome.MEASURED if row["outcome"] is None else Outcome.NOT_MEASURED
         reason, detail = row["outcome"], row["detail"]

@@ -35,7 +35,8 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
     """Queue a study's dead jobs anew; returns how many there were of each kind.
 
     A report is written again only where it is the one that the study still waits for: an open study gets
-    its next report when it closes, one in quarantine none. A clip that is measured now opens its study.
+    its next report when it closes, one in quarantine none. A clip that is measured now opens its study, as does
+    a correction that is applied.
     """
     studies.lock(conn, StudyInstanceUID)
     awaited = sa.exists().where(
@@ -50,7 +51,7 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
                 jobs.c.StudyInstanceUID == StudyInstanceUID,
                 jobs.c.kind == kind,
                 jobs.c.state == JobState.DEAD,
-                sa.true() if kind is JobKind.CLIP else awaited,
+                awaited if kind is JobKind.STUDY else sa.true(),
             )
             .values(state=JobState.QUEUED, attempts=0, due_at=at, finished_at=None, reason=None, detail="")
         ).rowcount

@@ -213,6 +213,34 @@ class Store:
                 analyses.save(conn, analysis, scalars=scalars, path=path, at=now)
                 studies.reopen(conn, StudyInstanceUID, at=now)
 
+    def complete_correction(self, job: Job, corrected: Sequence[ClipAnalysis]) -> None:
+        """Save the analyses of the clips that a person's report corrects and end its job, both or neither.
+
+        The study is opened again, so that what follows from the correction is reported.
+
+        Raises
+        ------
+        LeaseLost
+            Another worker has the job; nothing is saved.
+        """
+        encoded = [codec.encode(analysis) for analysis in corrected]
+        with self._files.writing():
+            paths = [None if content is None else self._files.write(content, ".npz") for _, content in encoded]
+            with self._db.write() as conn:
+                StudyInstanceUID, _ = jobs.where_from(conn, job)
+                studies.lock(conn, StudyInstanceUID)
+                now = self._now()
+                jobs.finish(conn, job, at=now)
+                for analysis, (scalars, _), path in zip(corrected, encoded, paths, strict=True):
+                    analyses.save(conn, analysis, scalars=scalars, path=path, at=now)
+                studies.reopen(conn, StudyInstanceUID, at=now)
+
+    def refuse_correction(self, job: Job, reason: Reason, detail: str) -> None:
+        """End the job of a report that corrects nothing; its row says why. LeaseLost if another worker has it."""
+        with self._db.write() as conn:
+            jobs.finish(conn, job, at=self._now(), reason=reason, detail=detail)
+            instances.refuse(conn, job.target, reason)
+
     def complete_study(self, job: Job, reports: Sequence[Report], deliveries: Sequence[tuple[str, Report]]) -> None:
         """Save a study's reports, queue them for their destinations and end the job, all or nothing.
 
@@ -280,16 +308,21 @@ class Store:
         StoreError
             There is none of this UID.
         """
-        with self._db.read() as conn:
-            found = instances.select(conn, self._root, schema.instances.c.SOPInstanceUID == SOPInstanceUID)
+        found = self.find((SOPInstanceUID,))
         if not found:
             raise StoreError(f"instance {SOPInstanceUID} is not known")
-        return found[0]
+        return found[SOPInstanceUID]
 
     def instances(self, StudyInstanceUID: str) -> tuple[Instance, ...]:
         """A study's kept objects, in the order of receipt."""
         with self._db.read() as conn:
             return instances.select(conn, self._root, schema.instances.c.StudyInstanceUID == StudyInstanceUID)
+
+    def find(self, uids: Collection[str]) -> dict[str, Instance]:
+        """The kept objects among these SOPInstanceUIDs."""
+        with self._db.read() as conn:
+            found = instances.select(conn, self._root, schema.instances.c.SOPInstanceUID.in_(uids))
+        return {instance.SOPInstanceUID: instance for instance in found}
 
     def study(self, StudyInstanceUID: str) -> Study:
         """A study with its objects.
@@ -315,6 +348,11 @@ class Store:
                 codec.decode(scalars, None if path is None else (self._root / path).read_bytes())
                 for scalars, path in rows
             )
+
+    def has_made(self, SOPInstanceUID: str) -> bool:
+        """Is this a report of the node's own?"""
+        with self._db.read() as conn:
+            return outbox.has_report(conn, SOPInstanceUID)
 
     def deliveries(self, StudyInstanceUID: str) -> list[Delivery]:
         """A study's outbox rows, in the order of their queueing."""

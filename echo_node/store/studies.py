@@ -75,6 +75,30 @@ def lock(conn: sa.Connection, StudyInstanceUID: str) -> tuple[str, str | None] |
     return None if row is None else (row.PatientID, row.PatientBirthDate)
 
 
+def create(
+    conn: sa.Connection,
+    StudyInstanceUID: str,
+    *,
+    PatientID: str,
+    PatientBirthDate: str | None,
+    source_ae: str,
+    at: datetime,
+) -> None:
+    """Create a study that is not there yet; one that is stays as it is."""
+    conn.execute(
+        insert_or_ignore(conn, studies).values(
+            StudyInstanceUID=StudyInstanceUID,
+            PatientID=PatientID,
+            PatientBirthDate=PatientBirthDate,
+            source_ae=source_ae,
+            state=StudyState.RECEIVING,
+            revision=0,
+            opened_at=at,
+            last_received_at=at,
+        )
+    )
+
+
 def receive(
     conn: sa.Connection,
     StudyInstanceUID: str,
@@ -88,17 +112,13 @@ def receive(
 
     Names are not compared: marriage and spelling change them. An unknown birth date is nobody's.
     """
-    conn.execute(
-        insert_or_ignore(conn, studies).values(
-            StudyInstanceUID=StudyInstanceUID,
-            PatientID=PatientID,
-            PatientBirthDate=PatientBirthDate,
-            source_ae=source_ae,
-            state=StudyState.RECEIVING,
-            revision=0,
-            opened_at=at,
-            last_received_at=at,
-        )
+    create(
+        conn,
+        StudyInstanceUID,
+        PatientID=PatientID,
+        PatientBirthDate=PatientBirthDate,
+        source_ae=source_ae,
+        at=at,
     )
     patient = lock(conn, StudyInstanceUID)
     assert patient is not None, "inserted or found above"
@@ -170,7 +190,7 @@ def _open_studies() -> sa.Select[Any]:
         sa.select(sa.func.count())
         .where(
             job_rows.c.StudyInstanceUID == studies.c.StudyInstanceUID,
-            job_rows.c.kind == JobKind.CLIP,
+            job_rows.c.kind.in_((JobKind.CLIP, JobKind.CORRECTION)),
             job_rows.c.state.in_(jobs.UNFINISHED),
         )
         .scalar_subquery()

@@ -37,7 +37,7 @@ class Sender:
     def __post_init__(self) -> None:
         self.open()
         self.store.migrate()
-        self.store.keep(received(self.store, analysable=False))
+        self.store.keep(received(self.store, job=None))
         self.clock.pass_(120)
         self.store.close_studies(POLICY)
         job = self.store.lease([JobKind.STUDY], "w", 60)
@@ -163,7 +163,10 @@ def test_what_was_given_up_is_sent_once_it_is_mended_and_requeued(sender, start_
     assert sender.states() == [DeliveryState.SENT] * 2
     assert len(archive.received) == 2
     assert requeue(sender.config, StudyInstanceUID=STUDY, destination=None) == 0
-    assert capsys.readouterr().out == "0 clips and 0 reports are tried again\n0 deliveries are tried again\n"
+    assert (
+        capsys.readouterr().out
+        == "0 clips, 0 corrections and 0 reports are tried again\n0 deliveries are tried again\n"
+    )
 
 
 def test_requeue_says_what_it_does_not_know(sender):

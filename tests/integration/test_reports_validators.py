@@ -15,11 +15,14 @@ from pydicom import Dataset
 from echo_node.codes import Method, Quantity, Reason, Structure, View
 from echo_node.records import Analysis, NotMeasured, ObjectKind, Report
 from echo_node.reports import build_reports, read_source
+from echo_node.reports.document import PROFILES
 from tests.unit.reports.builders import (
     STUDY,
     analysis,
     cine,
     clip,
+    edit,
+    edited,
     long_axis,
     source,
     unmeasured,
@@ -54,13 +57,15 @@ DSRDUMP_EXPECTED = (
 )
 TITLES = ("Imaging Measurement Report", "Adult Echocardiography Procedure Report")
 # PixelMed tries every NUM below a measurement against the template's rows for derivation parameters too,
-# whatever its name; and its group of procedures, which the standard lets one extend, has none in ultrasound.
+# whatever its name; it takes one person per observation, where TID 1001 takes any number; and its group of
+# procedures, which the standard lets one extend, has none in ultrasound.
 # PixelMed 20220618 knows no template 5200 or 5300 and no Simplified Adult Echo: of the former it checks the
 # class alone, and warns of every item.
 PIXELMED_EXPECTED = (
     "range of upper measurement uncertainty",
     "range of lower measurement uncertainty",
     "not found in context group 100",
+    "Template 1003 PersonObserverIdentifyingAttributes",
 )
 
 
@@ -78,6 +83,13 @@ def two_views() -> Case:
         biplane=True,
     )
     return case_of(*of, study=study)
+
+
+def corrected() -> Case:
+    """Two persons have drawn on it."""
+    of = source()
+    edits = edit(), edit("2.25.902", observer="Öztürk^Ümit", made_at=None)
+    return case_of(of, study=analysis(edited(of, *edits)))
 
 
 def uncalibrated() -> Case:
@@ -131,7 +143,7 @@ def late_clip() -> Case:
     return case_of(*of, study=analysis(clip(of[0]), clip(of[1], view=View.A2C), biplane=True, revision=2))
 
 
-CASES = [late_clip, two_views, walls_and_estimate, uncalibrated, nothing_measured, bare_cart, still]
+CASES = [late_clip, two_views, walls_and_estimate, corrected, uncalibrated, nothing_measured, bare_cart, still]
 
 
 @pytest.fixture(scope="module", params=[*CASES, real_file], ids=lambda make: make.__name__)
@@ -165,8 +177,8 @@ def test_dciodvfy_finds_no_error(reports: tuple[Report, ...], tmp_path: Path) ->
 
 @pytest.mark.peer("dsrdump")
 def test_dsrdump_reads_the_report_without_an_error(reports: tuple[Report, ...], tmp_path: Path) -> None:
-    documents = [r for r in reports if r.kind.name.startswith("SR")]
-    assert len(documents) == 5
+    documents = [r for r in reports if r.kind in PROFILES]
+    assert len(documents) == len(PROFILES)
     for report in documents:
         said = run(tmp_path, report, "/usr/bin/dsrdump", "-Ee", "+Pl")
         assert any(title in line for line in said for title in TITLES)
@@ -176,7 +188,10 @@ def test_dsrdump_reads_the_report_without_an_error(reports: tuple[Report, ...], 
 
 @pytest.mark.peer("pixelmed", "java")
 @pytest.mark.parametrize(
-    "reports", [two_views, walls_and_estimate, uncalibrated], ids=lambda make: make.__name__, indirect=True
+    "reports",
+    [two_views, walls_and_estimate, uncalibrated, corrected],
+    ids=lambda make: make.__name__,
+    indirect=True,
 )
 def test_pixelmed_finds_no_error_of_the_template(reports: tuple[Report, ...], tmp_path: Path) -> None:
     limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("ExprOp", "TotalOp", "ExprGrp")]

@@ -135,7 +135,7 @@ def test_same_objects_to_several_receivers_are_kept_once(store: Store, children:
 
 def test_study_is_closed_once(store: Store, children: Children) -> None:
     for n in range(10):
-        store.keep(received(store, f"1.2.{n}", StudyInstanceUID=f"1.3.{n}", analysable=False))
+        store.keep(received(store, f"1.2.{n}", StudyInstanceUID=f"1.3.{n}", job=None))
     assert sorted(children.run_all(_CLOSE, ["x"] * 4)) == [f"1.3.{n} 1" for n in range(10)]
     assert store.status().jobs == {(JobKind.STUDY, JobState.QUEUED): 10}
 

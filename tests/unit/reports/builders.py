@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
-from pydicom.uid import UltrasoundMultiFrameImageStorage
+from pydicom.uid import ComprehensiveSRStorage, UltrasoundMultiFrameImageStorage
 
 from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
 from echo_node.measure.results import EJECTION, WALLS
@@ -19,6 +19,7 @@ from echo_node.records import (
     Analysis,
     ClipAnalysis,
     DiameterCurve,
+    Edit,
     EjectionEstimate,
     EngineIdentity,
     Finding,
@@ -165,6 +166,27 @@ def clip(
         engine=ENGINE,
     )
     return replace(measured, **changes)
+
+
+def edit(uid: str = "2.25.901", *, observer: str = "Reader^Rosa", made_at: datetime | None = MADE_AT) -> Edit:
+    return Edit(
+        SOPClassUID=ComprehensiveSRStorage,
+        SOPInstanceUID=uid,
+        SeriesInstanceUID="2.25.900",
+        observer=observer,
+        made_at=made_at,
+    )
+
+
+def edited(of: Dataset, *edits: Edit) -> ClipAnalysis:
+    """A clip whose ventricle and volumes rest on persons' reports."""
+    made = clip(of)
+    cavity, atrium = made.segmentations
+    return replace(
+        made,
+        segmentations=(replace(cavity, edits=edits, drawn_frames=(ED,)), atrium),
+        measurements=tuple(replace(m, edits=edits) for m in made.measurements),
+    )
 
 
 def with_estimate(of: ClipAnalysis, ef: float = 58.5) -> ClipAnalysis:

@@ -8,10 +8,10 @@ import pytest
 from echo_node.codes import Reason
 from echo_node.dicom.incoming import IncomingObject
 from echo_node.errors import StoreError
-from echo_node.records import StudyState
+from echo_node.records import Job, JobKind, ObjectKind, Report, StudyState
 from echo_node.services import receive
 from echo_node.services.process import utc_now
-from echo_node.store import Outcome, Store
+from echo_node.store import ClosePolicy, Outcome, Store
 
 US_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 
@@ -69,6 +69,12 @@ def of_patient(uid: str, **patient: str) -> bytes:
     return buffer.getvalue()
 
 
+def leased(store: Store) -> Job:
+    job = store.lease(tuple(JobKind), "w", 60)
+    assert job is not None
+    return job
+
+
 @pytest.mark.parametrize(
     ("other", "state"),
     [
@@ -85,6 +91,20 @@ def test_id_and_birth_date_say_who_a_patient_is_and_the_name_does_not(store, oth
     receive.keep(store, arrived(store, of_patient("1.2.4", **other), "1.2.4"))
     assert len(store.instances("1.2")) == 2
     assert store.study("1.2").state is state
+
+
+def test_an_overlay_that_an_archive_sends_back_is_no_clip(store):
+    """Else each report's overlays would bring about the next report."""
+    receive.keep(store, arrived(store, of_patient("1.2.3", PatientID="7"), "1.2.3"))
+    store.fail(leased(store), Reason.ANALYSIS_FAILED, "x", retry_at=None)
+    store.close_studies(ClosePolicy(quiet_seconds=0, hard_cap_seconds=3600))
+    made = Report(kind=ObjectKind.OVERLAY, SOPClassUID=US_MULTI_FRAME, SOPInstanceUID="1.2.4", content=b"x")
+    store.complete_study(leased(store), [made], [])
+    receive.keep(store, arrived(store, of_patient("1.2.4", PatientID="7"), "1.2.4"))
+    assert store.lease(tuple(JobKind), "w", 60) is None
+    assert store.study("1.2").state is StudyState.REPORTED
+    (row,) = (row for row in store.instance_outcomes("1.2") if row.SOPInstanceUID == "1.2.4")
+    assert (row.outcome, row.reason) == (Outcome.KEPT, Reason.OWN_REPORT)
 
 
 def test_an_association_s_end_that_cannot_be_noted_is_only_logged(store, caplog, monkeypatch):

@@ -14,8 +14,11 @@ from echo_node.records import (
     Body,
     ClipAnalysis,
     DiameterCurve,
+    DrawnLine,
+    Edit,
     EjectionEstimate,
     EngineIdentity,
+    JobKind,
     Landmarks,
     Measurement,
     NotMeasured,
@@ -32,6 +35,13 @@ from echo_node.store import ClosePolicy, Received, Store
 STUDY = "1.2.826.1"
 SR_CLASS = "1.2.840.10008.5.1.4.1.1.88.33"
 POLICY = ClosePolicy(quiet_seconds=120, hard_cap_seconds=3600)
+EDIT = Edit(
+    SOPClassUID=SR_CLASS,
+    SOPInstanceUID="1.2.826.1.8.1",
+    SeriesInstanceUID="1.2.826.1.8",
+    observer="Öztürk^Ümit",
+    made_at=datetime(2026, 11, 24, 8, 30, 0, 5, tzinfo=UTC),
+)
 
 
 class Clock:
@@ -58,7 +68,7 @@ def received(
     PatientBirthDate: str = "19500102",
     source_ae: str = "CART",
     reason: Reason | None = None,
-    analysable: bool = True,
+    job: JobKind | None = JobKind.CLIP,
 ) -> Received:
     """An object as the SCP hands it over: in a temporary file."""
     path = store.incoming / secrets.token_hex(8)
@@ -77,7 +87,7 @@ def received(
         source_ae=source_ae,
         source_host="127.0.0.1",
         reason=reason,
-        analysable=analysable,
+        job=job,
     )
 
 
@@ -125,6 +135,8 @@ def measured(SOPInstanceUID: str = "1.2.826.1.1", *, seed: int = 0) -> ClipAnaly
                 structure=Structure.LV_CAVITY,
                 masks=rng.random((3, 7, 5)) > 0.5,  # 105 bits: no whole number of bytes
                 frame_numbers=frames,
+                edits=(EDIT, replace(EDIT, made_at=None)),
+                drawn_frames=(2,),
             ),
         ),
         curve=VolumeCurve(volumes_ml=rng.random(3), times_ms=rng.random(3), ed_frame=1, es_frame=5),
@@ -159,6 +171,7 @@ def measured(SOPInstanceUID: str = "1.2.826.1.1", *, seed: int = 0) -> ClipAnaly
                 probability=float(rng.random()),
             ),
         ),
+        lines=(DrawnLine(quantity=Quantity.IVSD, frame_number=2, ends=((0.1, 1 / 3), (2.0, 3.0))),),
         estimate=EjectionEstimate(
             SOPInstanceUID=SOPInstanceUID, ef=float(rng.random()), uncertainty=1 / 3, ed_frame=1, es_frame=5
         ),

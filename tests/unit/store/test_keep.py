@@ -97,7 +97,7 @@ def test_what_hides_its_uids_is_set_aside_for_the_reason_that_hides_them(store: 
 
 def test_object_with_a_reason_or_no_image_is_kept_without_a_job(store: Store) -> None:
     store.keep(received(store, "1.1", reason=Reason.TRUNCATED))
-    store.keep(received(store, "1.2", analysable=False))
+    store.keep(received(store, "1.2", job=None))
     assert store.status().jobs == {}
     assert store.instance("1.1").reason is Reason.TRUNCATED
     assert [(row.outcome, row.reason) for row in store.instance_outcomes(STUDY)] == [
@@ -107,9 +107,9 @@ def test_object_with_a_reason_or_no_image_is_kept_without_a_job(store: Store) ->
 
 
 def test_two_patients_in_a_study_quarantine_it_for_good(store: Store, clock: Clock) -> None:
-    store.keep(received(store, "1.1", PatientID="P1", analysable=False))
-    store.keep(received(store, "1.2", PatientID="P2", analysable=False))
-    store.keep(received(store, "1.3", PatientID="P1", analysable=False))
+    store.keep(received(store, "1.1", PatientID="P1", job=None))
+    store.keep(received(store, "1.2", PatientID="P2", job=None))
+    store.keep(received(store, "1.3", PatientID="P1", job=None))
     clock.pass_(100_000)
     assert store.close_studies(POLICY) == []
     study = store.study(STUDY)
@@ -119,7 +119,7 @@ def test_two_patients_in_a_study_quarantine_it_for_good(store: Store, clock: Clo
 
 
 def test_quarantine_stops_the_report_under_way_and_those_unsent(store: Store, clock: Clock) -> None:
-    store.keep(received(store, "1.1", analysable=False))
+    store.keep(received(store, "1.1", job=None))
     clock.pass_(200)
     store.close_studies(POLICY)
     job = store.lease([JobKind.STUDY], "w", 60)

@@ -14,7 +14,7 @@ from tests.unit.store.builders import POLICY, STUDY, Clock, failed, received, re
 
 @pytest.fixture(autouse=True)
 def _two_queued(store: Store, clock: Clock) -> None:
-    store.keep(received(store, analysable=False))
+    store.keep(received(store, job=None))
     clock.pass_(120)
     store.close_studies(POLICY)
     job = store.lease([JobKind.STUDY], "w", 60)

@@ -29,7 +29,7 @@ def _closed(store: Store, clock: Clock) -> None:
 
 
 def _reported(store: Store, clock: Clock, study: str, uid: str) -> None:
-    store.keep(received(store, f"{study}.1", StudyInstanceUID=study, analysable=False))
+    store.keep(received(store, f"{study}.1", StudyInstanceUID=study, job=None))
     _closed(store, clock)
     made = report(uid)
     store.complete_study(_leased(store, JobKind.STUDY), [made], [("PACS", made), ("VNA", made)])
@@ -41,11 +41,11 @@ def _reported(store: Store, clock: Clock, study: str, uid: str) -> None:
 def test_dead_clips_are_tried_again_with_all_their_attempts(store: Store, clock: Clock) -> None:
     _dead_clip(store, "1.1", STUDY)
     _dead_clip(store, "1.2", OTHER)
-    assert store.requeue_jobs(OTHER) == {JobKind.CLIP: 1, JobKind.STUDY: 0}
+    assert store.requeue_jobs(OTHER) == {JobKind.CLIP: 1, JobKind.CORRECTION: 0, JobKind.STUDY: 0}
     job = _leased(store, JobKind.CLIP)
     assert (job.target, job.attempts) == ("1.2", 1)
-    assert store.requeue_jobs() == {JobKind.CLIP: 1, JobKind.STUDY: 0}
-    assert store.requeue_jobs() == {JobKind.CLIP: 0, JobKind.STUDY: 0}
+    assert store.requeue_jobs() == {JobKind.CLIP: 1, JobKind.CORRECTION: 0, JobKind.STUDY: 0}
+    assert store.requeue_jobs() == {JobKind.CLIP: 0, JobKind.CORRECTION: 0, JobKind.STUDY: 0}
     assert [(row.outcome, row.reason, row.detail) for row in store.instance_outcomes(STUDY)] == [
         (Outcome.WAITING, None, "")
     ]
@@ -62,23 +62,36 @@ def test_a_clip_that_is_measured_after_all_gets_its_study_a_new_report(store: St
     assert store.study(STUDY).revision == 2
 
 
+def test_a_dead_correction_is_tried_again_and_opens_its_study(store: Store, clock: Clock) -> None:
+    store.keep(received(store, "1.1"))
+    store.complete_clip(_leased(store, JobKind.CLIP), failed("1.1"))
+    _closed(store, clock)
+    store.complete_study(_leased(store, JobKind.STUDY), [], [])
+    store.keep(received(store, "1.2", job=JobKind.CORRECTION))
+    store.fail(_leased(store, JobKind.CORRECTION), Reason.ANALYSIS_FAILED, "MemoryError", retry_at=None)
+    assert store.requeue_jobs() == {JobKind.CLIP: 0, JobKind.CORRECTION: 1, JobKind.STUDY: 0}
+    store.complete_correction(_leased(store, JobKind.CORRECTION), [failed("1.1")])
+    _closed(store, clock)
+    assert store.study(STUDY).revision == 2
+
+
 def test_a_dead_report_is_written_again_while_its_study_waits_for_it(store: Store, clock: Clock) -> None:
-    store.keep(received(store, analysable=False))
+    store.keep(received(store, job=None))
     _closed(store, clock)
     store.fail(_leased(store, JobKind.STUDY), Reason.ANALYSIS_FAILED, "x", retry_at=None)
     assert list(store.status().unreported) == [STUDY]
-    assert store.requeue_jobs(STUDY) == {JobKind.CLIP: 0, JobKind.STUDY: 1}
+    assert store.requeue_jobs(STUDY) == {JobKind.CLIP: 0, JobKind.CORRECTION: 0, JobKind.STUDY: 1}
     store.complete_study(_leased(store, JobKind.STUDY), [report()], [])
     assert store.study(STUDY).state is StudyState.REPORTED
     assert store.status().unreported == {}
 
 
 def test_a_dead_report_stays_dead_where_its_study_is_open_again_or_closed_anew(store: Store, clock: Clock) -> None:
-    store.keep(received(store, analysable=False))
+    store.keep(received(store, job=None))
     _closed(store, clock)
     store.fail(_leased(store, JobKind.STUDY), Reason.ANALYSIS_FAILED, "x", retry_at=None)
     store.keep(received(store, "1.2"))
-    nothing = {JobKind.CLIP: 0, JobKind.STUDY: 0}
+    nothing = dict.fromkeys(JobKind, 0)
     assert store.requeue_jobs() == nothing
     assert store.status().unreported == {}
     store.complete_clip(_leased(store, JobKind.CLIP), failed("1.2"))
@@ -89,11 +102,11 @@ def test_a_dead_report_stays_dead_where_its_study_is_open_again_or_closed_anew(s
 
 
 def test_the_report_of_a_study_in_quarantine_stays_dead(store: Store, clock: Clock) -> None:
-    store.keep(received(store, "1.1", PatientID="A", analysable=False))
+    store.keep(received(store, "1.1", PatientID="A", job=None))
     _closed(store, clock)
     store.fail(_leased(store, JobKind.STUDY), Reason.ANALYSIS_FAILED, "x", retry_at=None)
-    store.keep(received(store, "1.2", PatientID="B", analysable=False))
-    assert store.requeue_jobs() == {JobKind.CLIP: 0, JobKind.STUDY: 0}
+    store.keep(received(store, "1.2", PatientID="B", job=None))
+    assert store.requeue_jobs() == {JobKind.CLIP: 0, JobKind.CORRECTION: 0, JobKind.STUDY: 0}
 
 
 @pytest.mark.parametrize(

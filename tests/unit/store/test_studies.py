@@ -157,7 +157,7 @@ def test_late_object_opens_a_reported_study_for_a_higher_revision(store: Store, 
 def test_late_duplicate_or_non_image_leaves_a_reported_study(store: Store, clock: Clock) -> None:
     store.complete_study(_closed(store, clock), [], [])
     store.keep(received(store, "1.1"))
-    store.keep(received(store, "1.2", analysable=False))
+    store.keep(received(store, "1.2", job=None))
     assert store.study(STUDY).state is StudyState.REPORTED
 
 

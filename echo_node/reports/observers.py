@@ -1,0 +1,103 @@
+"""Persons who drew on clips: read out of their reports, and named in the node's own (PS3.16 TID 1002, 1003)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+
+from highdicom import sr
+from pydicom import Dataset
+from pydicom.config import RAISE
+from pydicom.valuerep import DA, TM, validate_value
+
+import echo_node.reports.coded as coded
+from echo_node.records import Analysis, Edit
+from echo_node.reports.coded import concept
+
+
+def person(item: Dataset) -> str:
+    """The first person whom a document or a group names as its observer, author or verifier; empty without one."""
+    named = [(o, "PersonName") for o in coded.named(item, coded.PERSON_OBSERVER_NAME)]
+    named += [(o, "PersonName") for o in item.get("AuthorObserverSequence") or []]
+    named += [(o, "VerifyingObserverName") for o in item.get("VerifyingObserverSequence") or []]
+    names = (str(observer.get(keyword) or "") for observer, keyword in named)
+    return next((name for name in names if _is_name(name)), "")
+
+
+def _is_name(text: str) -> bool:
+    """Somebody, in a form in which the node may write the name on."""
+    try:
+        validate_value("PN", text, RAISE)
+    except ValueError:
+        return False
+    return bool(text.strip("^= "))
+
+
+def made_at(ds: Dataset) -> datetime | None:
+    """When a document was made, in UTC; by the node's own zone where it names none (PS3.3 C.12.1.1.8)."""
+    try:
+        date, time = DA(ds.get("ContentDate")), TM(ds.get("ContentTime"))
+        if not date or not time:
+            return None
+        local = datetime.combine(date, time)
+        offset = str(ds.get("TimezoneOffsetFromUTC") or "")
+        return _aware(local, offset).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _aware(local: datetime, offset: str) -> datetime:
+    if not offset:
+        return local.astimezone()
+    sign = -1 if offset[0] == "-" else 1
+    return local.replace(tzinfo=timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))))
+
+
+def edit_items(edits: Sequence[Edit]) -> Iterator[sr.ContentItem]:
+    """Who corrected what a number was read off, each person followed by the report that brought it.
+
+    An observer whose type is not given is a person (TID 1002); when it was stands in the person's report.
+    """
+    for edit in edits:
+        yield sr.PnameContentItem(
+            concept(coded.PERSON_OBSERVER_NAME),
+            edit.observer,
+            relationship_type=sr.RelationshipTypeValues.HAS_OBS_CONTEXT,
+        )
+        yield sr.CompositeContentItem(
+            concept(coded.EDITED_BY),
+            edit.SOPClassUID,
+            edit.SOPInstanceUID,
+            relationship_type=sr.RelationshipTypeValues.INFERRED_FROM,
+        )
+
+
+def read_edits(number: Dataset, series: Mapping[str, str]) -> tuple[Edit, ...]:
+    """The edits that :func:`edit_items` wrote below a number, without their times.
+
+    Parameters
+    ----------
+    number : Dataset
+        The NUM item.
+    series : mapping of SOPInstanceUID to SeriesInstanceUID
+        Of what the report refers to.
+    """
+    names = coded.named(number, coded.PERSON_OBSERVER_NAME)
+    reports = coded.named(number, coded.EDITED_BY)
+    return tuple(_edit(name, report, series) for name, report in zip(names, reports, strict=True))
+
+
+def _edit(name: Dataset, report: Dataset, series: Mapping[str, str]) -> Edit:
+    reference = report.ReferencedSOPSequence[0]
+    return Edit(
+        SOPClassUID=str(reference.ReferencedSOPClassUID),
+        SOPInstanceUID=str(reference.ReferencedSOPInstanceUID),
+        SeriesInstanceUID=series[str(reference.ReferencedSOPInstanceUID)],
+        observer=str(name.PersonName),
+        made_at=None,
+    )
+
+
+def edits_of(analysis: Analysis) -> tuple[Edit, ...]:
+    """Every edit that a number of the study rests on, once."""
+    return tuple(dict.fromkeys(edit for m in analysis.measurements for edit in m.edits))

@@ -1,0 +1,71 @@
+"""What the analyser does with a person's report: read it, apply it, or say why not."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+
+from pydicom import Dataset
+
+from echo_node.codes import Reason
+from echo_node.config import Config
+from echo_node.correct import correct, frames_needed
+from echo_node.dicom.clips import open_clip
+from echo_node.errors import ClipError, CorrectionError
+from echo_node.inference.engine import Engine
+from echo_node.records import Clip, ClipAnalysis, Correction, Instance, Job
+from echo_node.reports import corrected_images, open_document, read_corrections
+from echo_node.services.sources import readable_source
+from echo_node.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+def do_correction(store: Store, config: Config, engine: Engine, job: Job) -> None:
+    """Apply a report to its study's analyses, all of it or nothing."""
+    try:
+        corrected = _corrected(store, config, engine, store.instance(job.target))
+    except CorrectionError as refusal:
+        store.refuse_correction(job, refusal.reason, refusal.detail)
+        _log.info("report %s is kept only: %s", job.target, refusal.reason.name)
+        return
+    store.complete_correction(job, corrected)
+    _log.info("report %s: %d clips corrected", job.target, len(corrected))
+
+
+def _corrected(store: Store, config: Config, engine: Engine, report: Instance) -> list[ClipAnalysis]:
+    """The analyses of the clips that a report corrects, corrected."""
+    if store.has_made(report.SOPInstanceUID):
+        raise CorrectionError(Reason.OWN_REPORT, "its UID is one of the node's own results")
+    ds = open_document(report.path)
+    images = store.find(corrected_images(ds))
+    by_clip: dict[str, list[Correction]] = defaultdict(list)
+    for correction in read_corrections(ds, _sources(images)):
+        by_clip[correction.SOPInstanceUID].append(correction)
+    known = {analysis.SOPInstanceUID: analysis for analysis in store.clip_analyses(report.StudyInstanceUID)}
+    corrected = []
+    for uid, given in by_clip.items():
+        if uid not in known:
+            raise CorrectionError(Reason.NO_CORRECTION, f"image {uid} was not analysed")
+        clip = _clip(images[uid], known[uid], config)
+        analysis = correct(known[uid], clip, given, engine)
+        if analysis is not known[uid]:
+            corrected.append(analysis)
+    if not corrected:
+        raise CorrectionError(Reason.NO_CORRECTION, "it draws what is there already")
+    return corrected
+
+
+def _sources(images: Mapping[str, Instance]) -> dict[str, Dataset]:
+    """Headers of the images that can be read."""
+    found = ((uid, readable_source(image.path)) for uid, image in images.items())
+    return {uid: ds for uid, ds in found if ds is not None}
+
+
+def _clip(image: Instance, analysis: ClipAnalysis, config: Config) -> Clip:
+    try:
+        source = open_clip(image.path)
+        return source.read(frames_needed(analysis, source.NumberOfFrames, config.analyse.max_frames))
+    except ClipError as error:
+        raise CorrectionError(error.reason, error.detail) from error
