@@ -157,6 +157,19 @@ class CardiacPhase(_Coded):
     END_SYSTOLE = Code("416430001", "SCT", "End systole")
 
 
+class ObjectKind(enum.Enum):
+    """What a destination can be sent."""
+
+    SR = "sr"  # TID 1500, Comprehensive 3D SR
+    SR_COMPREHENSIVE = "sr_comprehensive"  # the same for archives that know no Comprehensive 3D SR
+    SR_TID5200 = "sr_tid5200"  # Echocardiography Procedure Report
+    SR_TID5200_SRT = "sr_tid5200_srt"  # the same in the codes that SNOMED CT has replaced
+    SR_TID5300 = "sr_tid5300"  # Simplified Echo Procedure Report
+    SEG = "seg"
+    OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
+    PDF = "pdf"  # one page per study
+
+
 class Reason(_Coded):
     """Why something was not read, not routed or not measured."""
 

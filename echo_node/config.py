@@ -24,9 +24,8 @@ from pydantic import (
 )
 
 from echo_node import database_url
-from echo_node.codes import View
+from echo_node.codes import ObjectKind, View
 from echo_node.errors import ConfigError
-from echo_node.records import ObjectKind
 
 
 class Backend(enum.Enum):

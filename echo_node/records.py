@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
+from echo_node.codes import ObjectKind as ObjectKind  # config.py asks for it without loading NumPy
 
 
 class StudyState(enum.Enum):
@@ -42,19 +43,6 @@ class DeliveryState(enum.Enum):
     SENT = "sent"  # the end, unless the destination is to confirm it
     COMMITTED = "committed"  # the destination has confirmed that it keeps it
     DEAD = "dead"  # refused, or out of attempts; a person must look
-
-
-class ObjectKind(enum.Enum):
-    """What a destination can be sent."""
-
-    SR = "sr"  # TID 1500, Comprehensive 3D SR
-    SR_COMPREHENSIVE = "sr_comprehensive"  # the same for archives that know no Comprehensive 3D SR
-    SR_TID5200 = "sr_tid5200"  # Echocardiography Procedure Report
-    SR_TID5200_SRT = "sr_tid5200_srt"  # the same in the codes that SNOMED CT has replaced
-    SR_TID5300 = "sr_tid5300"  # Simplified Echo Procedure Report
-    SEG = "seg"
-    OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
-    PDF = "pdf"  # one page per study
 
 
 class JobKind(enum.Enum):

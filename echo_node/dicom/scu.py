@@ -89,11 +89,11 @@ def send(
 def _contexts(objects: Sequence[Outgoing], syntaxes: Sequence[str | DeliveryRefused]) -> list[tuple[str, str]]:
     """SOP class and transfer syntax of each context: one syntax each, so that the peer answers on every one."""
     own = [(o.SOPClassUID, s) for o, s in zip(objects, syntaxes, strict=True) if isinstance(s, str)]
-    other = [(kind, alternative) for kind, syntax in own for alternative in _encodings(syntax)[1:]]
+    other = [(kind, alternative) for kind, syntax in own for alternative in encodings(syntax)[1:]]
     return list(dict.fromkeys(own + other))
 
 
-def _encodings(syntax: str) -> list[str]:
+def encodings(syntax: str) -> list[str]:
     """The transfer syntaxes in which an object can go, its own first."""
     others = _INTERCHANGEABLE if syntax in _INTERCHANGEABLE else ()
     return [syntax, *(str(other) for other in others if other != syntax)]
@@ -159,7 +159,7 @@ def associated(ae: AE, to: Peer, handlers: Sequence[Any] = ()) -> Iterator[Assoc
 
 def _send_one(assoc: Association, item: Outgoing, syntax: str) -> DeliveryError | None:
     accepted = {str(c.transfer_syntax[0]) for c in assoc.accepted_contexts if c.abstract_syntax == item.SOPClassUID}
-    if not accepted.intersection(_encodings(syntax)):
+    if not accepted.intersection(encodings(syntax)):
         return _not_taken(assoc, item, syntax)
     if not assoc.is_established:
         return DeliveryUnreachable("the association ended before this object")
@@ -178,7 +178,7 @@ def _not_taken(assoc: Association, item: Outgoing, syntax: str) -> DeliveryRefus
     results = {c.result for c in assoc.rejected_contexts if c.abstract_syntax == item.SOPClassUID}
     if results == {_CLASS_NOT_SUPPORTED}:
         return DeliveryRefused(f"the peer does not take {kind}")
-    names = " nor ".join(UID(encoding).name for encoding in _encodings(syntax))
+    names = " nor ".join(UID(encoding).name for encoding in encodings(syntax))
     return DeliveryRefused(f"the peer does not take {kind} in {names}")
 
 

@@ -125,7 +125,7 @@ def _example(study: Analysis, header: Dataset, *, predecessors: Sequence[Report]
     for clip in study.clips:
         sources[clip.SOPInstanceUID] = copy.deepcopy(header)
         sources[clip.SOPInstanceUID].SOPInstanceUID = clip.SOPInstanceUID
-    reports = build_reports(study, sources, predecessors=predecessors)
+    reports = build_reports(study, sources, earlier=predecessors)
     return Example(source=sources[study.clips[0].SOPInstanceUID], reports=reports)
 
 

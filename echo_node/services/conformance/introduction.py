@@ -39,8 +39,11 @@ def overview(made: Sequence[Contents]) -> list[str]:
                 ("Private SOP classes, any", "", "No", "Yes (kept, not analysed)"),
             ],
         ),
-        "No query and retrieve, no worklist, no storage commitment, no procedure step, no print, no DICOMweb. No "
-        "media interchange services.",
+        "As a user only, where a destination's settings ask for it: Storage Commitment Push Model, Study Root FIND "
+        "(to see whether an object arrived), and STOW-RS in place of C-STORE. No retrieve, no worklist, no "
+        "procedure step, no print, no other DICOMweb service. No media interchange services.",
+        "Section 8.1 describes the objects of a destination that asks for `sr` and `seg`; docs/results.md and "
+        "docs/pictures.md describe the other kinds.",
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from echo_node.config import Config
+from echo_node.config import Config, Destination
 from echo_node.services.conformance.markdown import table
 
 _TABLES_OF_THEIR_OWN = ("carts", "destinations")
@@ -68,7 +68,7 @@ def interfaces(config: Config) -> list[str]:
             [
                 ("receive", settings.ae_title, settings.host, str(settings.port)),
                 ("deliver", config.deliver.calling_ae_title, "any of the machine", "any"),
-                *((f"destination {d.name}", d.ae_title, d.host, str(d.port)) for d in config.deliver.destinations),
+                *(_address(d) for d in config.deliver.destinations),
             ],
         ),
         "The carts stand in section 7.",
@@ -90,6 +90,17 @@ def _family(host: str) -> str:
         return f" (IPv{ipaddress.ip_address(host).version})"
     except ValueError:
         return ""
+
+
+def _address(destination: Destination) -> tuple[str, str, str, str]:
+    if destination.url is not None:
+        return f"destination {destination.name}", "none: STOW-RS", destination.url, "of the URL"
+    return (
+        f"destination {destination.name}",
+        str(destination.ae_title),
+        str(destination.host),
+        str(destination.port),
+    )
 
 
 def _parameters(section: str, settings: BaseModel) -> Iterator[tuple[str, str, str]]:

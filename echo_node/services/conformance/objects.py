@@ -20,6 +20,7 @@ READ = {  # by the receiver and the analyser, and what for
     "SeriesInstanceUID": "identity",
     "StudyInstanceUID": "identity",
     "PatientID": "to tell another patient in a known study",
+    "PatientBirthDate": "to tell another patient under the same ID",
     "NumberOfFrames": "pixels",
     "Rows": "pixels",
     "Columns": "pixels",

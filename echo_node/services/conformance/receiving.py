@@ -46,7 +46,8 @@ def _classes(settings: Receive) -> list[str]:
             ],
         ),
         "Classes of DICOM's own root that PS3.6 did not know yet are taken below 1.2.840.10008.5.1.4.1.1, where "
-        "storage classes stand. A context of any other class is rejected (3, abstract syntax not supported).",
+        "storage classes stand. A context of any other class is rejected (3, abstract syntax not supported), "
+        "but for storage commitment from a destination with `commitment: request` (section 4.2.2.1).",
         "Table 4.2-3: transfer syntaxes",
         table(("transfer syntax", "UID", "accepted for storage", "frames are read"), _syntaxes()),
         "A context is accepted in the transfer syntax that was proposed first, counted over all contexts of its "
@@ -148,8 +149,9 @@ def _acceptance(settings: Receive) -> list[str]:
         f"association stands), by an object of more than {settings.max_object_mib} MiB, by a command inside a "
         f"data set, and after {settings.idle_seconds:g} s of silence.",
         "###### Extended negotiation",
-        "None. Role selection, SOP Class Extended and Common Extended Negotiation are not answered: the node is "
-        "SCP of what it accepts. A user identity is neither asked for nor checked, and no response to it is sent.",
+        "None but role selection, for storage commitment alone. SOP Class Extended and Common Extended Negotiation "
+        "are not answered: the node is SCP of what it stores. A user identity is neither asked for nor checked, and "
+        "no response to it is sent.",
     ]
 
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    SegmentationStorage,
+    UltrasoundMultiFrameImageStorage,
+)
 
-from echo_node.config import Config, Deliver, Destination, ObjectKind
+from echo_node.config import Config, Deliver, Destination
 from echo_node.dicom import scu
 from echo_node.errors import DeliveryRefused
-from echo_node.reports.contents import Contents
+from echo_node.records import ObjectKind
+from echo_node.reports.document import PROFILES
 from echo_node.services import deliver
 from echo_node.services.conformance.markdown import table
 
 _STATUSES = range(0x10000)
+_CLASSES: Mapping[ObjectKind, UID] = {
+    **{kind: profile.SOPClassUID for kind, profile in PROFILES.items()},
+    ObjectKind.SEG: SegmentationStorage,
+    ObjectKind.OVERLAY: UltrasoundMultiFrameImageStorage,
+    ObjectKind.PDF: EncapsulatedPDFStorage,
+}
 _TREATMENTS = {
     "sent": "the destination has it; it is not sent again",
     "again": "sent again later",
@@ -22,7 +36,7 @@ _TREATMENTS = {
 }
 
 
-def deliver_entity(config: Config, made: Sequence[Contents]) -> list[str]:
+def deliver_entity(config: Config) -> list[str]:
     """SOP classes, association policies and treatment of statuses of the sender (PS3.2 A.4.2)."""
     settings = config.deliver
     return [
@@ -31,9 +45,19 @@ def deliver_entity(config: Config, made: Sequence[Contents]) -> list[str]:
         "Table 4.2-7: proposed presentation contexts, by destination",
         table(
             ("destination", "SOP class", "UID", "transfer syntax", "UID", "role", "extended negotiation"),
-            _proposed(settings.destinations, made),
+            _proposed(settings.destinations),
         ),
-        "A context is proposed only where an object of its class waits for the destination.",
+        "A context is proposed only where an object of its class waits for the destination. Of an object that is "
+        "not compressed each of the two transfer syntaxes has a context of its own; the second is used where the "
+        "peer takes that alone.",
+        "Where a destination has `commitment: request`, the Storage Commitment Push Model SOP Class "
+        "(1.2.840.10008.1.20.1) is proposed as SCU after the objects were sent: N-ACTION type 1, and N-EVENT-REPORT "
+        "types 1 and 2, taken on the same association for a while, later on an association of the destination's own "
+        "to the receiver, with role selection.",
+        "Where it has `commitment: find`, Study Root Query/Retrieve - FIND (1.2.840.10008.5.1.4.1.2.2.1) is proposed "
+        "as SCU, at IMAGE level with the three UIDs as keys.",
+        "A destination with `url` is sent the same objects by STOW-RS (PS3.18 10.5), one object in a request; "
+        "docs/design.md says how each answer is treated.",
         *_policies(settings),
         *_initiation(settings),
         "##### 4.2.2.4 Association acceptance policy",
@@ -41,14 +65,14 @@ def deliver_entity(config: Config, made: Sequence[Contents]) -> list[str]:
     ]
 
 
-def _proposed(destinations: Sequence[Destination], made: Sequence[Contents]) -> Iterator[tuple[str, ...]]:
-    kinds = dict(zip((ObjectKind.SR, ObjectKind.SEG), made, strict=True))
-    wanted = [(d.name, d.objects) for d in destinations]
+def _proposed(destinations: Sequence[Destination]) -> Iterator[tuple[str, ...]]:
+    wanted = [(d.name, d.objects) for d in destinations if d.url is None]
     every: tuple[ObjectKind, ...] = Destination.model_fields["objects"].default
     for name, objects in wanted or [("(none is configured; by default)", every)]:
         for kind in objects:
-            held, syntax = UID(kinds[kind].SOPClassUID), UID(kinds[kind].TransferSyntaxUID)
-            yield name, held.name, held, syntax.name, syntax, "SCU", "none"
+            own = JPEGBaseline8Bit if kind is ObjectKind.OVERLAY else ExplicitVRLittleEndian
+            for syntax in map(UID, scu.encodings(own)):
+                yield name, _CLASSES[kind].name, _CLASSES[kind], syntax.name, syntax, "SCU", "none"
 
 
 def _policies(settings: Deliver) -> list[str]:

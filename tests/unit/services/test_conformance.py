@@ -58,7 +58,7 @@ def test_titles_addresses_and_limits_are_the_configured_ones(text):
 
 
 def test_each_destination_is_proposed_what_it_is_sent(text):
-    proposed = [(row[0], row[1]) for row in rows(text, "Table 4.2-7")]
+    proposed = list(dict.fromkeys((row[0], row[1]) for row in rows(text, "Table 4.2-7")))
     assert proposed == [
         ("pacs", "Comprehensive 3D SR Storage"),
         ("pacs", "Segmentation Storage"),
