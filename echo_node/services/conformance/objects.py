@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
+import echo_node.services.conformance.terms as terms
 from echo_node.records import ObjectKind
 from echo_node.reports.contents import Attribute, Contents, Node, Origin, Presence, content_tree, contents, pick
 from echo_node.reports.example import Example
 from echo_node.reports.source import WANTED
-from echo_node.services.conformance import terms
 from echo_node.services.conformance.markdown import table
 
 READ = {  # by the receiver and the analyser, and what for

@@ -150,8 +150,8 @@ def _acceptance(settings: Receive) -> list[str]:
         f"data set, and after {settings.idle_seconds:g} s of silence.",
         "###### Extended negotiation",
         "None but role selection, for storage commitment alone. SOP Class Extended and Common Extended Negotiation "
-        "are not answered: the node is SCP of what it stores. A user identity is neither asked for nor checked, and "
-        "no response to it is sent.",
+        "are not answered: the node is SCP of what it stores. A user identity is neither asked for nor checked, "
+        "and no response to it is sent.",
     ]
 
 

@@ -51,11 +51,11 @@ def deliver_entity(config: Config) -> list[str]:
         "not compressed each of the two transfer syntaxes has a context of its own; the second is used where the "
         "peer takes that alone.",
         "Where a destination has `commitment: request`, the Storage Commitment Push Model SOP Class "
-        "(1.2.840.10008.1.20.1) is proposed as SCU after the objects were sent: N-ACTION type 1, and N-EVENT-REPORT "
-        "types 1 and 2, taken on the same association for a while, later on an association of the destination's own "
-        "to the receiver, with role selection.",
-        "Where it has `commitment: find`, Study Root Query/Retrieve - FIND (1.2.840.10008.5.1.4.1.2.2.1) is proposed "
-        "as SCU, at IMAGE level with the three UIDs as keys.",
+        "(1.2.840.10008.1.20.1) is proposed as SCU after the objects were sent: N-ACTION type 1, and "
+        "N-EVENT-REPORT types 1 and 2, taken on the same association for a while, later on an association of "
+        "the destination's own to the receiver, with role selection.",
+        "Where it has `commitment: find`, Study Root Query/Retrieve - FIND (1.2.840.10008.5.1.4.1.2.2.1) is "
+        "proposed as SCU, at IMAGE level with the three UIDs as keys.",
         "A destination with `url` is sent the same objects by STOW-RS (PS3.18 10.5), one object in a request; "
         "docs/design.md says how each answer is treated.",
         *_policies(settings),
