@@ -4,8 +4,9 @@
 
     EchoNodeError
     ├── ConfigError            config.yaml cannot be used: file, line, key and what is allowed
-    ├── ClipError              an object cannot be read as a clip; carries a coded reason
-    ├── CorrectionError        a person's correction is not taken; carries a coded reason
+    ├── ReasonedError          an object is kept and not used; carries a coded reason
+    │   ├── ClipError          it cannot be read as a clip
+    │   └── CorrectionError    a person's correction is not taken
     ├── EngineError            an engine package or its backend cannot be used
     │   └── ManifestError      the manifest does not fit its files or graphs
     ├── StoreError             the spool or the database refuses
@@ -35,8 +36,8 @@ class ConfigError(EchoNodeError):
     """config.yaml cannot be used."""
 
 
-class ClipError(EchoNodeError):
-    """An object cannot be read as a clip.
+class ReasonedError(EchoNodeError):
+    """An object is kept and not used, for a coded reason.
 
     Parameters
     ----------
@@ -52,21 +53,12 @@ class ClipError(EchoNodeError):
         self.detail = detail
 
 
-class CorrectionError(EchoNodeError):
-    """A person's correction is not taken.
+class ClipError(ReasonedError):
+    """An object cannot be read as a clip."""
 
-    Parameters
-    ----------
-    reason : Reason
-        The coded reason that stands in the instance's row.
-    detail : str
-        What was wrong and where, without patient data.
-    """
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(f"{reason.code.meaning}: {detail}")
-        self.reason = reason
-        self.detail = detail
+class CorrectionError(ReasonedError):
+    """A person's correction is not taken."""
 
 
 class EngineError(EchoNodeError):

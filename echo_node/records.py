@@ -15,8 +15,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
-from echo_node.codes import ObjectKind as ObjectKind  # config.py asks for it without loading NumPy
+from echo_node.codes import (
+    Geometry,
+    ImageMode,
+    Method,
+    ObjectKind,
+    Quantity,
+    Reason,
+    Structure,
+    Unit,
+    View,
+    WallPoint,
+)
 
 
 class StudyState(enum.Enum):

@@ -150,10 +150,14 @@ class ClipFile:
             return self._decode(elements, indices, in_colour=True)
 
     @cached_property
+    def _coloured(self) -> npt.NDArray[np.bool_]:
+        """Coloured pixels of each frame looked at [t,H,W]."""
+        return np.stack([sector.coloured(frame) for frame in self._looked_at])
+
+    @cached_property
     def _overlay(self) -> npt.NDArray[np.bool_]:
         """Pixels that are coloured on any frame looked at [H,W]."""
-        marked = np.any([sector.coloured(frame) for frame in self._looked_at], axis=0)
-        return np.asarray(marked, np.bool_)
+        return np.asarray(self._coloured.any(axis=0), np.bool_)
 
     @cached_property
     def _seen(self) -> tuple[ImageMode, npt.NDArray[np.bool_]]:
@@ -164,7 +168,7 @@ class ClipFile:
         looked = self._looked_at
         nothing = np.zeros(looked.shape[1:3], np.bool_)
         whole = sector.find(looked.max(axis=-1), nothing, self._region)
-        if stated is ImageMode.COLOUR_FLOW or any(sector.has_colour_box(f, whole) for f in looked):
+        if stated is ImageMode.COLOUR_FLOW or any(sector.has_colour_box(c, whole) for c in self._coloured):
             return ImageMode.COLOUR_FLOW, whole
         return ImageMode.TWO_D, sector.find(looked.min(axis=-1), self._overlay, self._region)
 

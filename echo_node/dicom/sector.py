@@ -92,13 +92,12 @@ def _grey_map(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
     return np.asarray(levels[:, None] + np.stack(chroma, axis=-1), np.int16)
 
 
-def has_colour_box(frame: npt.NDArray[np.uint8], sector: Mask) -> bool:
-    """Does an RGB frame [H,W,3] show flow: patches of colour inside the sector?
+def has_colour_box(colours: Mask, sector: Mask) -> bool:
+    """Does a frame whose :func:`coloured` pixels these are show flow: patches of colour inside the sector?
 
     An overlay's lines vanish when they are thinned.
     """
-    patches = coloured(frame) & sector
-    solid = cv2.erode(patches.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    solid = cv2.erode((colours & sector).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return bool(solid.sum() >= _COLOURED_SHARE * sector.sum())
 
 

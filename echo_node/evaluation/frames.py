@@ -43,14 +43,15 @@ def seen_clip(
     """
     looked = frames[np.unique(np.linspace(0, len(frames) - 1, min(_LOOKED_AT, len(frames))).astype(int))]
     if frames.ndim == 3:
-        grey, overlay = frames, np.zeros(frames.shape[1:], np.bool_)
+        grey, colours = frames, np.zeros(looked.shape, np.bool_)
         levels = looked
     else:
         grey = np.stack([np.asarray((f @ LUMA).round(), np.uint8) for f in frames])
-        overlay = np.any([sector.coloured(f) for f in looked], axis=0)
+        colours = np.stack([sector.coloured(f) for f in looked])
         levels = looked.min(axis=-1)
+    overlay = np.asarray(colours.any(axis=0), np.bool_)
     try:
-        mode = mode or _mode(looked, region)
+        mode = mode or _mode(looked, colours, region)
         is_flat = mode is ImageMode.TWO_D
         nothing = np.zeros_like(overlay)
         seen = sector.find(levels, overlay if is_flat else nothing, region)
@@ -98,8 +99,8 @@ def whole_clip(
     )
 
 
-def _mode(looked: npt.NDArray[np.uint8], region: Region | None) -> ImageMode:
+def _mode(looked: npt.NDArray[np.uint8], colours: npt.NDArray[np.bool_], region: Region | None) -> ImageMode:
     if looked.ndim == 3:
         return ImageMode.TWO_D
     whole = sector.find(looked.max(axis=-1), np.zeros(looked.shape[1:3], np.bool_), region)
-    return ImageMode.COLOUR_FLOW if any(sector.has_colour_box(f, whole) for f in looked) else ImageMode.TWO_D
+    return ImageMode.COLOUR_FLOW if any(sector.has_colour_box(c, whole) for c in colours) else ImageMode.TWO_D

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from pydicom import Dataset
 
+from echo_node.codes import ObjectKind
 from echo_node.errors import ClipError
 from echo_node.pictures import Cine
-from echo_node.records import Analysis, ClipAnalysis, ObjectKind, Report
+from echo_node.records import Analysis, ClipAnalysis, Report
 from echo_node.reports.corrections import corrected_images, open_document, read_corrections
 from echo_node.reports.overlay import build_overlay, is_drawn
 from echo_node.reports.pdf import build_pdf

@@ -16,8 +16,8 @@ from highdicom import _standard_utils as standard  # its copy of PS3.3's tables 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from echo_node.codes import Code, Quantity
-from echo_node.records import ObjectKind, Report
+from echo_node.codes import Code, ObjectKind, Quantity
+from echo_node.records import Report
 from echo_node.reports.example import Example
 
 _ELSEWHERE = "ContentSequence"  # the report's tree, which has a table of its own

@@ -13,9 +13,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import echo_node
 import echo_node.reports.coded as coded
-from echo_node.codes import Code
+from echo_node.codes import Code, ObjectKind
 from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, MANUFACTURER, MODEL
-from echo_node.records import Analysis, EngineIdentity, ObjectKind, Report
+from echo_node.records import Analysis, EngineIdentity, Report
 from echo_node.reports.observers import edits_of
 from echo_node.reports.source import UTF_8
 from echo_node.reports.uids import device_uid, series_uid

@@ -20,9 +20,10 @@ from pydicom.uid import JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage
 
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
+from echo_node.codes import ObjectKind
 from echo_node.errors import ReportError
 from echo_node.pictures import Cine, plan_overlay
-from echo_node.records import ClipAnalysis, ObjectKind, Report
+from echo_node.records import ClipAnalysis, Report
 from echo_node.reports.frames import image_reference
 from echo_node.reports.uids import derived_uid
 

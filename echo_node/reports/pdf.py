@@ -12,9 +12,9 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
-from echo_node.codes import View
+from echo_node.codes import ObjectKind, View
 from echo_node.pictures import Cine, curve_of, drawn_frame, headline
-from echo_node.records import Analysis, ClipAnalysis, ObjectKind, Report
+from echo_node.records import Analysis, ClipAnalysis, Report
 from echo_node.reports.frames import image_reference
 from echo_node.reports.overlay import is_drawn
 from echo_node.reports.page import Panel, draw_page

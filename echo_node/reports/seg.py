@@ -19,9 +19,9 @@ from pydicom.uid import SegmentationStorage
 
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
-from echo_node.codes import Structure
+from echo_node.codes import ObjectKind, Structure
 from echo_node.errors import ReportError
-from echo_node.records import ClipAnalysis, EngineIdentity, ObjectKind, Report, Segmentation
+from echo_node.records import ClipAnalysis, EngineIdentity, Report, Segmentation
 from echo_node.reports.frames import FrameNumbers, encode_element, frame_groups, image_reference, pack
 from echo_node.reports.uids import derived_uid, tracking_uid
 

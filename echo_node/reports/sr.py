@@ -9,8 +9,8 @@ from pydicom import Dataset
 
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
-from echo_node.codes import Code
-from echo_node.records import Analysis, ObjectKind, Report
+from echo_node.codes import Code, ObjectKind
+from echo_node.records import Analysis, Report
 from echo_node.reports.coded import concept
 from echo_node.reports.document import gather, observer, to_document
 from echo_node.reports.groups import findings_of, grouped, measurement_group, view_group

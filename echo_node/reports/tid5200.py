@@ -14,8 +14,8 @@ from pydicom import Dataset
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 import echo_node.reports.places as places
-from echo_node.codes import CardiacPhase, Code, ImageMode, Unit
-from echo_node.records import Analysis, ClipAnalysis, Measurement, ObjectKind, Report, ViewPrediction
+from echo_node.codes import CardiacPhase, Code, ImageMode, ObjectKind, Unit
+from echo_node.records import Analysis, ClipAnalysis, Measurement, Report, ViewPrediction
 from echo_node.reports.coded import concept
 from echo_node.reports.document import gather, language, observer, to_document
 from echo_node.reports.groups import clips_of, findings_of, grouped, region_of, segments_of, tracking, view_tracking

@@ -13,8 +13,8 @@ from highdicom import sr
 from pydicom import Dataset
 
 import echo_node.reports.coded as coded
-from echo_node.codes import Code, Reason, Unit
-from echo_node.records import Analysis, Measurement, NotMeasured, ObjectKind, Report
+from echo_node.codes import Code, ObjectKind, Reason, Unit
+from echo_node.records import Analysis, Measurement, NotMeasured, Report
 from echo_node.reports.coded import concept
 from echo_node.reports.document import gather, language, observer, to_document
 from echo_node.reports.groups import is_of_walls, region_of

@@ -10,13 +10,13 @@ from datetime import timedelta
 
 from pydicom import Dataset
 
-from echo_node.codes import Reason
+from echo_node.codes import ObjectKind, Reason
 from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import EchoNodeError, LeaseLost, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
-from echo_node.records import Analysis, Instance, Job, JobKind, ObjectKind, Report
+from echo_node.records import Analysis, Instance, Job, JobKind, Report
 from echo_node.reports import build_reports
 from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine

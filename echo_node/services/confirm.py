@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from echo_node.config import Commitment, Config, Destination
-from echo_node.dicom import commitment, scu
+from echo_node.dicom import commitment
 from echo_node.dicom.find import find
 from echo_node.errors import DeliveryError
 from echo_node.records import Delivery, DeliveryState
 from echo_node.services import retry
-from echo_node.services.peers import peer_of
+from echo_node.services.peers import outgoing, peer_of
 from echo_node.store import Store, Verdict
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,9 @@ def confirm_once(
         else:
             _find(store, config, destination, asked, now=now, rng=rng)
     except DeliveryError as error:
-        store.outbox.settle([_ask_again(d, str(error), config=config, now=now(), rng=rng) for d in asked])
+        store.outbox.settle(
+            [_later(d, DeliveryState.SENT, str(error), config=config, now=now(), rng=rng) for d in asked]
+        )
         _log.warning("%s cannot confirm %d objects: %s", destination.name, len(asked), error)
     return len(asked)
 
@@ -74,7 +76,7 @@ def _request(
     settings = config.deliver
     assert asked[0].TransactionUID is not None
     commitment.request(
-        _outgoing(asked),
+        outgoing(asked),
         asked[0].TransactionUID,
         to=peer_of(destination),
         calling_ae=settings.calling_ae_title,
@@ -131,9 +133,8 @@ def _verdict(
     error = f"not committed: failure reason {reason:04X}"
     if reason in _HOPELESS:
         return Verdict(delivery=delivery, state=DeliveryState.DEAD, error=f"{error}, {_HOPELESS[reason]}")
-    if reason == _DUPLICATE_TRANSACTION:
-        return _ask_again(delivery, error, config=config, now=now, rng=rng)
-    return _send_again(delivery, error, config=config, now=now, rng=rng)
+    state = DeliveryState.SENT if reason == _DUPLICATE_TRANSACTION else DeliveryState.QUEUED
+    return _later(delivery, state, error, config=config, now=now, rng=rng)
 
 
 def _find(
@@ -147,7 +148,7 @@ def _find(
 ) -> None:
     settings = config.deliver
     there = find(
-        _outgoing(asked),
+        outgoing(asked),
         to=peer_of(destination),
         calling_ae=settings.calling_ae_title,
         connect_seconds=settings.connect_seconds,
@@ -158,25 +159,18 @@ def _find(
         if delivery.SOPInstanceUID in there:
             verdicts.append(Verdict(delivery=delivery, state=DeliveryState.COMMITTED))
         else:
-            decide = _send_again if delivery.asks >= _LOOKS else _ask_again
-            verdicts.append(decide(delivery, "C-FIND does not find it", config=config, now=now(), rng=rng))
+            state = DeliveryState.QUEUED if delivery.asks >= _LOOKS else DeliveryState.SENT
+            verdicts.append(_later(delivery, state, "C-FIND does not find it", config=config, now=now(), rng=rng))
     store.outbox.settle(verdicts)
     _log.info("%s has %d of %d objects", destination.name, len(there), len(asked))
 
 
-def _send_again(delivery: Delivery, error: str, *, config: Config, now: datetime, rng: random.Random) -> Verdict:
-    decision = retry.after_failure(delivery.attempts, settings=config.deliver, now=now, rng=rng)
+def _later(
+    delivery: Delivery, state: DeliveryState, error: str, *, config: Config, now: datetime, rng: random.Random
+) -> Verdict:
+    """After a pause sent once more (QUEUED) or asked about again (SENT); given up after too many tries."""
+    tried = delivery.attempts if state is DeliveryState.QUEUED else delivery.asks
+    decision = retry.after_failure(tried, settings=config.deliver, now=now, rng=rng)
     if isinstance(decision, retry.GiveUp):
         return Verdict(delivery=delivery, state=DeliveryState.DEAD, error=error)
-    return Verdict(delivery=delivery, state=DeliveryState.QUEUED, error=error, again_at=decision.at)
-
-
-def _ask_again(delivery: Delivery, error: str, *, config: Config, now: datetime, rng: random.Random) -> Verdict:
-    decision = retry.after_failure(delivery.asks, settings=config.deliver, now=now, rng=rng)
-    if isinstance(decision, retry.GiveUp):
-        return Verdict(delivery=delivery, state=DeliveryState.DEAD, error=error)
-    return Verdict(delivery=delivery, state=DeliveryState.SENT, error=error, again_at=decision.at)
-
-
-def _outgoing(deliveries: Sequence[Delivery]) -> list[scu.Outgoing]:
-    return [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in deliveries]
+    return Verdict(delivery=delivery, state=state, error=error, again_at=decision.at)

@@ -13,7 +13,8 @@ from echo_node.errors import DeliveryError, DeliveryRefused
 from echo_node.records import Delivery
 from echo_node.services import retry
 from echo_node.services.confirm import confirm_once
-from echo_node.services.peers import peer_of, web_service
+from echo_node.services.opened import opened_store
+from echo_node.services.peers import outgoing, peer_of, web_service
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, worker_name
 from echo_node.store import Store
 
@@ -25,11 +26,9 @@ _LEASE_SECONDS = 600.0
 
 def run(config: Config, stop: Stop) -> int:
     """Deliver until told to stop."""
-    store = Store(config.node.database_url, config.node.storage, now=utc_now)
-    store.migrate()
-    store.release(is_gone)
     rng = random.Random()
-    try:
+    with opened_store(config) as store:
+        store.release(is_gone)
         while not stop.is_set():
             busy = [
                 work(store, config, d, now=utc_now, rng=rng)
@@ -38,8 +37,6 @@ def run(config: Config, stop: Stop) -> int:
             ]
             if not any(busy):
                 stop.wait(POLL_SECONDS)
-    finally:
-        store.dispose()
     return 0
 
 
@@ -68,7 +65,7 @@ def deliver_once(
 
 def _send(due: Sequence[Delivery], *, config: Config, destination: Destination) -> Sequence[DeliveryError | None]:
     """One error or None per delivery."""
-    objects = [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in due]
+    objects = outgoing(due)
     settings = config.deliver
     connect, response = settings.connect_seconds, settings.response_seconds
     try:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset
 
-from echo_node.codes import Method
+from echo_node.codes import Method, ObjectKind
 from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
 from echo_node.dicom.header import Header, read_header
@@ -22,7 +22,7 @@ from echo_node.errors import EchoNodeError
 from echo_node.inference.engine import Engine
 from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
-from echo_node.records import ClipAnalysis, Measurement, ObjectKind
+from echo_node.records import ClipAnalysis, Measurement
 from echo_node.reports import build_reports
 from echo_node.services.engines import open_engine
 from echo_node.services.process import utc_now

@@ -9,8 +9,8 @@ from echo_node.config import Config
 from echo_node.dicom import scu
 from echo_node.errors import AssociationRejected, DeliveryError
 from echo_node.records import JobKind, StudyState
-from echo_node.services.process import utc_now
-from echo_node.store import InstanceOutcome, JobState, Store, StoreStatus, StudyOutcome
+from echo_node.services.opened import opened_store
+from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome
 
 _AGAIN = "once that is mended, echo-node requeue tries again"
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
@@ -26,14 +26,10 @@ def print_status(config: Config, *, objects: bool) -> int:
     objects : bool
         Also list every study with why it was closed, and every object with its stated outcome.
     """
-    store = Store(config.node.database_url, config.node.storage, now=utc_now)
-    store.migrate()
-    try:
+    with opened_store(config) as store:
         status = store.status()
         studies = store.study_outcomes() if objects else ()
         outcomes = store.instance_outcomes() if objects else ()
-    finally:
-        store.dispose()
     trouble = [*_trouble(status), *_surroundings(config)]
     for line in (*_counts(status), *(f"LOOK: {line}" for line in trouble)):
         print(line)

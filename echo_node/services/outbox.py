@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from echo_node.config import Config
 from echo_node.errors import ConfigError, StoreError
 from echo_node.records import Delivery, DeliveryState, StudyState
-from echo_node.services.process import utc_now
+from echo_node.services.opened import opened_store
 from echo_node.store import Store
 
 
@@ -27,7 +25,7 @@ def print_outbox(
     ConfigError
         There is no such destination, now or earlier.
     """
-    with _store(config) as store:
+    with opened_store(config) as store:
         found = store.outbox.deliveries(destination=destination, state=state, StudyInstanceUID=StudyInstanceUID)
         _check_destination(config, store, destination)
     for delivery in found:
@@ -53,7 +51,7 @@ def resend(
     StoreError
         Nothing of the kind was ever queued, or the study is in quarantine.
     """
-    with _store(config) as store:
+    with opened_store(config) as store:
         _check_destination(config, store, destination)
         found = store.outbox.deliveries(
             destination=destination, StudyInstanceUID=StudyInstanceUID, SOPInstanceUID=SOPInstanceUID
@@ -69,16 +67,6 @@ def resend(
     if count < len(found):
         print(f"{len(found) - count} of them are being sent at this moment")
     return 0
-
-
-@contextmanager
-def _store(config: Config) -> Iterator[Store]:
-    store = Store(config.node.database_url, config.node.storage, now=utc_now)
-    store.migrate()
-    try:
-        yield store
-    finally:
-        store.dispose()
 
 
 def _check_destination(config: Config, store: Store, name: str | None) -> None:

@@ -1,9 +1,12 @@
-"""config.yaml's destinations as those who send take them."""
+"""Destinations and deliveries as those who send take them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from echo_node.config import Destination
 from echo_node.dicom import scu, stow
+from echo_node.records import Delivery
 
 
 def peer_of(destination: Destination) -> scu.Peer:
@@ -23,3 +26,8 @@ def web_service(destination: Destination, url: str) -> stow.Service:
         token_file=destination.token_file,
         ca_file=destination.ca_file,
     )
+
+
+def outgoing(deliveries: Iterable[Delivery]) -> list[scu.Outgoing]:
+    """The files of deliveries."""
+    return [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in deliveries]

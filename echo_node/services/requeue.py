@@ -5,8 +5,7 @@ from __future__ import annotations
 from echo_node.config import Config
 from echo_node.errors import EchoNodeError
 from echo_node.records import JobKind
-from echo_node.services.process import utc_now
-from echo_node.store import Store
+from echo_node.services.opened import opened_store
 
 
 def requeue(config: Config, *, StudyInstanceUID: str | None, destination: str | None) -> int:
@@ -29,9 +28,7 @@ def requeue(config: Config, *, StudyInstanceUID: str | None, destination: str | 
     names = [d.name for d in config.deliver.destinations]
     if destination is not None and destination not in names:
         raise EchoNodeError(f"{destination!r} is not in deliver.destinations; there: {', '.join(names) or 'none'}")
-    store = Store(config.node.database_url, config.node.storage, now=utc_now)
-    store.migrate()
-    try:
+    with opened_store(config) as store:
         if StudyInstanceUID is not None:
             store.study(StudyInstanceUID)
         if destination is None:
@@ -40,6 +37,4 @@ def requeue(config: Config, *, StudyInstanceUID: str | None, destination: str | 
             print(f"{clips} clips, {corrections} corrections and {reports} reports are tried again")
         wanted = names if destination is None else [destination]
         print(f"{store.requeue_deliveries(wanted, StudyInstanceUID)} deliveries are tried again")
-    finally:
-        store.dispose()
     return 0

@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.records import Delivery, DeliveryState, ObjectKind, Report, StudyState
+from echo_node.codes import ObjectKind
+from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import outbox, reports, studies
 

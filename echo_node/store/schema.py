@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.codes import Reason
-from echo_node.records import CloseReason, DeliveryState, JobKind, ObjectKind, StudyState
+from echo_node.codes import ObjectKind, Reason
+from echo_node.records import CloseReason, DeliveryState, JobKind, StudyState
 
 
 class JobState(enum.Enum):

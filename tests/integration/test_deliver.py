@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from echo_node.cli_delivery import STATES
+from echo_node.codes import ObjectKind
 from echo_node.config import Config, Destination
 from echo_node.errors import ConfigError, EchoNodeError, StoreError
-from echo_node.records import DeliveryState, JobKind, ObjectKind, Report
+from echo_node.records import DeliveryState, JobKind, Report
 from echo_node.services.confirm import confirm_once
 from echo_node.services.deliver import deliver_once
 from echo_node.services.health import print_status

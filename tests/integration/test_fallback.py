@@ -11,24 +11,8 @@ from pydicom.uid import ImplicitVRLittleEndian
 from echo_node.dicom import scu
 from echo_node.dicom.header import read_header
 from echo_node.errors import DeliveryRefused
-from echo_node.reports import build_reports, read_source
 from tests.integration.test_receive import small
 from tests.peers import storescp
-from tests.unit.reports.builders import analysis, clip
-
-
-@pytest.fixture(scope="module")
-def reports(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[scu.Outgoing]:
-    """An SR and a SEG of a real clip, as files."""
-    of = read_source(data / "acuson-a4c-65f-jpeg.dcm")
-    folder = tmp_path_factory.mktemp("reports")
-    items = []
-    for report in build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}):
-        path = folder / f"{report.SOPInstanceUID}.dcm"
-        path.write_bytes(report.content)
-        items.append(scu.Outgoing(report.SOPClassUID, report.SOPInstanceUID, path))
-    assert len(items) == 2
-    return items
 
 
 @pytest.fixture
@@ -56,22 +40,22 @@ def as_json(ds: pydicom.Dataset) -> dict:
 
 
 @pytest.mark.peer("storescp")
-def test_a_peer_that_takes_implicit_vr_alone_gets_the_same_dataset(reports, kept):
+def test_a_peer_that_takes_implicit_vr_alone_gets_the_same_dataset(result_files, kept):
     with storescp(kept, "+xi") as port:
-        assert send(reports, port) == [None, None]
+        assert send(result_files, port) == [None, None]
     received = only_by_uid(kept)
-    for item in reports:
+    for item in result_files:
         came, made = received[item.SOPInstanceUID], pydicom.dcmread(item.path)
         assert came.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
         assert as_json(came) == as_json(made)
 
 
 @pytest.mark.peer("storescp")
-def test_a_peer_that_takes_all_gets_the_bytes_as_they_are(reports, kept):
+def test_a_peer_that_takes_all_gets_the_bytes_as_they_are(result_files, kept):
     with storescp(kept, "+xe", "+B") as port:  # +B: written as received
-        assert send(reports, port) == [None, None]
+        assert send(result_files, port) == [None, None]
     files = {path.read_bytes()[-2000:] for path in kept.iterdir()}
-    assert files == {item.path.read_bytes()[-2000:] for item in reports}
+    assert files == {item.path.read_bytes()[-2000:] for item in result_files}
 
 
 @pytest.mark.peer("storescp")
@@ -86,12 +70,12 @@ def test_an_object_in_implicit_vr_goes_to_a_peer_that_prefers_another(tmp_path, 
 
 
 @pytest.mark.peer("storescp")
-def test_what_is_compressed_is_refused_clearly_and_holds_no_other_back(reports, kept, data):
+def test_what_is_compressed_is_refused_clearly_and_holds_no_other_back(result_files, kept, data):
     path = data / "acuson-a4c-65f-jpeg.dcm"
     header = read_header(path)
     clip_ = scu.Outgoing(header.SOPClassUID, header.SOPInstanceUID, path)
     with storescp(kept, "+xi") as port:
-        refused, *others = send([clip_, *reports], port)
+        refused, *others = send([clip_, *result_files], port)
     assert isinstance(refused, DeliveryRefused)
     assert (
         str(refused) == "the peer does not take Ultrasound Multi-frame Image Storage in JPEG Baseline (Process 1)"
@@ -100,7 +84,7 @@ def test_what_is_compressed_is_refused_clearly_and_holds_no_other_back(reports, 
 
 
 @pytest.mark.peer("storescp")
-def test_a_class_that_is_not_taken_at_all_is_named(reports, kept, tmp_path):
+def test_a_class_that_is_not_taken_at_all_is_named(result_files, kept, tmp_path):
     profile = tmp_path / "storescp.cfg"
     profile.write_text(
         "[[TransferSyntaxes]]\n[Any]\nTransferSyntax1 = LocalEndianExplicit\n"
@@ -110,7 +94,7 @@ def test_a_class_that_is_not_taken_at_all_is_named(reports, kept, tmp_path):
         encoding="utf-8",
     )
     with storescp(kept, "-xf", str(profile), "Default") as port:
-        errors = send(reports, port)
+        errors = send(result_files, port)
     assert {str(e) for e in errors} == {
         "the peer does not take Comprehensive 3D SR Storage",
         "the peer does not take Segmentation Storage",

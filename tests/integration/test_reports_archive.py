@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pydicom
 import pytest
 
-from echo_node.codes import Structure
+from echo_node.codes import ObjectKind, Structure
 from echo_node.dicom.clips import open_clip
 from echo_node.pictures import plan_overlay
-from echo_node.records import ObjectKind, Report
+from echo_node.records import Report
 from echo_node.reports import build_reports, read_report, read_source
 from tests.peers import Orthanc, orthanc
 from tests.unit.reports.builders import analysis, clip

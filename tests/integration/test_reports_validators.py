@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from echo_node.codes import Method, Quantity, Reason, Structure, View
-from echo_node.records import Analysis, NotMeasured, ObjectKind, Report
+from echo_node.codes import Method, ObjectKind, Quantity, Reason, Structure, View
+from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import build_reports, read_source
 from echo_node.reports.document import PROFILES
 from tests.unit.reports.builders import (

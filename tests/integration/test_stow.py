@@ -8,32 +8,15 @@ import json
 import threading
 from collections.abc import Iterator
 from email.message import Message
-from pathlib import Path
 
 import pytest
 
-from echo_node.dicom import scu, stow
+from echo_node.dicom import stow
 from echo_node.errors import DeliveryRefused, DeliveryUnreachable
-from echo_node.reports import build_reports, read_source
 from tests.integration.test_receive import small
 from tests.peers import free_port, orthanc
-from tests.unit.reports.builders import analysis, clip
 
 UID = "1.2.3.4"
-
-
-@pytest.fixture(scope="module")
-def reports(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[scu.Outgoing]:
-    """An SR and a SEG of a real clip, as files."""
-    of = read_source(data / "acuson-a4c-65f-jpeg.dcm")
-    folder = tmp_path_factory.mktemp("reports")
-    items = []
-    for report in build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}):
-        path = folder / f"{report.SOPInstanceUID}.dcm"
-        path.write_bytes(report.content)
-        items.append(scu.Outgoing(report.SOPClassUID, report.SOPInstanceUID, path))
-    assert len(items) == 2
-    return items
 
 
 class Server:
@@ -89,19 +72,19 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.peer("Orthanc")
-def test_orthanc_gives_back_the_very_bytes(tmp_path, reports):
+def test_orthanc_gives_back_the_very_bytes(tmp_path, result_files):
     users = {"AuthenticationEnabled": True, "RegisteredUsers": {"node": "s\u00e9cret"}}
     with orthanc(tmp_path, **users) as archive:
         (tmp_path / "password").write_text("s\u00e9cret\n", encoding="utf-8")
         to = stow.Service(url=f"{archive.url}/dicom-web", user="node", password_file=tmp_path / "password")
-        assert stow.send(reports, to=to) == [None, None]
-        assert stow.send(reports, to=to) == [None, None]  # what it has already it has
+        assert stow.send(result_files, to=to) == [None, None]
+        assert stow.send(result_files, to=to) == [None, None]  # what it has already it has
         basic = base64.b64encode("node:s\u00e9cret".encode()).decode()
         names = json.loads(archive.get("/instances", authorization=f"Basic {basic}"))
         kept = {archive.get(f"/instances/{name}/file", authorization=f"Basic {basic}") for name in names}
-        assert kept == {item.path.read_bytes() for item in reports}
+        assert kept == {item.path.read_bytes() for item in result_files}
         (tmp_path / "password").write_text("another\n", encoding="utf-8")
-        errors = stow.send(reports, to=to)
+        errors = stow.send(result_files, to=to)
         assert [type(error) for error in errors] == [DeliveryUnreachable] * 2  # a person mends that, not the object
         assert "401" in str(errors[0])
 

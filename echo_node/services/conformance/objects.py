@@ -8,7 +8,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
 import echo_node.services.conformance.terms as terms
-from echo_node.records import ObjectKind
+from echo_node.codes import ObjectKind
 from echo_node.reports.contents import Attribute, Contents, Node, Origin, Presence, content_tree, contents, pick
 from echo_node.reports.example import Example
 from echo_node.reports.source import WANTED

@@ -14,10 +14,10 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
+from echo_node.codes import ObjectKind
 from echo_node.config import Config, Deliver, Destination
 from echo_node.dicom import scu
 from echo_node.errors import DeliveryRefused
-from echo_node.records import ObjectKind
 from echo_node.reports.document import PROFILES
 from echo_node.services import deliver
 from echo_node.services.conformance.markdown import table

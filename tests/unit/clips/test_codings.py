@@ -280,7 +280,7 @@ def test_bright_parts_of_a_tinted_map_are_no_colour(tint):
     grey[:40] = 0
     frame = (grey[..., None] * np.array(tint)).astype(np.uint8)
     everywhere = np.ones(frame.shape[:2], np.bool_)
-    assert not has_colour_box(frame, everywhere)
+    assert not has_colour_box(coloured(frame), everywhere)
     assert coloured(frame).mean() < 0.001
     frame[100:130, 150:190] = 200, 40, 20  # one small jet, of one hue
-    assert has_colour_box(frame, everywhere)
+    assert has_colour_box(coloured(frame), everywhere)

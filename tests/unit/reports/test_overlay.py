@@ -12,10 +12,9 @@ import simplejpeg
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 
-from echo_node.codes import Reason, Structure
+from echo_node.codes import ObjectKind, Reason, Structure
 from echo_node.errors import ClipError
 from echo_node.pictures import COLOURS, plan_overlay
-from echo_node.records import ObjectKind
 from echo_node.reports import build_reports
 from echo_node.reports.overlay import build_overlay
 from tests.unit.reports.builders import (

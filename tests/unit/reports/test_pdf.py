@@ -9,8 +9,8 @@ import pytest
 from pydicom import Dataset
 from pypdf import PdfReader
 
-from echo_node.codes import Method, Quantity, Reason, View
-from echo_node.records import Analysis, NotMeasured, ObjectKind, Report
+from echo_node.codes import Method, ObjectKind, Quantity, Reason, View
+from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import build_reports
 from echo_node.reports.pdf import build_pdf
 from tests.unit.reports.builders import (

@@ -13,9 +13,9 @@ import pytest
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, View
+from echo_node.codes import ImageMode, Method, ObjectKind, Quantity, Reason, Structure, View
 from echo_node.errors import ReportError
-from echo_node.records import Analysis, NotMeasured, ObjectKind, Report
+from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import Reading, build_reports, build_sr, read_report
 from echo_node.reports.uids import tracking_uid
 from tests.unit.reports.builders import ENGINE, MADE_AT, STUDY, analysis, clip, source, unmeasured

@@ -10,9 +10,9 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
-from echo_node.codes import Method, Quantity, Reason, View
+from echo_node.codes import Method, ObjectKind, Quantity, Reason, View
 from echo_node.errors import ReportError
-from echo_node.records import Analysis, Body, NotMeasured, ObjectKind, Report, Sex
+from echo_node.records import Analysis, Body, NotMeasured, Report, Sex
 from echo_node.reports import build_reports, read_report
 from echo_node.reports.retired import every_item
 from echo_node.reports.tid5200 import build_tid5200

@@ -10,11 +10,11 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from echo_node.codes import Reason, Structure
+from echo_node.codes import ObjectKind, Reason, Structure
 from echo_node.config import Config, Deliver, Destination
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import DiskFull
-from echo_node.records import JobKind, ObjectKind
+from echo_node.records import JobKind
 from echo_node.reports import build_reports, read_source
 from echo_node.services import analyse
 from echo_node.services.process import utc_now

@@ -5,10 +5,10 @@ from io import BytesIO
 import pydicom
 import pytest
 
-from echo_node.codes import Reason
+from echo_node.codes import ObjectKind, Reason
 from echo_node.dicom.incoming import IncomingObject
 from echo_node.errors import StoreError
-from echo_node.records import Job, JobKind, ObjectKind, Report, StudyState
+from echo_node.records import Job, JobKind, Report, StudyState
 from echo_node.services import receive
 from echo_node.services.process import utc_now
 from echo_node.store import ClosePolicy, Outcome, Store

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
+from echo_node.codes import ImageMode, Method, ObjectKind, Quantity, Reason, Structure, Unit, View, WallPoint
 from echo_node.records import (
     Body,
     ClipAnalysis,
@@ -22,7 +22,6 @@ from echo_node.records import (
     Landmarks,
     Measurement,
     NotMeasured,
-    ObjectKind,
     Report,
     Segmentation,
     Sex,

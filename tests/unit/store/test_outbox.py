@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from echo_node.records import DeliveryState, JobKind, ObjectKind
+from echo_node.codes import ObjectKind
+from echo_node.records import DeliveryState, JobKind
 from echo_node.store import Store
 from tests.unit.store.builders import POLICY, STUDY, Clock, failed, received, report
 

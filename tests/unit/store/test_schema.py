@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from echo_node.codes import ObjectKind
 from echo_node.errors import StoreError
-from echo_node.records import ObjectKind, StudyState
+from echo_node.records import StudyState
 from echo_node.store import Store
 from echo_node.store.database import MIGRATIONS, Database
 from echo_node.store.schema import UTCDateTime, metadata, reports, studies
