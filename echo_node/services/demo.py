@@ -159,7 +159,7 @@ def _show(config: Config, out: Path, patient: Patient, exam: Sequence[SimulatedO
             clip = source.read(shown_frames(analysis, source.NumberOfFrames))
             tiles.append(clip_tile(clip, analysis))
     sheet = out / "contact-sheet.png"
-    sheet.write_bytes(png(contact_sheet(tiles, title=f"Phantom patient, EF {patient.ef:.0f} %")))
+    sheet.write_bytes(png(contact_sheet(tiles, title=f"Phantom patient, true EF {patient.ef:.0f} %")))
     print(f"look at {sheet}")
     return 0 if _agrees(clips, reading) else 1
 
