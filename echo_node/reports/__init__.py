@@ -93,8 +93,6 @@ def build_reports(
     ------
     ReportError
         Masks, measurements or frames do not fit the sources.
-    ClipError
-        A frame that the page shows cannot be decoded.
     """
     clips = [clip for clip in analysis.clips if clip.SOPInstanceUID in sources]
     if not clips:

@@ -119,15 +119,34 @@ def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: date
     ds.InstanceCreationDate = ds.ContentDate = f"{local:%Y%m%d}"
     ds.InstanceCreationTime = ds.ContentTime = f"{local:%H%M%S.%f}"
     ds.ContentQualification = "RESEARCH"
+    algorithm = _contribution(coded.PROCESSING_ALGORITHM, engine.name, engine.version, local)
+    algorithm.DeviceUID = device_uid(engine)
+    algorithm.ContributionDescription = f"Digest {engine.digest}; backend {engine.backend}"
+    node = _contribution(coded.PROCESSING_EQUIPMENT, MODEL, echo_node.__version__, local)
+    node.ContributionDescription = "Ran the algorithm and wrote this object"
+    ds.ContributingEquipmentSequence = [algorithm, node]
+    ihe = scheme(coded.PROCESSING_ALGORITHM.scheme, "Codes of IHE's trial implementations", "IHE International")
+    ds.CodingSchemeIdentificationSequence = [ihe]
+
+
+def _contribution(purpose: Code, model: str, version: str, local: datetime) -> Dataset:
+    """An item of the Contributing Equipment Sequence (PS3.3 C.12.1.1.5)."""
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = [coded.code_item(coded.PROCESSING_EQUIPMENT)]
+    item.PurposeOfReferenceCodeSequence = [coded.code_item(purpose)]
     item.Manufacturer = MANUFACTURER
-    item.ManufacturerModelName = engine.name
-    item.SoftwareVersions = engine.version
-    item.DeviceUID = device_uid(engine)
+    item.ManufacturerModelName = model
+    item.SoftwareVersions = version
     item.ContributionDateTime = f"{local:%Y%m%d%H%M%S.%f%z}"
-    item.ContributionDescription = f"Digest {engine.digest}; backend {engine.backend}"
-    ds.ContributingEquipmentSequence = [item]
+    return item
+
+
+def scheme(designator: str, name: str, organization: str) -> Dataset:
+    """Whose the codes of a private scheme are (PS3.3 C.12.1.1.10)."""
+    item = Dataset()
+    item.CodingSchemeDesignator = designator
+    item.CodingSchemeName = name
+    item.CodingSchemeResponsibleOrganization = organization
+    return item
 
 
 def to_report(

@@ -20,6 +20,7 @@ from echo_node.records import Analysis, Instance, Job, JobKind, Report
 from echo_node.reports import build_reports
 from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
+from echo_node.services.opened import opened_store
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, where, worker_name
 from echo_node.services.sources import readable_source
 from echo_node.store import Store
@@ -41,18 +42,13 @@ def run(config: Config, stop: Stop) -> int:
     A job that outlasts its lease ends this process by SIGALRM: whatever hung it is gone with it, the
     supervisor starts the next one, and the job is leased again until its attempts are used up.
     """
-    settings = config.analyse
     engine = open_engine(config)
-    store = Store(config.node.database_url, config.node.storage, now=utc_now, max_attempts=settings.max_attempts)
-    store.migrate()
-    store.release(is_gone)
-    _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
-    try:
+    with opened_store(config) as store:
+        store.release(is_gone)
+        _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
         while not stop.is_set():
             if not analyse_once(store, config, engine):
                 stop.wait(POLL_SECONDS)
-    finally:
-        store.dispose()
     return 0
 
 
