@@ -13,8 +13,10 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from echo_node.dicom.recode import recoded
 from echo_node.dicom.scu import Outgoing
 from echo_node.errors import DeliveryError, DeliveryRefused, DeliveryUnreachable
 
@@ -149,12 +151,24 @@ class _Sender:
         requests.RequestException
             There was no answer.
         """
+        first = self._store_as(item, item.preferred)
+        if item.preferred is None or not isinstance(first, DeliveryRefused):
+            return first
+        syntax = UID(item.preferred).name
+        _log.warning("%s in %s: %s; sent uncompressed", item.SOPInstanceUID, syntax, first)
+        return self._store_as(item, None)
+
+    def _store_as(self, item: Outgoing, preferred: str | None) -> DeliveryError | None:
+        """Store one object in a transfer syntax, None for its own."""
         try:
-            ds = dcmread(item.path)
+            ds = dcmread(item.path) if preferred is None else recoded(item.path, preferred)
         except OSError as error:
             return DeliveryRefused(f"its file cannot be read: {error.strerror}")
         except InvalidDicomError:
             return DeliveryRefused("its file is damaged")
+        return self._send(ds)
+
+    def _send(self, ds: Dataset) -> DeliveryError | None:
         self._answers.clear()
         # What the client makes of an error or of an answer out of shape is read below, with more patience.
         with suppress(requests.HTTPError, ValueError, LookupError, TypeError, AttributeError):
@@ -162,7 +176,7 @@ class _Sender:
         if not self._answers:
             return DeliveryUnreachable("STOW-RS: no answer")
         answer = self._answers[-1]
-        return judged(answer.status_code, _module(answer), item.SOPInstanceUID)
+        return judged(answer.status_code, _module(answer), ds.SOPInstanceUID)
 
 
 def _module(answer: requests.Response) -> Dataset:

@@ -65,7 +65,7 @@ def deliver_once(
 
 def _send(due: Sequence[Delivery], *, config: Config, destination: Destination) -> Sequence[DeliveryError | None]:
     """One error or None per delivery."""
-    objects = outgoing(due)
+    objects = outgoing(due, destination)
     settings = config.deliver
     connect, response = settings.connect_seconds, settings.response_seconds
     try:

@@ -14,7 +14,8 @@ from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import outbox, reports, studies
 
-_OF_CLIPS = (ObjectKind.SEG, ObjectKind.OVERLAY)  # large, and never replaced: a clip's findings do not change
+# large, and never replaced: a clip's findings do not change
+_OF_CLIPS = (ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY)
 
 
 def add_report(
