@@ -171,6 +171,10 @@ class ObjectKind(enum.Enum):
     PDF = "pdf"  # one page per study
 
 
+# The older form in which a result goes to a destination that refuses the class of the newer one
+FALLBACKS = {ObjectKind.SR: ObjectKind.SR_COMPREHENSIVE}
+
+
 class SegTransferSyntax(enum.Enum):
     """How segmentations go to a destination that takes them so; one that does not gets them uncompressed."""
 

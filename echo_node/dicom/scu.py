@@ -18,7 +18,13 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from echo_node.codes import Reason
 from echo_node.dicom.header import read_header
 from echo_node.dicom.recode import recoded
-from echo_node.errors import AssociationRejected, DeliveryError, DeliveryRefused, DeliveryUnreachable
+from echo_node.errors import (
+    AssociationRejected,
+    ClassRefused,
+    DeliveryError,
+    DeliveryRefused,
+    DeliveryUnreachable,
+)
 from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 
 _log = logging.getLogger(__name__)
@@ -26,6 +32,7 @@ _log = logging.getLogger(__name__)
 _MOST_CONTEXTS = 128  # of one association (PS3.8 9.3.2.2)
 _WARNINGS = frozenset((0xB000, 0xB006, 0xB007))  # stored, with a remark (PS3.4 table B.2-1)
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
+_NO_SUCH_CLASS = 0x0122  # SOP class not supported (PS3.7 annex C)
 _CLASS_NOT_SUPPORTED = 0x03  # result of a presentation context (PS3.8 table 9-18)
 # Encodings of the same dataset: an object in one of them can go in the other (PS3.5 10).
 _INTERCHANGEABLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -191,14 +198,14 @@ def _store(assoc: Association, item: Outgoing, encoding: str, *, own: str) -> De
     return judged(int(answer.Status))
 
 
-def _not_taken(assoc: Association, item: Outgoing, syntax: str) -> DeliveryRefused:
+def _not_taken(assoc: Association, item: Outgoing, syntax: str) -> ClassRefused:
     """Why no presentation context of an object stands."""
     kind = UID(item.SOPClassUID).name
     results = {c.result for c in assoc.rejected_contexts if c.abstract_syntax == item.SOPClassUID}
     if results == {_CLASS_NOT_SUPPORTED}:
-        return DeliveryRefused(f"the peer does not take {kind}")
+        return ClassRefused(f"the peer does not take {kind}")
     names = " nor ".join(UID(encoding).name for encoding in encodings(syntax, item.preferred))
-    return DeliveryRefused(f"the peer does not take {kind} in {names}")
+    return ClassRefused(f"the peer does not take {kind} in {names}")
 
 
 def judged(status: int) -> DeliveryError | None:
@@ -207,4 +214,5 @@ def judged(status: int) -> DeliveryError | None:
         return None
     if status in _OUT_OF_RESOURCES:
         return DeliveryUnreachable(f"C-STORE answered {status:04X}: out of resources")
-    return DeliveryRefused(f"C-STORE answered {status:04X}")
+    text = f"C-STORE answered {status:04X}"
+    return ClassRefused(text) if status == _NO_SUCH_CLASS else DeliveryRefused(text)

@@ -18,7 +18,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from echo_node.dicom.recode import recoded
 from echo_node.dicom.scu import Outgoing
-from echo_node.errors import DeliveryError, DeliveryRefused, DeliveryUnreachable
+from echo_node.errors import ClassRefused, DeliveryError, DeliveryRefused, DeliveryUnreachable
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ _NEVER_CHUNKED = 1 << 40  # bytes: with a length, so that servers without chunke
 _ABOUT_US = frozenset((401, 403, 407, 408, 425, 429))
 _SERVER_ERRORS = range(500, 600)
 _PROCESSING_FAILURE = 0x0110
+_NO_SUCH_CLASS = 0x0122  # SOP class not supported
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)  # PS3.18 table I.2-2
 
 
@@ -209,7 +210,9 @@ def judged(status: int, module: Dataset, SOPInstanceUID: str) -> DeliveryError |
         reason = int(failure.get("FailureReason") or _PROCESSING_FAILURE)
         text = f"STOW-RS answered {status}, failure reason {reason:04X}"
         may_pass = reason == _PROCESSING_FAILURE or reason in _OUT_OF_RESOURCES or status in _SERVER_ERRORS
-        return DeliveryUnreachable(text) if may_pass else DeliveryRefused(text)
+        if may_pass:
+            return DeliveryUnreachable(text)
+        return ClassRefused(text) if reason == _NO_SUCH_CLASS else DeliveryRefused(text)
     if status in _SERVER_ERRORS or status in _ABOUT_US:
         return DeliveryUnreachable(f"STOW-RS answered {status}")
     if 400 <= status < 500:

@@ -10,10 +10,10 @@ from pydicom import Dataset
 
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
+import echo_node.reports.seg as seg
 from echo_node.codes import ObjectKind, Structure
 from echo_node.errors import ReportError
 from echo_node.records import ClipAnalysis, EngineIdentity, Report, Segmentation
-import echo_node.reports.seg as seg
 from echo_node.reports.seg import SegmentationType
 from echo_node.reports.uids import derived_uid, tracking_uid
 

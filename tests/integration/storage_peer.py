@@ -18,12 +18,16 @@ class StoragePeer:
 
     port: int
     status: int = 0x0000
-    refused_syntaxes: tuple[str, ...] = ()  # accepted in negotiation, then refused object by object
+    # accepted in negotiation, then refused object by object
+    refused_syntaxes: tuple[str, ...] = ()
+    refused_classes: tuple[str, ...] = ()
     received: list[bytes] = field(default_factory=list)
 
     def store(self, event):
         if event.context.transfer_syntax in self.refused_syntaxes:
             return 0xC000
+        if event.request.AffectedSOPClassUID in self.refused_classes:
+            return 0x0122
         buffer = BytesIO()
         buffer.write(b"\0" * 128 + b"DICM")
         write_file_meta_info(buffer, event.file_meta)

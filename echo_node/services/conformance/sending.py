@@ -117,6 +117,10 @@ def _initiation(settings: Deliver) -> list[str]:
             [
                 ("no connection, association rejected or aborted, no answer in time", _TREATMENTS["again"]),
                 ("the object's context is not accepted", _TREATMENTS["given up"]),
+                (
+                    "the same, or status 0122, of a Comprehensive 3D SR",
+                    "the same report goes as Comprehensive SR in its place, unless the destination took it before",
+                ),
                 ("the object's file is lost or damaged", _TREATMENTS["given up"]),
             ],
         ),
