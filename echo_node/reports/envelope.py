@@ -66,6 +66,7 @@ SR_TID5300_SERIES = Series(
     kind="SR TID 5300", number=9004, modality="SR", description="AI Echo simplified report (research use)"
 )
 SEG_SERIES = Series(kind="SEG", number=9002, modality="SEG", description="AI Echo segmentations (research use)")
+SEG_LABELMAP_SERIES = replace(SEG_SERIES, kind="SEG LABELMAP")
 OVERLAY_SERIES = Series(
     kind="OVERLAY", number=9005, modality="US", description="AI Echo clips with findings (research use)"
 )
@@ -149,9 +150,16 @@ def scheme(designator: str, name: str, organization: str) -> Dataset:
     return item
 
 
-def to_report(
-    kind: ObjectKind, ds: Dataset, *last: bytes, transfer_syntax_uid: UID = ExplicitVRLittleEndian
-) -> Report:
+def file_meta(transfer_syntax_uid: UID = ExplicitVRLittleEndian) -> FileMetaDataset:
+    """What a file says of its writer (PS3.10 7.1)."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = transfer_syntax_uid
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_NAME
+    return meta
+
+
+def to_report(kind: ObjectKind, ds: Dataset, *, transfer_syntax_uid: UID = ExplicitVRLittleEndian) -> Report:
     """Write an object as a Part 10 file (PS3.10 7).
 
     Parameters
@@ -160,23 +168,17 @@ def to_report(
         What it is to the destinations.
     ds : Dataset
         The object.
-    last : bytes
-        Elements already encoded whose tags come after those of ``ds``.
     transfer_syntax_uid : UID, optional
         An explicit little-endian one.
     """
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = transfer_syntax_uid
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_NAME
-    ds.file_meta = meta
+    ds.file_meta = file_meta(transfer_syntax_uid)
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
     return Report(
         kind=kind,
         SOPClassUID=str(ds.SOPClassUID),
         SOPInstanceUID=str(ds.SOPInstanceUID),
-        content=b"".join((buffer.getvalue(), *last)),
+        content=buffer.getvalue(),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from pydicom import Dataset
 
-from echo_node.codes import ObjectKind, Reason
+from echo_node.codes import FALLBACKS, ObjectKind, Reason
 from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import EchoNodeError, LeaseLost, StoreError
@@ -112,13 +112,16 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         frames=lambda uid: open_clip(paths[uid]),
         earlier=store.reports_before(job.target, study.revision),
     )
-    store.complete_study(job, reports, addressed(reports, config))
-    _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, len(reports))
+    deliveries = addressed(reports, config)
+    store.complete_study(job, reports, deliveries)
+    queued = len({report.SOPInstanceUID for _, report in deliveries})
+    _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, queued)
 
 
 def wanted(config: Config) -> frozenset[ObjectKind]:
-    """What any destination takes."""
-    return frozenset(kind for destination in config.deliver.destinations for kind in destination.objects)
+    """What any destination takes, and the older forms of it, which may be asked for when it is sent."""
+    asked = frozenset(kind for destination in config.deliver.destinations for kind in destination.objects)
+    return asked | {older for kind, older in FALLBACKS.items() if kind in asked}
 
 
 def addressed(reports: tuple[Report, ...], config: Config) -> list[tuple[str, Report]]:

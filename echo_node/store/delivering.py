@@ -60,6 +60,18 @@ class Outbox:
         with self._db.write() as conn:
             outbox.mark_dead(conn, delivery, error)
 
+    def fall_back(self, delivery: Delivery, error: str) -> str | None:
+        """Queue a report's older form in its place, for a destination that refuses the class of the newer one.
+
+        Returns
+        -------
+        str or None
+            The SOPInstanceUID of the older form; None where there is none, or where the destination once took the
+            report as it is.
+        """
+        with self._db.write() as conn:
+            return outbox.fall_back(conn, delivery, error, at=self._now())
+
     def deliveries(
         self,
         *,

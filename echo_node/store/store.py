@@ -266,7 +266,8 @@ class Store:
                 for report, path in zip(reports, paths, strict=True):
                     outbox.add_report(conn, report, path=path, StudyInstanceUID=uid, revision=revision, at=now)
                 for destination, report in deliveries:
-                    outbox.enqueue(conn, destination, report.SOPInstanceUID, at=now)
+                    form = outbox.form_for(conn, destination, report, reports, uid)
+                    outbox.enqueue(conn, destination, form.SOPInstanceUID, at=now)
                 studies.report(conn, uid)
 
     # Trying again
