@@ -28,6 +28,7 @@ from echo_node.reports.items import (
     frames_of,
     modifier,
     uncertainty,
+    written,
 )
 from echo_node.reports.patient import patient_characteristics
 from echo_node.reports.precoordinated import Name, name_of, name_of_missing
@@ -141,7 +142,7 @@ def _rank(measurement: Measurement, evidence: Evidence) -> tuple[float, str]:
 def _number(name: Name, measurement: Measurement, evidence: Evidence) -> sr.NumContentItem:
     """A value with its label and where it was read off; beside a code of the standard nothing else may stand."""
     item = sr.NumContentItem(
-        concept(name.code), float(measurement.value), concept(measurement.unit.code), relationship_type=CONTAINED
+        concept(name.code), written(measurement.value), concept(measurement.unit.code), relationship_type=CONTAINED
     )
     content = sr.ContentSequence([*_modifiers(name), _label(name)])
     if name.modifiers and measurement.uncertainty is not None:
