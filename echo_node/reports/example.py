@@ -217,15 +217,19 @@ def _apical(source: Dataset, number: int, view: View) -> ClipAnalysis:
     uid = clip.SOPInstanceUID
     frames = tuple(range(1, source.NumberOfFrames + 1))
     masks = np.zeros((len(frames), source.Rows, source.Columns), np.bool_)
-    masks[:, 4:9, 4 : 9 + number] = True
+    masks[:-1, 4:9, 4 : 9 + number] = True  # the last frame shows nothing
     structures = list(Structure)[: 1 + number]
+    apart = 0 if number == 1 else 20  # columns: in the first study structures overlap
     numbers = [_measurement(q, number, (clip,), method=Method.DISKS_SINGLE_PLANE, view=view) for q in _VOLUMES]
     learned = _measurement(Quantity.LVEF, number, (clip,), method=Method.LEARNED, view=view)
     return replace(
         clip,
         outcome=None,
         segmentations=tuple(
-            Segmentation(SOPInstanceUID=uid, structure=s, masks=masks, frame_numbers=frames) for s in structures
+            Segmentation(
+                SOPInstanceUID=uid, structure=s, masks=np.roll(masks, i * apart, axis=2), frame_numbers=frames
+            )
+            for i, s in enumerate(structures)
         ),
         curve=VolumeCurve(volumes_ml=np.ones(4), times_ms=np.arange(4.0), ed_frame=_ED, es_frame=_ES),
         measurements=(*numbers, learned),

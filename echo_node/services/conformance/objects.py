@@ -123,8 +123,11 @@ def _differing(number: str, kind: ObjectKind, made: Made, *, like: ObjectKind) -
     """A kind by the attributes that are not those of another kind."""
     yield from _heading(number, kind, made[kind])
     first, other = ({a.path: a for module in made[k].modules for a in module.attributes} for k in (like, kind))
-    yield f"As `{like.value}`, but for these attributes. All else, and each item of its content, is the same."
-    yield table(_COLUMNS, [_row(a) for path, a in other.items() if first.get(path) != a])
+    of_codes = " and for its codes, which are SNOMED RT's" if kind is ObjectKind.SR_TID5200_SRT else ""
+    yield f"As `{like.value}`, but for its UIDs{of_codes}, and for what is told here."
+    rows = [(" > ".join(path), *_row(a)[1:]) for path, a in other.items() if first.get(path) != a]
+    if rows:
+        yield table(_COLUMNS, rows)
     gone = [" > ".join(path) for path in first if path not in other]
     if gone:
         yield f"Not there: {', '.join(gone)}."

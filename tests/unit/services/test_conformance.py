@@ -132,7 +132,7 @@ def test_every_kind_of_object_is_described(text):
         "8",
         "0",
     )
-    assert "> SegmentIdentificationSequence" in text
+    assert "SegmentSequence > SegmentDescription" in labels
     overlay = {row[0]: row[5] for row in rows(text, ", `overlay`", tables=20)}
     assert (overlay["BurnedInAnnotation"], overlay["SeriesNumber"]) == ("YES", "9005")
     page_ = {row[0]: row[5] for row in rows(text, ", `pdf`", tables=20)}
