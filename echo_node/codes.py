@@ -227,4 +227,6 @@ class Reason(_Coded):
     OTHER_PATIENT = Code("OTHER_PATIENT", LOCAL_SCHEME, "Corrected image is of another patient")
     OTHER_STUDY = Code("OTHER_STUDY", LOCAL_SCHEME, "Corrected image is of another study")
     OUTSIDE_IMAGE = Code("OUTSIDE_IMAGE", LOCAL_SCHEME, "Correction lies outside the image or its frames")
+    # about a result
+    OVER_BUDGET = Code("OVER_BUDGET", LOCAL_SCHEME, "Results of the study would exceed the limit")
     ANALYSIS_FAILED = Code("ANALYSIS_FAILED", LOCAL_SCHEME, "Analysis ended with an error")

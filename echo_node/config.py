@@ -168,6 +168,13 @@ class Analyse(_Section):
     max_frames: int = Field(default=600, ge=2)
 
 
+class Results(_Section):
+    """How much of a study is sent beside its documents."""
+
+    max_clips: int = Field(default=50, ge=0)
+    max_mib: int = Field(default=512, ge=1)
+
+
 class Routing(_Section):
     """Which clips are measured."""
 
@@ -258,6 +265,7 @@ class Config(_Section):
     study: Study = Study()
     analyse: Analyse = Analyse()
     routing: Routing = Routing()
+    results: Results = Results()
     deliver: Deliver = Deliver()
 
     @property

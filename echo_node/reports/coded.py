@@ -54,6 +54,7 @@ LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement unce
 # What no standard concept says
 EDITED_BY = Code("EDITED_BY", LOCAL_SCHEME, "Person's correction that the value rests on")
 NOT_ROUTED = Code("NOT_ROUTED", LOCAL_SCHEME, "Reason why no measurement was made on the image")
+NOT_SENT = Code("NOT_SENT", LOCAL_SCHEME, "Reason why the image has no segmentation and no overlay")
 NOT_MEASURED = Code("NOT_MEASURED", LOCAL_SCHEME, "Not measured")
 
 # Colours of the structures in viewers, CIELab D50 scaled to 16 bits (PS3.3 C.10.7.1.1)

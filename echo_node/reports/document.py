@@ -74,7 +74,7 @@ def gather(analysis: Analysis, sources: Mapping[str, Dataset], segs: Mapping[str
     needed = {source.SOPInstanceUID for m in analysis.measurements for source in m.sources}
     if not needed <= sources.keys():
         raise ReportError(f"study {analysis.StudyInstanceUID}: header of a measured clip is missing")
-    return Evidence(clips, as_successors(sources), segs)
+    return Evidence(clips, as_successors(sources), segs, frozenset(analysis.withheld))
 
 
 def language() -> sr.LanguageOfContentItemAndDescendants:

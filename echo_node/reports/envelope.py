@@ -74,8 +74,11 @@ PDF_SERIES = Series(kind="PDF", number=9006, modality="DOC", description="AI Ech
 
 
 def warning(analysis: Analysis) -> str:
-    """Who made a document, and what it is not for."""
-    return EDITED if edits_of(analysis) else RESEARCH_USE
+    """Who made a document, what it is not for, and what is left out."""
+    said = EDITED if edits_of(analysis) else RESEARCH_USE
+    if not analysis.withheld:
+        return said
+    return f"{said} {len(analysis.withheld)} clips have no segmentation and no overlay: they would be too many."
 
 
 def set_origin(ds: Dataset, source: Dataset) -> None:

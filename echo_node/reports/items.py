@@ -40,6 +40,7 @@ class Evidence:
     clips: Mapping[str, ClipAnalysis]
     sources: Mapping[str, Dataset]
     segs: Mapping[str, Report]
+    withheld: frozenset[str] = frozenset()  # clips beyond the study's budget
 
 
 def site(quantity: Quantity) -> Code:

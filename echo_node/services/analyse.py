@@ -17,7 +17,7 @@ from echo_node.errors import EchoNodeError, LeaseLost, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
 from echo_node.records import Analysis, Instance, Job, JobKind, Report
-from echo_node.reports import build_reports
+from echo_node.reports import Budget, Results, build_results
 from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
 from echo_node.services.opened import opened_store
@@ -105,17 +105,31 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         made_at=study.closed_at,
     )
     paths = {instance.SOPInstanceUID: instance.path for instance in study.instances}
-    reports = build_reports(
+    results = build_results(
         analysis,
         _sources(analysis, study.instances),
         kinds=wanted(config),
         frames=lambda uid: open_clip(paths[uid]),
         earlier=store.reports_before(job.target, study.revision),
+        budget=budget(config),
     )
-    deliveries = addressed(reports, config)
-    store.complete_study(job, reports, deliveries)
+    deliveries = addressed(results.reports, config)
+    store.complete_study(job, results.reports, deliveries, remark=_remark(results))
+    if results.withheld:
+        _log.warning("study %s: %s", job.target, _remark(results))
     queued = len({report.SOPInstanceUID for _, report in deliveries})
     _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, queued)
+
+
+def budget(config: Config) -> Budget:
+    """How much may be sent of a study."""
+    return Budget(max_clips=config.results.max_clips, max_bytes=config.results.max_mib << 20)
+
+
+def _remark(results: Results) -> str:
+    if not results.withheld:
+        return ""
+    return f"{len(results.withheld)} clips have no segmentation or overlay: over results.max_clips or max_mib"
 
 
 def wanted(config: Config) -> frozenset[ObjectKind]:

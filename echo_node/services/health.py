@@ -48,6 +48,8 @@ def _counts(status: StoreStatus) -> Iterator[str]:
     yield f"objects     {status.instances} kept, {status.set_aside} set aside"
     for state, count in status.studies.items():
         yield f"studies     {count} {state.value}"
+    if status.shortened:
+        yield f"studies     {status.shortened} over the budget; status --objects says what was left out"
     for (kind, job_state), count in status.jobs.items():
         yield f"jobs        {count} {kind.value} {job_state.value}"
     for (destination, delivery_state), count in status.deliveries.items():
@@ -132,7 +134,8 @@ def study_line(study: StudyOutcome) -> str:
         return line
     again = ", open again" if study.state is StudyState.RECEIVING else ""
     closed = f"closed at {study.closed_at:%Y-%m-%d %H:%M:%S} UTC: {study.closed_because.value}"
-    return f"{line}; {closed}, revision {study.revision}{again}"
+    remark = f"; {study.remark}" if study.remark else ""
+    return f"{line}; {closed}, revision {study.revision}{again}{remark}"
 
 
 def _line(outcome: InstanceOutcome) -> str:

@@ -38,6 +38,7 @@ def test_a_study_says_why_and_when_it_was_closed(because, words):
 
 
 def test_a_study_that_came_on_after_its_close_says_so():
+    assert study_line(replace(REPORTED, remark="2 clips have none")).endswith("; 2 clips have none")
     line = study_line(replace(REPORTED, state=StudyState.RECEIVING))
     assert line.startswith("study 1.2.3  receiving; closed at ")
     assert line.endswith(", revision 2, open again")
