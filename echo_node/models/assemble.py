@@ -29,7 +29,7 @@ def _of_dinov2(*, width: int, depth: int, heads: int, patch_size: int = 14) -> V
 
 SHAPES: Mapping[str, ViTShape] = {
     # Small enough to be trained from nothing on two CPU cores within the hour.
-    "tiny": ViTShape(width=128, depth=4, heads=4, image_size=112, patch_size=8, stem=Stem.CONVOLUTION),
+    "tiny": ViTShape(width=128, depth=6, heads=4, image_size=112, patch_size=8, stem=Stem.CONVOLUTION),
     "small": _of_dinov2(width=384, depth=12, heads=6),
     "base": _of_dinov2(width=768, depth=12, heads=12),
     "large": _of_dinov2(width=1024, depth=24, heads=16),

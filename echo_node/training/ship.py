@@ -24,7 +24,7 @@ from echo_node.training.train import train
 from echo_node.training.view_fit import fit_views
 
 NAME = "echoapex-tiny-phantom"
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 _CALIBRATION_CLIPS = 420
 
 
