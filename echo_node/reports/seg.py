@@ -16,6 +16,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import SegmentationStorage
+from pydicom.valuerep import DSfloat
 
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
@@ -26,6 +27,7 @@ from echo_node.reports.frames import FrameNumbers, encode_element, frame_groups,
 from echo_node.reports.uids import derived_uid, tracking_uid
 
 _NO_ROTATION = [1, 0, 0, 0, 1, 0]
+_NOMINAL_MM = 1
 
 
 def build_seg(analysis: ClipAnalysis, source: Dataset, *, made_at: datetime) -> Report | None:
@@ -76,7 +78,7 @@ def build_seg(analysis: ClipAnalysis, source: Dataset, *, made_at: datetime) -> 
     _set_image(ds, source, sum(map(len, numbers)))
     ds.SegmentSequence = [_segment(i, s, source, analysis.engine) for i, s in enumerate(segments, start=1)]
     _set_dimensions(ds)
-    ds.SharedFunctionalGroupsSequence = [_shared_groups()]
+    ds.SharedFunctionalGroupsSequence = [_shared_groups(analysis)]
     ds.ReferencedSeriesSequence = [_referenced_series(source)]
     # the last two elements of all, hence appended: pydicom would copy them about
     groups = encode_element("PerFrameFunctionalGroupsSequence", frame_groups(source, numbers))
@@ -185,16 +187,21 @@ def _set_dimensions(ds: Dataset) -> None:
     ds.DimensionIndexSequence = items
 
 
-def _shared_groups() -> Dataset:
-    """Orientation, without which viewers refuse the object.
+def _shared_groups(analysis: ClipAnalysis) -> Dataset:
+    """Orientation and pixel measures, without either of which viewers refuse the object (OHIF 3.13 does).
 
-    No Pixel Measures: readers ask for a slice thickness there, which an ultrasound image has not. The
-    calibration is that of the source's regions.
+    Readers want a slice thickness beside the spacing (highdicom does), which an ultrasound image has not:
+    it is nominal. Without calibration both are left out (PS3.3 C.7.6.16.2.1, type 1C).
     """
     orientation = Dataset()
     orientation.ImageOrientationPatient = _NO_ROTATION
+    measures = Dataset()
+    if analysis.spacing_mm is not None:
+        measures.PixelSpacing = [DSfloat(mm, auto_format=True) for mm in analysis.spacing_mm]
+        measures.SliceThickness = _NOMINAL_MM
     item = Dataset()
     item.PlaneOrientationSequence = [orientation]
+    item.PixelMeasuresSequence = [measures]
     return item
 
 
