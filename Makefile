@@ -9,12 +9,12 @@ VENV ?= .venv
 # GPU wants exactly that: make test TORCH=torch
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint fmt peers clean
+.PHONY: demo test lint fmt peers viewers clean
 
 demo: $(VENV)/.node peers
 	$(VENV)/bin/echo-node demo --out demo-out
 
-test: $(VENV)/.test peers
+test: $(VENV)/.test peers viewers
 	$(VENV)/bin/python -m pytest
 
 lint: $(VENV)/.test
@@ -29,6 +29,9 @@ fmt: $(VENV)/.test
 
 peers:
 	tests/install-peers.sh
+
+viewers: | $(VENV)/bin/python
+	tests/install-viewers.sh $(VENV)/ohif
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ PEERS = {
     "dcmdjpeg": Path("/usr/bin/dcmdjpeg"),
     "pixelmed": Path("/usr/share/java/pixelmed.jar"),
     "postgresql": Path("/usr/lib/postgresql"),
+    "chromium": Path("/usr/bin/chromium"),
+    "chromedriver": Path("/usr/bin/chromedriver"),
+    "ohif": Path(sys.prefix) / "ohif" / "dist" / "index.html",
 }
 
 
@@ -31,7 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for name in mark.args:
             if _is_there(name):
                 continue
-            message = f"PEER MISSING: {name} (tests/install-peers.sh installs it)"
+            message = f"PEER MISSING: {name} (make peers viewers installs it)"
             if os.environ.get("CI"):
                 pytest.fail(message)
             pytest.skip(message)

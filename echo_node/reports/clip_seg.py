@@ -76,7 +76,7 @@ def build_seg(
     ds.ContentDescription = "Cardiac structures"
     ds.ContentCreatorName = None
     ds.file_meta = envelope.file_meta()
-    content = seg.write(ds, source, segments, layout)
+    content = seg.write(ds, source, segments, layout, spacing_mm=analysis.spacing_mm)
     return Report(
         kind=kind, SOPClassUID=str(ds.SOPClassUID), SOPInstanceUID=str(ds.SOPInstanceUID), content=content
     )

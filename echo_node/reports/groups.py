@@ -47,7 +47,7 @@ def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
     if clip.SOPInstanceUID in evidence.withheld:
         evaluations.append(sr.QualitativeEvaluation(concept(coded.NOT_SENT), concept(Reason.OVER_BUDGET.code)))
     return Group(
-        tracking_identifier=view_tracking(source),
+        tracking_identifier=view_tracking(clip, source),
         referenced_region=places.point(clip, source),
         finding_type=concept(coded.NOT_MEASURED if prediction is None else prediction.view.code),
         algorithm_id=algorithm(clip.engine),
@@ -112,11 +112,12 @@ def segments_of(clips: Sequence[ClipAnalysis], evidence: Evidence) -> list[sr.Im
     return [segment(evidence.segs[uid], n) for uid, n in numbers if uid in evidence.segs and n is not None]
 
 
-def view_tracking(source: Dataset) -> sr.TrackingIdentifier:
-    """Under what a clip's view is followed."""
+def view_tracking(clip: ClipAnalysis, source: Dataset) -> sr.TrackingIdentifier:
+    """Under what a clip's view is followed; some viewers show of the group nothing but this name."""
+    seen = coded.IMAGE_VIEW if clip.prediction is None else clip.prediction.view.code
     return sr.TrackingIdentifier(
         uid=tracking_uid(source.SOPInstanceUID, "view"),
-        identifier=f"View of instance {source.get('InstanceNumber') or '?'}",
+        identifier=numbered(seen, source),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -13,6 +14,8 @@ from pydicom.valuerep import DA, TM, validate_value
 import echo_node.reports.coded as coded
 from echo_node.records import Analysis, Edit
 from echo_node.reports.coded import concept
+
+_NOBODY = {"unknown"}  # OHIF writes unknown^unknown for whoever is not logged in
 
 
 def person(item: Dataset) -> str:
@@ -30,7 +33,8 @@ def _is_name(text: str) -> bool:
         validate_value("PN", text, RAISE)
     except ValueError:
         return False
-    return bool(text.strip("^= "))
+    words = {word for word in re.split(r"[\^=\s]+", text.lower()) if word}
+    return bool(words - _NOBODY)
 
 
 def made_at(ds: Dataset) -> datetime | None:

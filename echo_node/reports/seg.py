@@ -22,6 +22,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.valuerep import DSfloat
 
 import echo_node.reports.frames as frames
 
@@ -30,6 +31,7 @@ _BACKGROUND = 0  # the pixel value of no segment in a LABELMAP
 _BLACK = [0, 32896, 32896]  # CIELab as PCS values (PS3.3 C.10.7.1.1)
 _NO_ROTATION = [1, 0, 0, 0, 1, 0]
 _MOST_SEGMENTS = 255  # in eight bits, beside the background
+_NOMINAL_MM = 1
 
 
 class SegmentationType(enum.Enum):
@@ -148,7 +150,14 @@ def lay_out(
     )
 
 
-def write(ds: Dataset, source: Dataset, segments: Sequence[Segment], layout: Layout) -> bytes:
+def write(
+    ds: Dataset,
+    source: Dataset,
+    segments: Sequence[Segment],
+    layout: Layout,
+    *,
+    spacing_mm: tuple[float, float] | None,
+) -> bytes:
     """A Part 10 file in Explicit VR Little Endian.
 
     Parameters
@@ -162,13 +171,15 @@ def write(ds: Dataset, source: Dataset, segments: Sequence[Segment], layout: Lay
         As they were laid out.
     layout : Layout
         Of :func:`lay_out`.
+    spacing_mm : (row, column) or None
+        Of the source's pixels, where its regions are calibrated alike.
     """
     is_map = layout.segmentation_type is SegmentationType.LABELMAP
     ds.SOPClassUID = LabelMapSegmentationStorage if is_map else SegmentationStorage
     _set_image(ds, source, layout)
     ds.SegmentSequence = [*([_background(segments)] if is_map else []), *_descriptions(segments, layout)]
     _set_dimensions(ds, layout.segmentation_type)
-    ds.SharedFunctionalGroupsSequence = [_shared_groups()]
+    ds.SharedFunctionalGroupsSequence = [_shared_groups(spacing_mm)]
     ds.ReferencedSeriesSequence = [_referenced_series(source)]
     if not hasattr(ds, "file_meta"):
         ds.file_meta = FileMetaDataset()
@@ -270,16 +281,21 @@ def _set_dimensions(ds: Dataset, segmentation_type: SegmentationType) -> None:
     ds.DimensionIndexSequence = items
 
 
-def _shared_groups() -> Dataset:
-    """Orientation, without which viewers refuse the object.
+def _shared_groups(spacing_mm: tuple[float, float] | None) -> Dataset:
+    """Orientation and pixel measures, without either of which viewers refuse the object (OHIF 3.13 does).
 
-    No Pixel Measures: readers ask for a slice thickness there, which an ultrasound image has not. The
-    calibration is that of the source's regions.
+    Readers want a slice thickness beside the spacing (highdicom does), which an ultrasound image has not:
+    it is nominal. Without calibration both are left out (PS3.3 C.7.6.16.2.1, type 1C).
     """
     orientation = Dataset()
     orientation.ImageOrientationPatient = _NO_ROTATION
+    measures = Dataset()
+    if spacing_mm is not None:
+        measures.PixelSpacing = [DSfloat(mm, auto_format=True) for mm in spacing_mm]
+        measures.SliceThickness = _NOMINAL_MM
     item = Dataset()
     item.PlaneOrientationSequence = [orientation]
+    item.PixelMeasuresSequence = [measures]
     return item
 
 

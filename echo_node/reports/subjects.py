@@ -34,6 +34,7 @@ _LABELS: Mapping[str, Structure | Quantity] = {
     "lvesd": Quantity.LVIDS,
 }
 _OUTSIDE = re.compile(r"\bbackground\b|\bnot\b")
+_VALUE = re.compile(r"\s*\([^()]*\)$")
 _TOOL = re.compile(r".*@[\^~\d].*:.*")  # a viewer's name and version and its tool's: no label
 
 
@@ -93,4 +94,6 @@ def _labels(group: Dataset) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.split(r"[\s_\-]+", text.strip().lower()))
+    """A label as it is compared: a value in brackets at its end is none of its words."""
+    words = _VALUE.sub("", text.strip().lower())
+    return " ".join(re.split(r"[\s_\-]+", words))

@@ -120,7 +120,7 @@ def _recognised(clip: ClipAnalysis, prediction: ViewPrediction, source: Dataset)
     more = prediction.view.modifier
     narrowed = [] if more is None else [modifier(coded.IMAGE_VIEW_MODIFIER, more)]
     view.ContentSequence = sr.ContentSequence(
-        [*narrowed, *algorithm(clip.engine), *view_tracking(source), certainty]
+        [*narrowed, *algorithm(clip.engine), *view_tracking(clip, source), certainty]
     )
     return [_context(coded.IMAGE_MODE, prediction.mode.code), view]
 

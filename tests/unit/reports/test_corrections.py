@@ -119,6 +119,7 @@ def test_an_arrow_points_with_its_first_point():
         ({"site": free_text("LV_myocardium")}, Structure.LV_MYOCARDIUM),
         ({"tool": "LV cavity"}, Structure.LV_CAVITY),
         ({"label": "  left  VENTRICLE "}, Structure.LV_CAVITY),
+        ({"label": "Left ventricle (EF 61 %)"}, Structure.LV_CAVITY),
         ({"site": LV, "label": "LA"}, Structure.LV_CAVITY),
     ],
 )
@@ -227,6 +228,7 @@ def test_what_an_algorithm_drew_is_no_correction():
 def test_without_a_person_nothing_is_taken():
     assert refusal(contour_on(), observer=None) is Reason.NO_PERSON
     assert refusal(contour_on(), observer="^") is Reason.NO_PERSON
+    assert refusal(contour_on(), observer="unknown^unknown") is Reason.NO_PERSON  # OHIF without a login
 
 
 def test_an_author_is_a_person_too():

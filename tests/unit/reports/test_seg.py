@@ -171,6 +171,19 @@ def test_lossy_source_is_said() -> None:
     assert (ds.LossyImageCompression, ds.LossyImageCompressionRatio) == ("01", 12.5)
 
 
+@pytest.mark.parametrize(
+    ("spacing_mm", "expected"), [((0.1 + 0.2, 0.6), {"PixelSpacing": [0.3, 0.6], "SliceThickness": 1}), (None, {})]
+)
+def test_pixel_measures_are_there_and_state_the_calibration_alone(
+    spacing_mm: tuple[float, float] | None, expected: dict[str, object]
+) -> None:
+    of = source()
+    ds = pydicom.dcmread(BytesIO(built(of, clip(of, spacing_mm=spacing_mm)).content))
+    (shared,) = ds.SharedFunctionalGroupsSequence
+    (measures,) = shared.PixelMeasuresSequence
+    assert {element.keyword: element.value for element in measures} == expected
+
+
 def test_fast_encoding_equals_the_plain_one() -> None:
     of = source(NumberOfFrames=1000)
     numbers = [np.array([1, 7, 999]), np.array([7, 12])]
@@ -310,7 +323,7 @@ def test_masks_of_bytes_and_a_plain_header_are_enough() -> None:
     )
     ds = Dataset()
     ds.SOPInstanceUID = "2.25.1"
-    content = seg_module.write(ds, of, [segment], seg_module.lay_out(of, [segment]))
+    content = seg_module.write(ds, of, [segment], seg_module.lay_out(of, [segment]), spacing_mm=(0.4, 0.4))
     np.testing.assert_array_equal(pydicom.dcmread(BytesIO(content)).pixel_array, masks())
 
 

@@ -148,6 +148,14 @@ def test_every_group_has_one_region_on_a_frame(reports: Reports) -> None:
     assert kinds == ["POINT"] * 3 + ["POLYLINE"] * 3
 
 
+def test_a_group_of_a_view_is_named_after_it(reports: Reports) -> None:
+    groups = read(reports[-1]).content.get_planar_roi_measurement_groups()
+    views = [View.A4C, View.A2C, View.PSAX_APEX]
+    assert [g.tracking_identifier for g in groups[:3]] == [
+        f"{view.code.meaning}, instance {number}" for view, number in zip(views, (3, 4, 5), strict=True)
+    ]
+
+
 def test_groups_point_to_their_segment(reports: Reports) -> None:
     study, _ = two_views()
     group = read(reports[-1]).content.get_planar_roi_measurement_groups(finding_type=codes.SCT.LeftVentricle)[0]
