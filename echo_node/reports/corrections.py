@@ -25,6 +25,7 @@ from echo_node.identity import MANUFACTURER
 from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.observers import made_at, person
+from echo_node.reports.source import patient_id
 from echo_node.reports.subjects import Subject, subject_of
 
 _REPORT = Code("126000", "DCM", "Imaging Measurement Report")
@@ -159,7 +160,7 @@ def _frame(ds: Dataset, drawing: Drawing, sources: Mapping[str, Dataset]) -> int
         raise CorrectionError(Reason.UNKNOWN_CLIP, f"image {uid}")
     if source.StudyInstanceUID != ds.get("StudyInstanceUID"):
         raise CorrectionError(Reason.OTHER_STUDY, f"image {uid}")
-    if str(source.PatientID or "").strip() != str(ds.get("PatientID") or "").strip():
+    if patient_id(source) != patient_id(ds):
         raise CorrectionError(Reason.OTHER_PATIENT, f"image {uid}")
     total = int(source.get("NumberOfFrames") or 1)
     frames: Sequence[int] = drawing.frame_numbers or ((1,) if total == 1 else ())
