@@ -347,6 +347,7 @@ class Analysis:
     engine: EngineIdentity
     made_at: datetime  # UTC
     findings: tuple[Finding, ...] = ()
+    withheld: tuple[str, ...] = ()  # clips without objects of their own, for the study's would be too many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,9 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import ServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
+from echo_node.dicom.clips import is_readable
+from echo_node.dicom.pixels import NATIVE
+
 _STANDARD = "1.2.840.10008."  # the root of DICOM's own UIDs (PS3.5 9)
 _STANDARD_STORAGE = "1.2.840.10008.5.1.4.1.1."  # below which new storage classes come (PS3.4 B.5)
 ANY_OTHER = "2.25.1"  # stands for what no list holds, a class or a transfer syntax
@@ -36,13 +39,23 @@ def stores(SOPClassUID: str) -> bool:
 def storage_contexts(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
     """A context for each proposed class that stores, in every transfer syntax that it is proposed in.
 
+    Of several in one context a compressed one is taken whose frames the node reads: a cart that could send
+    both has the object so, and would decompress it for us.
+
     pynetdicom's own unrestricted storage service would accept worklists too, and then not answer.
     """
     offered: dict[str, dict[str, None]] = {}
     for context in proposed:
         if stores(str(context.abstract_syntax)):
             offered.setdefault(str(context.abstract_syntax), {}).update(dict.fromkeys(context.transfer_syntax))
-    return [build_context(kind, list(syntaxes)) for kind, syntaxes in offered.items()]
+    return [build_context(kind, sorted(syntaxes, key=_preference)) for kind, syntaxes in offered.items()]
+
+
+def _preference(TransferSyntaxUID: str) -> int:
+    """Compressed and readable first, then what is not compressed; sorting leaves the proposed order else."""
+    if TransferSyntaxUID in NATIVE:
+        return 1
+    return 0 if is_readable(TransferSyntaxUID) else 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

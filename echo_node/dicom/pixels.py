@@ -92,7 +92,7 @@ def luma(rgb: Colour) -> Grey:
 def _samples(content: bytes, coding: Coding) -> npt.NDArray[Any]:
     """Samples as stored, [H,W] or [H,W,3]; compressed YBR is RGB already where its decoder does that."""
     if coding.TransferSyntaxUID in NATIVE:
-        return _native(content, coding)
+        return _guarded(lambda: _native(content, coding), coding)
     if coding.TransferSyntaxUID != RLE:
         _check_codestream(content, coding)
     decoder = _DECODERS[coding.TransferSyntaxUID]

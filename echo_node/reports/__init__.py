@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Protocol
 
 from pydicom import Dataset
@@ -12,11 +14,12 @@ from echo_node.codes import ObjectKind
 from echo_node.errors import ClipError
 from echo_node.pictures import Cine
 from echo_node.records import Analysis, ClipAnalysis, Report
+from echo_node.reports.budget import NO_LIMIT, Budget, Results, ranked
+from echo_node.reports.clip_seg import build_seg
 from echo_node.reports.corrections import corrected_images, open_document, read_corrections
 from echo_node.reports.overlay import build_overlay, is_drawn
 from echo_node.reports.pdf import build_pdf
 from echo_node.reports.reading import Reading, read_report
-from echo_node.reports.seg import build_seg
 from echo_node.reports.source import normalise, read_source
 from echo_node.reports.sr import build_sr
 from echo_node.reports.tid5200 import build_tid5200
@@ -25,8 +28,11 @@ from echo_node.reports.tid5300 import build_tid5300
 _log = logging.getLogger(__name__)
 
 __all__ = [
+    "Budget",
     "Reading",
+    "Results",
     "build_reports",
+    "build_results",
     "build_seg",
     "build_sr",
     "corrected_images",
@@ -69,6 +75,19 @@ def build_reports(
     frames: Callable[[str], Cine] | None = None,
     earlier: Sequence[Report] = (),
 ) -> tuple[Report, ...]:
+    """The reports of :func:`build_results`, without a limit; by default what a destination gets by default."""
+    return build_results(analysis, sources, kinds=kinds, frames=frames, earlier=earlier, budget=NO_LIMIT).reports
+
+
+def build_results(
+    analysis: Analysis,
+    sources: Mapping[str, Dataset],
+    *,
+    kinds: Collection[ObjectKind],
+    frames: Callable[[str], Cine] | None,
+    earlier: Sequence[Report],
+    budget: Budget,
+) -> Results:
     """All objects of a study: a SEG per clip with masks, then what refers to them.
 
     Parameters
@@ -77,61 +96,90 @@ def build_reports(
         Of one study.
     sources : mapping of SOPInstanceUID to Dataset
         What :func:`read_source` gives of the clips to report on.
-    kinds : collection of ObjectKind, optional
-        What is asked for; what a destination gets by default, where left out.
-    frames : callable, optional
+    kinds : collection of ObjectKind
+        What is asked for.
+    frames : callable or None
         From a SOPInstanceUID to the clip's frames. Without it nothing with pictures is made.
     earlier : sequence of Report
         Objects of the study already made, oldest first: a document replaces the last of its kind.
+    budget : Budget
+        Clips beyond it get no objects of their own; the documents say so.
 
     Returns
     -------
-    tuple of Report
+    Results
         Empty where there is no source: nothing was seen that a report could refer to.
 
     Raises
     ------
     ReportError
         Masks, measurements or frames do not fit the sources.
-    ClipError
-        A frame that the page shows cannot be decoded.
     """
     clips = [clip for clip in analysis.clips if clip.SOPInstanceUID in sources]
     if not clips:
-        return ()
-    built = {
-        clip.SOPInstanceUID: build_seg(clip, sources[clip.SOPInstanceUID], made_at=analysis.made_at)
-        for clip in clips
-    }
-    segs = {uid: seg for uid, seg in built.items() if seg is not None}
-    made = [*segs.values()]
-    for kind, build in _DOCUMENTS.items():
-        if kind in kinds:
-            made.append(build(analysis, sources, segs=segs, predecessors=_last(earlier, kind), kind=kind))
-    if frames is not None and ObjectKind.OVERLAY in kinds:
-        made.extend(_overlays(analysis, clips, sources, frames))
+        return Results(reports=(), withheld=())
+    made: dict[str, Sequence[Report]] = {}
+    withheld: list[str] = []
+    left = budget.max_bytes
+    for clip in filter(is_drawn, ranked(analysis, clips)):
+        uid = clip.SOPInstanceUID
+        if len(made) == budget.max_clips:
+            withheld.append(uid)
+            continue
+        own = tuple(_of_clip(clip, sources[uid], kinds, frames, analysis.made_at))
+        size = sum(len(report.content) for report in own if report.kind in kinds)
+        if size > left:
+            withheld.append(uid)
+        else:
+            made[uid], left = own, left - size
+    analysis = replace(analysis, withheld=tuple(withheld))
+    of_clips = [report for clip in clips for report in made.get(clip.SOPInstanceUID, ())]
+    documents = _documents(analysis, sources, kinds, made, earlier)
+    reports = [
+        *(report for report in of_clips if report.kind is not ObjectKind.OVERLAY),
+        *documents,
+        *(report for report in of_clips if report.kind is ObjectKind.OVERLAY),
+    ]
     if frames is not None and ObjectKind.PDF in kinds:
         predecessors = _last(earlier, ObjectKind.PDF)
-        made.append(build_pdf(analysis, sources, frames=frames, predecessors=predecessors))
-    return tuple(report for report in made if report.kind in kinds)
+        reports.append(build_pdf(analysis, sources, frames=frames, predecessors=predecessors))
+    return Results(reports=tuple(r for r in reports if r.kind in kinds), withheld=analysis.withheld)
 
 
-def _overlays(
-    analysis: Analysis,
-    clips: Sequence[ClipAnalysis],
-    sources: Mapping[str, Dataset],
-    frames: Callable[[str], Cine],
+def _of_clip(
+    clip: ClipAnalysis,
+    source: Dataset,
+    kinds: Collection[ObjectKind],
+    frames: Callable[[str], Cine] | None,
+    made_at: datetime,
 ) -> Iterator[Report]:
-    for clip in clips:
-        if is_drawn(clip):
-            uid = clip.SOPInstanceUID
-            try:
-                overlay = build_overlay(clip, sources[uid], frames(uid), made_at=analysis.made_at)
-            except ClipError as error:  # of a long clip only the middle was read before: its numbers go out
-                _log.warning("clip %s: no overlay: %s", uid, error.reason.name)
-                continue
-            if overlay is not None:
-                yield overlay
+    """A clip's objects. Documents refer to the first, a label map only where nobody asks for the other form."""
+    forms = [kind for kind in (ObjectKind.SEG, ObjectKind.SEG_LABELMAP) if kind in kinds] or [ObjectKind.SEG]
+    for kind in forms:
+        seg = build_seg(clip, source, made_at=made_at, kind=kind)
+        if seg is not None:
+            yield seg
+    if frames is not None and ObjectKind.OVERLAY in kinds:
+        try:
+            overlay = build_overlay(clip, source, frames(clip.SOPInstanceUID), made_at=made_at)
+        except ClipError as error:  # of a long clip only the middle was read before: its numbers go out
+            _log.warning("clip %s: no overlay: %s", clip.SOPInstanceUID, error.reason.name)
+            return
+        if overlay is not None:
+            yield overlay
+
+
+def _documents(
+    analysis: Analysis,
+    sources: Mapping[str, Dataset],
+    kinds: Collection[ObjectKind],
+    made: Mapping[str, Sequence[Report]],
+    earlier: Sequence[Report],
+) -> Iterator[Report]:
+    segs = {uid: own[0] for uid, own in made.items() if own and own[0].kind is not ObjectKind.OVERLAY}
+    for kind, build in _DOCUMENTS.items():
+        if kind in kinds:
+            yield build(analysis, sources, segs=segs, predecessors=_last(earlier, kind), kind=kind)
 
 
 def _last(earlier: Sequence[Report], kind: ObjectKind) -> Sequence[Report]:

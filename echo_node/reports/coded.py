@@ -13,8 +13,9 @@ from echo_node.codes import LOCAL_SCHEME, Code, Structure
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 ECHOCARDIOGRAPHY = Code("40701008", "SCT", "Echocardiography")
+# IHE's own, in AI Results, trial implementation 1.1, 6.5.3.1: DICOM (CID 7005) has none yet
+PROCESSING_ALGORITHM = Code("Newcode1", "99IHE", "Processing Algorithm")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
-SEGMENTATION = Code("113076", "DCM", "Segmentation")
 SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 DEVICE = Code("121007", "DCM", "Device")
 ENGLISH = Code("en-US", "RFC5646", "English (United States)")
@@ -53,6 +54,7 @@ LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement unce
 # What no standard concept says
 EDITED_BY = Code("EDITED_BY", LOCAL_SCHEME, "Person's correction that the value rests on")
 NOT_ROUTED = Code("NOT_ROUTED", LOCAL_SCHEME, "Reason why no measurement was made on the image")
+NOT_SENT = Code("NOT_SENT", LOCAL_SCHEME, "Reason why the image has no segmentation and no overlay")
 NOT_MEASURED = Code("NOT_MEASURED", LOCAL_SCHEME, "Not measured")
 
 # Colours of the structures in viewers, CIELab D50 scaled to 16 bits (PS3.3 C.10.7.1.1)

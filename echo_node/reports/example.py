@@ -6,11 +6,12 @@ What the node's conformance statement says of its objects is read off the object
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
+import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
@@ -18,6 +19,7 @@ from echo_node.codes import (
     Geometry,
     ImageMode,
     Method,
+    ObjectKind,
     Quantity,
     Reason,
     Structure,
@@ -25,6 +27,7 @@ from echo_node.codes import (
     View,
     WallPoint,
 )
+from echo_node.pictures import Picture
 from echo_node.records import (
     Analysis,
     ClipAnalysis,
@@ -63,12 +66,27 @@ _MASS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Cine:
+    """Frames without a picture on them."""
+
+    sector: npt.NDArray[np.bool_]
+    times_ms: npt.NDArray[np.float64]
+
+    @property
+    def NumberOfFrames(self) -> int:  # noqa: N802 (a DICOM keyword)
+        return len(self.times_ms)
+
+    def colours(self, indices: Sequence[int]) -> Iterator[Picture]:
+        return (np.zeros((*self.sector.shape, 3), np.uint8) for _ in indices)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """The header of a study's first clip, and the objects made of the study."""
 
     source: Dataset
-    reports: tuple[Report, ...]  # SEGs, then the SR
+    reports: tuple[Report, ...]  # of every kind, those of clips for each clip
 
 
 def full(number: int) -> Example:
@@ -80,7 +98,7 @@ def full(number: int) -> Example:
     study = _analysis(header, number)
     if number > 1:
         return _example(study, header)
-    earlier = _example(replace(study, revision=number), header).reports[-1:]
+    earlier = _example(replace(study, revision=number), header).reports
     return _example(replace(study, not_measured=()), header, predecessors=earlier)
 
 
@@ -125,7 +143,9 @@ def _example(study: Analysis, header: Dataset, *, predecessors: Sequence[Report]
     for clip in study.clips:
         sources[clip.SOPInstanceUID] = copy.deepcopy(header)
         sources[clip.SOPInstanceUID].SOPInstanceUID = clip.SOPInstanceUID
-    reports = build_reports(study, sources, earlier=predecessors)
+    frame_times = np.arange(float(header.NumberOfFrames)) * 20
+    blank = _Cine(np.ones((header.Rows, header.Columns), np.bool_), frame_times)
+    reports = build_reports(study, sources, kinds=tuple(ObjectKind), frames=lambda _: blank, earlier=predecessors)
     return Example(source=sources[study.clips[0].SOPInstanceUID], reports=reports)
 
 
@@ -197,15 +217,19 @@ def _apical(source: Dataset, number: int, view: View) -> ClipAnalysis:
     uid = clip.SOPInstanceUID
     frames = tuple(range(1, source.NumberOfFrames + 1))
     masks = np.zeros((len(frames), source.Rows, source.Columns), np.bool_)
-    masks[:, 4:9, 4 : 9 + number] = True
+    masks[:-1, 4:9, 4 : 9 + number] = True  # the last frame shows nothing
     structures = list(Structure)[: 1 + number]
+    apart = 0 if number == 1 else 20  # columns: in the first study structures overlap
     numbers = [_measurement(q, number, (clip,), method=Method.DISKS_SINGLE_PLANE, view=view) for q in _VOLUMES]
     learned = _measurement(Quantity.LVEF, number, (clip,), method=Method.LEARNED, view=view)
     return replace(
         clip,
         outcome=None,
         segmentations=tuple(
-            Segmentation(SOPInstanceUID=uid, structure=s, masks=masks, frame_numbers=frames) for s in structures
+            Segmentation(
+                SOPInstanceUID=uid, structure=s, masks=np.roll(masks, i * apart, axis=2), frame_numbers=frames
+            )
+            for i, s in enumerate(structures)
         ),
         curve=VolumeCurve(volumes_ml=np.ones(4), times_ms=np.arange(4.0), ed_frame=_ED, es_frame=_ES),
         measurements=(*numbers, learned),

@@ -14,12 +14,12 @@ from pydicom import Dataset
 
 import echo_node.reports.coded as coded
 import echo_node.reports.places as places
-from echo_node.codes import ImageMode, Method, Quantity, Unit, View
+from echo_node.codes import ImageMode, Method, Quantity, Reason, Unit, View
 from echo_node.records import Analysis, ClipAnalysis, Finding, Measurement
+from echo_node.reports.clip_seg import segment_number
 from echo_node.reports.coded import concept
 from echo_node.reports.envelope import numbered
 from echo_node.reports.items import LV, Evidence, algorithm, modifier, not_measured, number, segment, site
-from echo_node.reports.seg import segment_number
 from echo_node.reports.uids import tracking_uid
 
 _OF_ALL_LINES = (Quantity.LV_MASS, Quantity.LV_RWT, Quantity.LV_MASS_INDEX)
@@ -44,6 +44,8 @@ def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
         ]
     if clip.outcome is not None:
         evaluations.append(sr.QualitativeEvaluation(concept(coded.NOT_ROUTED), concept(clip.outcome.code)))
+    if clip.SOPInstanceUID in evidence.withheld:
+        evaluations.append(sr.QualitativeEvaluation(concept(coded.NOT_SENT), concept(Reason.OVER_BUDGET.code)))
     return Group(
         tracking_identifier=view_tracking(source),
         referenced_region=places.point(clip, source),

@@ -40,6 +40,7 @@ class Evidence:
     clips: Mapping[str, ClipAnalysis]
     sources: Mapping[str, Dataset]
     segs: Mapping[str, Report]
+    withheld: frozenset[str] = frozenset()  # clips beyond the study's budget
 
 
 def site(quantity: Quantity) -> Code:
@@ -66,7 +67,7 @@ def number(measurement: Measurement, evidence: Evidence) -> sr.Measurement:
     """A measurement (PS3.16 TID 300) with view, cycle point, uncertainty, source frames and edits."""
     item = sr.Measurement(
         name=concept(measurement.quantity.code),
-        value=float(measurement.value),
+        value=written(measurement.value),
         unit=concept(measurement.unit.code),
         method=concept(measurement.method.code),
         finding_sites=[sr.FindingSite(concept(site(measurement.quantity)))],
@@ -84,13 +85,18 @@ def number(measurement: Measurement, evidence: Evidence) -> sr.Measurement:
     return item
 
 
+def written(value: float) -> float:
+    """A number as documents hold it: viewers show all its digits, and fifteen would look like precision."""
+    return round(float(value), 3)
+
+
 def uncertainty(measurement: Measurement) -> list[sr.NumContentItem]:
     """One standard deviation up and down (PS3.16 TID 310), in the unit of the value."""
     assert measurement.uncertainty is not None
     return [
         sr.NumContentItem(
             concept(name),
-            value=float(measurement.uncertainty),
+            value=written(measurement.uncertainty),
             unit=concept(measurement.unit.code),
             relationship_type=AS_PROPERTY,
         )

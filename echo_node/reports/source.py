@@ -238,14 +238,17 @@ def _valid(keyword: str, value: object) -> object:
     return None if None in parts else parts
 
 
-def _date(text: str) -> str:
-    match = _DATE.fullmatch(text.strip())
+def date_of(text: str) -> str:
+    """A date as YYYYMMDD; empty where it is none, as carts' fillers are none."""
+    match = _DATE.fullmatch(text.replace("\0", "").strip())
     if match is None:
         return ""
+    digits = "".join(match.groups())
     try:
-        return f"{date(*map(int, match.groups())):%Y%m%d}".zfill(8)
-    except ValueError:  # 30 February, say
+        date.fromisoformat(digits)
+    except ValueError:
         return ""
+    return digits
 
 
 def _time(text: str) -> str:
@@ -255,7 +258,7 @@ def _time(text: str) -> str:
 
 def _date_time(text: str) -> str | None:
     text = text.strip()
-    return text if _DATE_TIME.fullmatch(text) and (len(text) < 8 or _date(text[:8])) else None
+    return text if _DATE_TIME.fullmatch(text) and (len(text) < 8 or date_of(text[:8])) else None
 
 
 def _offset(text: str) -> str | None:
@@ -325,7 +328,7 @@ _MENDERS: dict[str, Callable[[str], object]] = {
     "Laterality": _laterality,
     "PatientOrientation": _direction,
     "UI": _uid,
-    "DA": _date,
+    "DA": date_of,
     "TM": _time,
     "DT": _date_time,
     "PN": _name,

@@ -10,16 +10,17 @@ from datetime import timedelta
 
 from pydicom import Dataset
 
-from echo_node.codes import ObjectKind, Reason
+from echo_node.codes import FALLBACKS, ObjectKind, Reason
 from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import EchoNodeError, LeaseLost, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
 from echo_node.records import Analysis, Instance, Job, JobKind, Report
-from echo_node.reports import build_reports
+from echo_node.reports import Budget, Results, build_results
 from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
+from echo_node.services.opened import opened_store
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, where, worker_name
 from echo_node.services.sources import readable_source
 from echo_node.store import Store
@@ -41,18 +42,13 @@ def run(config: Config, stop: Stop) -> int:
     A job that outlasts its lease ends this process by SIGALRM: whatever hung it is gone with it, the
     supervisor starts the next one, and the job is leased again until its attempts are used up.
     """
-    settings = config.analyse
     engine = open_engine(config)
-    store = Store(config.node.database_url, config.node.storage, now=utc_now, max_attempts=settings.max_attempts)
-    store.migrate()
-    store.release(is_gone)
-    _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
-    try:
+    with opened_store(config) as store:
+        store.release(is_gone)
+        _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
         while not stop.is_set():
             if not analyse_once(store, config, engine):
                 stop.wait(POLL_SECONDS)
-    finally:
-        store.dispose()
     return 0
 
 
@@ -109,20 +105,37 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         made_at=study.closed_at,
     )
     paths = {instance.SOPInstanceUID: instance.path for instance in study.instances}
-    reports = build_reports(
+    results = build_results(
         analysis,
         _sources(analysis, study.instances),
         kinds=wanted(config),
         frames=lambda uid: open_clip(paths[uid]),
         earlier=store.reports_before(job.target, study.revision),
+        budget=budget(config),
     )
-    store.complete_study(job, reports, addressed(reports, config))
-    _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, len(reports))
+    deliveries = addressed(results.reports, config)
+    store.complete_study(job, results.reports, deliveries, remark=_remark(results))
+    if results.withheld:
+        _log.warning("study %s: %s", job.target, _remark(results))
+    queued = len({report.SOPInstanceUID for _, report in deliveries})
+    _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, queued)
+
+
+def budget(config: Config) -> Budget:
+    """How much may be sent of a study."""
+    return Budget(max_clips=config.results.max_clips, max_bytes=config.results.max_mib << 20)
+
+
+def _remark(results: Results) -> str:
+    if not results.withheld:
+        return ""
+    return f"{len(results.withheld)} clips have no segmentation or overlay: over results.max_clips or max_mib"
 
 
 def wanted(config: Config) -> frozenset[ObjectKind]:
-    """What any destination takes."""
-    return frozenset(kind for destination in config.deliver.destinations for kind in destination.objects)
+    """What any destination takes, and the older forms of it, which may be asked for when it is sent."""
+    asked = frozenset(kind for destination in config.deliver.destinations for kind in destination.objects)
+    return asked | {older for kind, older in FALLBACKS.items() if kind in asked}
 
 
 def addressed(reports: tuple[Report, ...], config: Config) -> list[tuple[str, Report]]:

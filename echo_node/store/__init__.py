@@ -1,6 +1,6 @@
 """The spool, the database and the outbox: all that knows SQLAlchemy and where files lie."""
 
-from echo_node.store.commitments import Verdict
+from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.instances import KeepOutcome, Received
 from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome
 from echo_node.store.schema import JobState
@@ -20,5 +20,6 @@ __all__ = [
     "StoreStatus",
     "StudyOutcome",
     "Swept",
+    "Unconfirmed",
     "Verdict",
 ]

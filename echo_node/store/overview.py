@@ -49,6 +49,7 @@ class StudyOutcome:
     closed_because: CloseReason | None  # the latest close
     closed_at: datetime | None  # UTC, of the same
     reason: Reason | None  # why it is in quarantine
+    remark: str = ""  # what its latest report leaves out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class StoreStatus:
     set_aside: int
     oldest_job_at: datetime | None  # UTC, of those that are not finished
     unreported: Mapping[str, str]  # why the report failed for good, by StudyInstanceUID
+    shortened: int  # studies whose latest report leaves something out
     given_up: Mapping[tuple[str, str], int]  # dead deliveries but quarantine's, by destination and last error
 
 
@@ -82,16 +84,29 @@ def status(conn: sa.Connection) -> StoreStatus:
         set_aside=conn.scalar(sa.select(count).select_from(instances_aside)) or 0,
         oldest_job_at=conn.scalar(sa.select(sa.func.min(jobs.c.created_at)).where(unfinished)),
         unreported=_unreported(conn),
+        shortened=_shortened(conn),
         given_up=_given_up(conn),
     )
 
 
+_LATEST_REPORT = sa.and_(studies.c.StudyInstanceUID == jobs.c.target, studies.c.revision == jobs.c.revision)
+
+
+def _leaves_out() -> sa.ColumnElement[bool]:
+    return sa.and_(jobs.c.state == JobState.DONE, jobs.c.reason == Reason.OVER_BUDGET)
+
+
+def _shortened(conn: sa.Connection) -> int:
+    """How many studies' latest reports leave something out."""
+    count = sa.select(sa.func.count()).select_from(jobs).join(studies, _LATEST_REPORT)
+    return conn.scalar(count.where(jobs.c.kind == JobKind.STUDY, _leaves_out())) or 0
+
+
 def _unreported(conn: sa.Connection) -> dict[str, str]:
     """The studies whose latest report came to nothing, but for those that get another or must get none."""
-    latest_report = sa.and_(studies.c.StudyInstanceUID == jobs.c.target, studies.c.revision == jobs.c.revision)
     rows = conn.execute(
         sa.select(jobs.c.target, jobs.c.reason, jobs.c.detail)
-        .join(studies, latest_report)
+        .join(studies, _LATEST_REPORT)
         .where(
             jobs.c.kind == JobKind.STUDY,
             jobs.c.state == JobState.DEAD,
@@ -115,8 +130,13 @@ def _given_up(conn: sa.Connection) -> dict[tuple[str, str], int]:
 
 def study_outcomes(conn: sa.Connection) -> tuple[StudyOutcome, ...]:
     """Every study, in the order in which they opened, or opened again."""
-    columns = (studies.c[field.name] for field in fields(StudyOutcome))
-    rows = conn.execute(sa.select(*columns).order_by(studies.c.opened_at, studies.c.StudyInstanceUID))
+    columns = (studies.c[field.name] for field in fields(StudyOutcome) if field.name != "remark")
+    remark = sa.case((_leaves_out(), jobs.c.detail), else_="").label("remark")
+    rows = conn.execute(
+        sa.select(*columns, remark)
+        .outerjoin(jobs, sa.and_(_LATEST_REPORT, jobs.c.kind == JobKind.STUDY))
+        .order_by(studies.c.opened_at, studies.c.StudyInstanceUID)
+    )
     return tuple(StudyOutcome(**row) for row in rows.mappings())
 
 

@@ -241,7 +241,9 @@ class Store:
             jobs.finish(conn, job, at=self._now(), reason=reason, detail=detail)
             instances.refuse(conn, job.target, reason)
 
-    def complete_study(self, job: Job, reports: Sequence[Report], deliveries: Sequence[tuple[str, Report]]) -> None:
+    def complete_study(
+        self, job: Job, reports: Sequence[Report], deliveries: Sequence[tuple[str, Report]], *, remark: str = ""
+    ) -> None:
         """Save a study's reports, queue them for their destinations and end the job, all or nothing.
 
         Parameters
@@ -250,6 +252,8 @@ class Store:
             Where a UID is known already, its first bytes stay.
         deliveries : sequence of (destination name, Report)
             Which destination gets which of the reports.
+        remark : str, optional
+            What was left out of them.
 
         Raises
         ------
@@ -262,11 +266,12 @@ class Store:
                 uid, revision = jobs.where_from(conn, job)
                 studies.lock(conn, uid)
                 now = self._now()
-                jobs.finish(conn, job, at=now)
+                jobs.finish(conn, job, at=now, reason=Reason.OVER_BUDGET if remark else None, detail=remark)
                 for report, path in zip(reports, paths, strict=True):
                     outbox.add_report(conn, report, path=path, StudyInstanceUID=uid, revision=revision, at=now)
                 for destination, report in deliveries:
-                    outbox.enqueue(conn, destination, report.SOPInstanceUID, at=now)
+                    form = outbox.form_for(conn, destination, report, reports, uid)
+                    outbox.enqueue(conn, destination, form.SOPInstanceUID, at=now)
                 studies.report(conn, uid)
 
     # Trying again

@@ -164,7 +164,8 @@ def test_the_sender_proposes_what_is_listed(text, tmp_path):
     server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
     try:
         sent = []
-        for i, report in enumerate(example.full(1).reports):
+        asked = {row[2] for row in rows(text, "Table 4.2-7")}
+        for i, report in enumerate(r for r in example.full(1).reports if r.SOPClassUID in asked):
             path = tmp_path / f"{i}.dcm"
             path.write_bytes(report.content)
             sent.append(scu.Outgoing(report.SOPClassUID, report.SOPInstanceUID, path))

@@ -100,8 +100,8 @@ def test_the_page_names_what_is_named_here() -> None:
 SPOILT = {
     "dciodvfy": (b"UNVERIFIED", b"NOTVERIFED"),
     "reader": (b"CONTAINS", b"CONTAINZ"),
-    "dsrdump": (b"CONTAINER", b"CONTAINRE"),
-    "PixelMed": (b"121058", b"121059"),  # "Procedure reported", which TID 1500 cannot do without
+    "dsrdump": (b"SEPARATE", b"SEPARATD"),
+    "PixelMed": (b"HAS CONCEPT MOD", b"HAS OBS CONTEXT"),
 }
 
 

@@ -32,6 +32,7 @@ _SEG = "1.2.840.10008.5.1.4.1.1.66."
 # dciodvfy names the information object definition by which it went
 IODS = {
     f"{_SEG}4": "Segmentation",
+    f"{_SEG}7": "Segmentation",
     f"{_SR}33": "ComprehensiveSR",
     f"{_SR}34": "Comprehensive3DSR",
     "1.2.840.10008.5.1.4.1.1.3.1": "USMultiFrameImage",
@@ -122,7 +123,6 @@ def _read(report: Report) -> None:
     elif report.SOPClassUID.startswith(_SEG):
         seg = highdicom.seg.segread(content)
         assert seg.pixel_array.any()
-        assert seg.number_of_segments == len(seg.SegmentSequence)
     elif report.SOPClassUID == EncapsulatedPDFStorage:
         ds = pydicom.dcmread(content)
         page = ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength]

@@ -43,5 +43,5 @@ def statement(config: Config) -> str:
         *objects.annexes(cases, made),
     ]
     listed = "## 2 Table of contents"
-    first = introduction.overview(made)
+    first = introduction.overview(made.values())
     return page([*first, listed, contents_list([*first, listed, *after]), *after])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib.metadata import version
 
 import echo_node
@@ -14,11 +14,11 @@ from echo_node.services.conformance.markdown import table
 _TOOLKITS = ("pydicom", "pynetdicom", "highdicom")
 
 
-def overview(made: Sequence[Contents]) -> list[str]:
+def overview(made: Iterable[Contents]) -> list[str]:
     """The cover and the table of network services."""
     names = {known.uid: known.name for known in known_classes()}
     own = {c.SOPClassUID for c in made}
-    shown = [*sorted(ULTRASOUND_IMAGES), *sorted(own)]
+    shown = [*sorted(ULTRASOUND_IMAGES), *sorted(own - ULTRASOUND_IMAGES)]
     transfer = [(names[uid], uid, "Yes" if uid in own else "No", "Yes") for uid in shown]
     others = len(accepted_for_storage()) - 1 - len(shown)  # less the one that stands for all unknown ones
     return [
@@ -27,8 +27,9 @@ def overview(made: Sequence[Contents]) -> list[str]:
         f"{', '.join(f'{name} {version(name)}' for name in _TOOLKITS)}; not to be edited by hand.",
         "## 1 Conformance statement overview",
         "echo-node receives echocardiograms from ultrasound carts by the Storage Service, analyses their clips, "
-        "and sends what it found to archives: one structured report per study and one segmentation per outlined "
-        "clip. It is for research, not for diagnosis.",
+        "and sends what it found to archives: structured reports per study, one segmentation per outlined clip "
+        "and, where asked for, clips with the findings drawn on them and a page. It is for research, not for "
+        "diagnosis.",
         "Table 1-1: network services",
         table(
             ("SOP class", "UID", "User of service (SCU)", "Provider of service (SCP)"),
@@ -42,8 +43,8 @@ def overview(made: Sequence[Contents]) -> list[str]:
         "As a user only, where a destination's settings ask for it: Storage Commitment Push Model, Study Root FIND "
         "(to see whether an object arrived), and STOW-RS in place of C-STORE. No retrieve, no worklist, no "
         "procedure step, no print, no other DICOMweb service. No media interchange services.",
-        "Section 8.1 describes the objects of a destination that asks for `sr` and `seg`; docs/results.md and "
-        "docs/pictures.md describe the other kinds.",
+        "Which of these classes a destination is sent, its settings say (table 4.2-7). Section 8.1 describes each "
+        "kind of object; docs/results.md says what each is for.",
     ]
 
 

@@ -33,7 +33,7 @@ def model(config: Config) -> list[str]:
             ("AE", "title", "does"),
             [
                 ("receive", own, "Verification SCP and Storage SCP; keeps every object as its bytes came"),
-                ("deliver", calling, "Storage SCU; sends SR and SEG from the outbox to each destination"),
+                ("deliver", calling, "Storage SCU; sends results from the outbox to each destination"),
                 ("status", _asking(config), "Verification SCU; `echo-node status` asks the node's own receiver"),
             ],
         ),
@@ -79,6 +79,7 @@ def interfaces(config: Config) -> list[str]:
             [
                 *_parameters("receive", config.receive),
                 *_parameters("study", config.study),
+                *_parameters("results", config.results),
                 *_parameters("deliver", config.deliver),
             ],
         ),

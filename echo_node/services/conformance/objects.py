@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
 import echo_node.services.conformance.terms as terms
 from echo_node.codes import ObjectKind
+from echo_node.dicom.contexts import known_classes
 from echo_node.reports.contents import Attribute, Contents, Node, Origin, Presence, content_tree, contents, pick
 from echo_node.reports.example import Example
 from echo_node.reports.source import WANTED
@@ -44,32 +46,42 @@ READ = {  # by the receiver and the analyser, and what for
 }
 
 
-_ALL_STANDARD = "None: both objects are of standard SOP classes, and each attribute is of a module of its IOD."
+_COLUMNS = ("attribute", "tag", "VR", "presence", "source", "value, or the attribute that it is a copy of")
+_ALL_STANDARD = "None: all objects are of standard SOP classes, and each attribute is of a module of its IOD."
 
 
-def described(cases: Sequence[Example]) -> tuple[Contents, Contents]:
-    """The SR's and the SEG's contents."""
-    report, segmentation = (
-        contents([pick(case, kind) for case in cases], cases) for kind in (ObjectKind.SR, ObjectKind.SEG)
-    )
-    return report, segmentation
+_WHOLE = (  # kinds with tables of their own
+    ObjectKind.SR, ObjectKind.SEG, ObjectKind.SR_TID5200, ObjectKind.SR_TID5300, ObjectKind.OVERLAY, ObjectKind.PDF,
+)  # fmt: skip
+_LIKE = {  # other forms, told by what is not as in the first
+    ObjectKind.SR_COMPREHENSIVE: ObjectKind.SR,
+    ObjectKind.SR_TID5200_SRT: ObjectKind.SR_TID5200,
+    ObjectKind.SEG_LABELMAP: ObjectKind.SEG,
+}
+_TREES = (ObjectKind.SR, ObjectKind.SR_TID5200, ObjectKind.SR_TID5300)
+
+Made = Mapping[ObjectKind, Contents]
 
 
-def annexes(cases: Sequence[Example], made: tuple[Contents, Contents]) -> list[str]:
+def described(cases: Sequence[Example]) -> Made:
+    """The contents of every kind of object."""
+    return {kind: contents([pick(case, kind) for case in cases], cases) for kind in (*_WHOLE, *_LIKE)}
+
+
+def annexes(cases: Sequence[Example], made: Made) -> list[str]:
     """IOD contents, attributes used and mapped, codes, and what is not standard (PS3.2 A.8)."""
     return [
         "## 8 Annexes",
         "### 8.1 IOD contents",
         "#### 8.1.1 Created SOP instances",
-        "Presence and source of each attribute, as seen in objects made of headers that are full and of one that "
-        "has only what it must have. `>` is the depth of nesting.",
+        "Of each kind that a destination's `objects` may name. Presence and source of each attribute, as seen in "
+        "objects made of headers that are full and of one that has only what it must have. `>` is the depth of "
+        "nesting.",
         table(
             ("word", "means"),
             [*((p.name, p.value) for p in Presence), *((origin.name, origin.value) for origin in Origin)],
         ),
-        *_created("8.1.1.1", made[0]),
-        *_created("8.1.1.2", made[1]),
-        *_tree(cases),
+        *_sections(cases, made),
         *_used(),
         *_mapped(made),
         "#### 8.1.4 Coerced and modified fields",
@@ -83,15 +95,42 @@ def annexes(cases: Sequence[Example], made: tuple[Contents, Contents]) -> list[s
     ]
 
 
-def _created(number: str, made: Contents) -> Iterator[str]:
-    yield f"##### {number} {UID(made.SOPClassUID).name}"
+def _sections(cases: Sequence[Example], made: Made) -> Iterator[str]:
+    """A section per kind and per content tree, numbered on."""
+    numbers = (f"8.1.1.{number}" for number in itertools.count(1))
+    for kind in _WHOLE:
+        yield from _created(next(numbers), kind, made[kind])
+    for kind, first in _LIKE.items():
+        yield from _differing(next(numbers), kind, made, like=first)
+    for kind in _TREES:
+        yield from _tree(next(numbers), kind, cases)
+
+
+def _heading(number: str, kind: ObjectKind, made: Contents) -> Iterator[str]:
+    name = next(known.name for known in known_classes() if known.uid == made.SOPClassUID)
+    yield f"##### {number} {name}, `{kind.value}`"
     yield f"SOP class {made.SOPClassUID}, transfer syntax {UID(made.TransferSyntaxUID).name}."
+
+
+def _created(number: str, kind: ObjectKind, made: Contents) -> Iterator[str]:
+    yield from _heading(number, kind, made)
     for module in made.modules:
         yield f"Module {module.name} ({module.usage})"
-        yield table(
-            ("attribute", "tag", "VR", "presence", "source", "value, or the attribute that it is a copy of"),
-            [_row(attribute) for attribute in module.attributes],
-        )
+        yield table(_COLUMNS, [_row(attribute) for attribute in module.attributes])
+
+
+def _differing(number: str, kind: ObjectKind, made: Made, *, like: ObjectKind) -> Iterator[str]:
+    """A kind by the attributes that are not those of another kind."""
+    yield from _heading(number, kind, made[kind])
+    first, other = ({a.path: a for module in made[k].modules for a in module.attributes} for k in (like, kind))
+    of_codes = " and for its codes, which are SNOMED RT's" if kind is ObjectKind.SR_TID5200_SRT else ""
+    yield f"As `{like.value}`, but for its UIDs{of_codes}, and for what is told here."
+    rows = [(" > ".join(path), *_row(a)[1:]) for path, a in other.items() if first.get(path) != a]
+    if rows:
+        yield table(_COLUMNS, rows)
+    gone = [" > ".join(path) for path in first if path not in other]
+    if gone:
+        yield f"Not there: {', '.join(gone)}."
 
 
 def _row(attribute: Attribute) -> tuple[str, ...]:
@@ -101,9 +140,9 @@ def _row(attribute: Attribute) -> tuple[str, ...]:
     return name, attribute.tag, attribute.vr, attribute.presence.name, origin, attribute.value
 
 
-def _tree(cases: Sequence[Example]) -> Iterator[str]:
-    root = content_tree([pick(case, ObjectKind.SR) for case in cases])
-    yield "##### 8.1.1.3 Content tree of the report"
+def _tree(number: str, kind: ObjectKind, cases: Sequence[Example]) -> Iterator[str]:
+    root = content_tree([pick(case, kind) for case in cases])
+    yield f"##### {number} Content tree of `{kind.value}`"
     yield (
         "Content items that a report may hold, those of one kind at one place once. The quantities stand in "
         "section 8.3.1; each may also have a reason in place of its value."
@@ -135,34 +174,37 @@ def _tag(keyword: str) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def _mapped(made: Sequence[Contents]) -> list[str]:
-    """Copies by the attribute that they are a copy of, of both objects."""
+def _mapped(made: Made) -> list[str]:
+    """Copies by the attribute that they are a copy of, of all objects."""
     copies: dict[tuple[str, str], list[str]] = {}
-    for kind, described_ in zip(("SR", "SEG"), made, strict=True):
+    for kind, described_ in made.items():
         for module in described_.modules:
             for a in module.attributes:
                 if a.origin in (Origin.COPY, Origin.EITHER):
-                    copies.setdefault((a.value or a.path[-1], " > ".join(a.path)), []).append(kind)
+                    copies.setdefault((a.value or a.path[-1], " > ".join(a.path)), []).append(kind.value)
     return [
         "#### 8.1.3 Attribute mapping",
         "From the image to the objects made of it. What is not valid in the image (dates, times, PatientSex, "
         "numbers) is mended where that loses nothing, and else left empty.",
         table(
             ("of the image", "in the object", "objects"),
-            [(source, target, ", ".join(kinds)) for (source, target), kinds in copies.items()],
+            [
+                (source, target, "all" if len(kinds) == len(made) else ", ".join(kinds))
+                for (source, target), kinds in copies.items()
+            ],
         ),
     ]
 
 
-def _not_standard(made: Sequence[Contents]) -> list[str]:
+def _not_standard(made: Made) -> list[str]:
     extended = [
-        (UID(m.SOPClassUID).name, keyword, "standard extended: no module of the IOD has it")
-        for m in made
+        (kind.value, keyword, "standard extended: no module of the IOD has it")
+        for kind, m in made.items()
         for keyword in m.others
     ]
     return [
         "### 8.5 Standard extended, specialised and private SOP classes",
-        table(("SOP class", "attribute", "what"), extended) if extended else _ALL_STANDARD,
+        table(("object", "attribute", "what"), extended) if extended else _ALL_STANDARD,
         "### 8.6 Private transfer syntaxes",
         "The node writes none. It keeps objects in private ones and reads no frames of them (table 4.2-3).",
     ]

@@ -50,8 +50,9 @@ def _classes(settings: Receive) -> list[str]:
         "but for storage commitment from a destination with `commitment: request` (section 4.2.2.1).",
         "Table 4.2-3: transfer syntaxes",
         table(("transfer syntax", "UID", "accepted for storage", "frames are read"), _syntaxes()),
-        "A context is accepted in the transfer syntax that was proposed first, counted over all contexts of its "
-        "class. Objects are kept in it, byte for byte.",
+        "Of the transfer syntaxes of a context a compressed one whose frames are read is accepted before an "
+        "uncompressed one, and either before any other; among equals the one that was proposed first, counted over "
+        "all contexts of its class. Objects are kept in it, byte for byte.",
         "Table 4.2-4: Verification",
         table(
             ("SOP class", "UID", "transfer syntaxes", "role"),

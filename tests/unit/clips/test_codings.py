@@ -284,3 +284,12 @@ def test_bright_parts_of_a_tinted_map_are_no_colour(tint):
     assert coloured(frame).mean() < 0.001
     frame[100:130, 150:190] = 200, 40, 20  # one small jet, of one hue
     assert has_colour_box(coloured(frame), everywhere)
+
+
+@pytest.mark.parametrize("wrong", [{"Columns": COLS - 1}, {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}])
+def test_raw_422_that_does_not_pair_its_pixels_is_unreadable(tmp_path, wrong):
+    ds = dataset("1.2.840.10008.1.2.1", "YBR_FULL_422", 3, packed_422() * 2, **wrong)
+    clip = open_clip(written(tmp_path, ds))
+    with pytest.raises(ClipError) as caught:
+        clip.read()
+    assert caught.value.reason is Reason.UNREADABLE

@@ -17,8 +17,9 @@ from echo_node.codes import ImageMode, Method, ObjectKind, Quantity, Reason, Str
 from echo_node.errors import ReportError
 from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import Reading, build_reports, build_sr, read_report
+from echo_node.reports.retired import every_item
 from echo_node.reports.uids import tracking_uid
-from tests.unit.reports.builders import ENGINE, MADE_AT, STUDY, analysis, clip, source, unmeasured
+from tests.unit.reports.builders import ENGINE, MADE_AT, STUDY, analysis, clip, source, unmeasured, with_estimate
 
 Reports = tuple[Report, ...]
 
@@ -274,3 +275,18 @@ def test_sources_of_retired_classes_are_referred_to_as_such(retired: str) -> Non
 
 def test_object_of_another_kind_is_no_reading(reports: Reports) -> None:
     assert read_report(reports[0].content) is None
+
+
+@pytest.mark.parametrize("kind", [ObjectKind.SR, ObjectKind.SR_TID5200, ObjectKind.SR_TID5300])
+def test_a_number_has_no_more_digits_than_a_reader_can_use(kind: ObjectKind) -> None:
+    """Viewers show every digit of a number: fifteen look like precision."""
+    of = source()
+    made = with_estimate(clip(of))
+    third = tuple(replace(m, value=200 / 3, uncertainty=1 / 3) for m in made.measurements)
+    study = analysis(replace(made, measurements=third))
+    (report,) = build_reports(study, {of.SOPInstanceUID: of}, kinds=(kind,))
+    numbers = [i for i in every_item(pydicom.dcmread(BytesIO(report.content))) if "NumericValue" in i]
+    said = {str(i.NumericValue) for i in numbers}
+    assert {"66.667", "0.333"} <= said
+    assert not {value for value in said if len(value.partition(".")[2]) > 3}
+    assert all(i.get("FloatingPointValue", float(i.NumericValue)) == float(i.NumericValue) for i in numbers)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import echo_node
-from echo_node.codes import LOCAL_SCHEME, Quantity, Reason, View
+from echo_node.codes import LOCAL_SCHEME, ObjectKind, Quantity, Reason, View
 from echo_node.config import Config
 from echo_node.dicom import scu
 from echo_node.services.conformance import statement
@@ -83,7 +83,7 @@ def test_every_status_is_treated_as_the_sender_treats_it(text):
         expected = "the destination has it" if error is None else ""
         assert told[status].startswith(expected)
         if error is not None:
-            assert told[status].startswith("sent again") == (type(error) is not scu.DeliveryRefused)
+            assert told[status].startswith("sent again") == (not isinstance(error, scu.DeliveryRefused))
 
 
 def test_all_codes_and_every_private_one_are_listed(text):
@@ -113,9 +113,32 @@ def test_created_objects_say_what_is_fixed_copied_and_made(text):
     assert segmentation["SegmentationType"][3:] == ["ALWAYS", "FIXED", "BINARY"]
     assert segmentation["Rows"][3:5] == ["ALWAYS", "COPY"]
     assert segmentation["NumberOfFrames"][4] == "AUTO"
-    tree = [row[3] for row in rows(text, "8.1.1.3 Content tree")]
+    tree = [row[3] for row in rows(text, "Content tree of `sr`")]
     assert "(112040, DCM, Tracking Unique Identifier)" in tree
     assert "(111001, DCM, Algorithm Name)" in tree
+
+
+def test_every_kind_of_object_is_described(text):
+    headings = re.findall(r"^##### (8\.1\.1\.\d+) .+$", text, re.MULTILINE)
+    assert headings == [f"8.1.1.{n}" for n in range(1, 13)]
+    for kind in ObjectKind:
+        assert re.search(rf"^##### 8\.1\.1\.\d+ \w.*, `{kind.value}`$", text, re.MULTILINE), kind
+    older = {row[0]: row[5] for row in rows(text, ", `sr_comprehensive`", tables=1)}
+    assert older["SOPClassUID"] == "1.2.840.10008.5.1.4.1.1.88.33"
+    assert not older.keys() & {"PatientName", "SeriesNumber"}
+    labels = {row[0]: row[5] for row in rows(text, ", `seg_labelmap`", tables=1)}
+    assert (labels["SegmentationType"], labels["BitsAllocated"], labels["PixelPaddingValue"]) == (
+        "LABELMAP",
+        "8",
+        "0",
+    )
+    assert "SegmentSequence > SegmentDescription" in labels
+    overlay = {row[0]: row[5] for row in rows(text, ", `overlay`", tables=20)}
+    assert (overlay["BurnedInAnnotation"], overlay["SeriesNumber"]) == ("YES", "9005")
+    page_ = {row[0]: row[5] for row in rows(text, ", `pdf`", tables=20)}
+    assert page_["MIMETypeOfEncapsulatedDocument"] == "application/pdf"
+    simplified = [row[3] for row in rows(text, "Content tree of `sr_tid5300`")]
+    assert "(125301, DCM, Pre-coordinated Measurements)" in simplified
 
 
 def test_no_patient_of_the_examples_is_named(text):

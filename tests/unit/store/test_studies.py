@@ -237,3 +237,13 @@ def test_why_each_study_was_closed_is_listed(store: Store, clock: Clock) -> None
         CloseReason.HARD_CAP,
         clock.time,
     )
+
+
+def test_what_the_latest_report_leaves_out_is_told(store: Store, clock: Clock) -> None:
+    store.complete_study(_closed(store, clock), [report()], [], remark="3 clips have none")
+    assert store.status().shortened == 1
+    assert [study.remark for study in store.study_outcomes()] == ["3 clips have none"]
+    assert store.status().unreported == {}
+    late = received(store, "1.2.826.1.2", job=None)
+    store.keep(late)
+    assert [study.remark for study in store.study_outcomes()] == ["3 clips have none"]
