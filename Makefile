@@ -1,5 +1,6 @@
 # make demo   sets everything up and shows the main job on loopback
 # make test   sets everything up and passes the whole suite
+# make validate   holds every object of a varied set of exams against all validators
 # make lint   import contracts, ruff, mypy strict
 # make fmt    formats the code
 
@@ -9,13 +10,16 @@ VENV ?= .venv
 # GPU wants exactly that: make test TORCH=torch
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint fmt peers viewers clean
+.PHONY: demo test validate lint fmt peers viewers clean
 
 demo: $(VENV)/.node peers
 	$(VENV)/bin/echo-node demo --out demo-out
 
 test: $(VENV)/.test peers viewers
 	$(VENV)/bin/python -m pytest
+
+validate: $(VENV)/.test peers
+	$(VENV)/bin/python -m tests.validation
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,19 +145,25 @@ def storescp(folder: Path, *options: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def dcmqrscp(folder: Path) -> Iterator[int]:
-    """DCMTK's archive, AE title QR, its data below a folder; yields its port when it listens."""
+def dcmqrscp(folder: Path, *options: str, movers: Mapping[str, int] | None = None) -> Iterator[int]:
+    """DCMTK's archive, AE title QR, its data below a folder; yields its port when it listens.
+
+    ``movers`` are the ports by AE title to which it may be told to send (C-MOVE).
+    """
     port = free_port()
     (folder / "qr").mkdir()
+    hosts = "".join(f"{ae} = ({ae}, 127.0.0.1, {to})\n" for ae, to in (movers or {}).items())
     config = folder / "dcmqrscp.cfg"
     config.write_text(
         f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
-        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"HostTable BEGIN\n{hosts}HostTable END\nVendorTable BEGIN\nVendorTable END\n"
         f"AETable BEGIN\nQR {folder / 'qr'} RW (500, 1024mb) ANY\nAETable END\n",
         encoding="utf-8",
     )
     with (folder / "dcmqrscp.log").open("wb") as log:
-        process = subprocess.Popen(["/usr/bin/dcmqrscp", "-c", str(config), str(port)], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            ["/usr/bin/dcmqrscp", *options, "-c", str(config), str(port)], stdout=log, stderr=log
+        )
     try:
         wait_for_port(port, process)
         yield port

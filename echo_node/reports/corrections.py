@@ -25,7 +25,7 @@ from echo_node.identity import MANUFACTURER
 from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.observers import made_at, person
-from echo_node.reports.source import date_of
+from echo_node.reports.source import date_of, patient_id
 from echo_node.reports.subjects import Subject, subject_of
 
 _REPORT = Code("126000", "DCM", "Imaging Measurement Report")
@@ -154,7 +154,7 @@ def _correction(
 
 def _is_one_patient(source: Dataset, ds: Dataset) -> bool:
     """By PatientID, and by PatientBirthDate where both have one, as the objects of a study are told apart."""
-    ids = {str(of.get("PatientID") or "").strip() for of in (source, ds)}
+    ids = {patient_id(of) for of in (source, ds)}
     births = {date_of(str(of.get("PatientBirthDate") or "")) for of in (source, ds)}
     return len(ids) == 1 and len(births - {""}) < 2
 

@@ -16,12 +16,14 @@ from pathlib import Path
 import pydicom
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
-from pydicom.datadict import dictionary_VR
-from pydicom.errors import InvalidDicomError
+from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
-from pydicom.valuerep import PersonName
+from pydicom.sequence import Sequence
+from pydicom.valuerep import FLOAT_VR, INT_VR, STR_VR, PersonName
 
 from echo_node.errors import ReportError
+from echo_node.reports.charset import decoded
 
 UTF_8 = "ISO_IR 192"
 
@@ -92,9 +94,16 @@ WANTED = ("SpecificCharacterSet", *_TYPE_1_UIDS, *TYPE_2, *_OPTIONAL, *_SEQUENCE
 _SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O"}
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")  # the dots are ACR-NEMA's
 _TIME = re.compile(r"([01]\d|2[0-3])(?::?([0-5]\d)(?::?([0-5]\d|60)(\.\d{1,6})?)?)?")
+_DATE_TIME = re.compile(r"\d{4}(?:\d{2}){0,5}(?:\.\d{1,6})?(?:[+\-]\d{4})?")
 _DECIMAL = re.compile(r"[+\-]?\d+(\.\d*)?")
+_CODE = re.compile(r"[A-Z0-9 _]{0,16}")  # CS (PS3.5 6.2)
+_CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f]+")
 _LONGEST_DECIMAL = 16  # of DS (PS3.5 6.2)
+_LARGEST_INTEGER = 2**31 - 1  # of IS
 _OFFSET = re.compile(r"[+\-](?:0\d|1[0-4])[0-5]\d")
+_WORDS = frozenset(("SH", "LO", "PN"))  # more values than may stand are passed on: an identifier must be the cart's
+_BINARY = INT_VR | FLOAT_VR
+_UNREADABLE = (AttributeError, BytesLengthException, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 def read_source(path: Path) -> Dataset:
@@ -146,43 +155,87 @@ def normalise(ds: Dataset) -> Dataset:
         return _normalised(ds)
 
 
+def patient_id(ds: Dataset) -> str:
+    """PatientID as :func:`normalise` takes it over: that of two objects is one, however they are coded."""
+    taken = Dataset()
+    with disable_value_validation():
+        _copy(ds, taken, ("PatientID",), _terms(ds))
+    value = taken.get("PatientID") or ""
+    return "\\".join(value) if isinstance(value, MultiValue) else str(value)
+
+
 def _normalised(ds: Dataset) -> Dataset:
     missing = [keyword for keyword in _TYPE_1_UIDS if not ds.get(keyword)]
     if missing:
         raise ReportError(f"source has no {', '.join(missing)}")
     target = Dataset()
     target.SpecificCharacterSet = UTF_8
-    _copy(ds, target, (*_TYPE_1_UIDS, *TYPE_2, *_OPTIONAL))
+    terms = _terms(ds)
+    _copy(ds, target, (*_TYPE_1_UIDS, *TYPE_2, *_OPTIONAL), terms)
     for keyword in TYPE_2:
         if keyword not in target:
             setattr(target, keyword, None)
     for sequence, keywords in _SEQUENCES.items():
-        if ds.get(sequence):
-            items = [Dataset() for _ in ds[sequence].value]
-            for source_item, item in zip(ds[sequence].value, items, strict=True):
-                _copy(source_item, item, keywords)
+        items = []
+        for sent in _items(ds, sequence):
+            items.append(Dataset())
+            _copy(sent, items[-1], keywords, _terms(sent) or terms)
+        if items:
             setattr(target, sequence, items)
     return target
 
 
-def _copy(ds: Dataset, target: Dataset, keywords: tuple[str, ...]) -> None:
+def _terms(ds: Dataset) -> list[str]:
+    """The values of SpecificCharacterSet; none where there is none."""
+    value = ds.get("SpecificCharacterSet")
+    terms = [value] if isinstance(value, str) else list(value or [])
+    return [str(term).strip() for term in terms] if any(terms) else []
+
+
+def _items(ds: Dataset, keyword: str) -> list[Dataset]:
+    """A sequence's items; none where it is none."""
+    try:
+        value = ds[keyword].value if keyword in ds else []
+    except _UNREADABLE:
+        return []
+    return list(value) if isinstance(value, Sequence) else []
+
+
+def _copy(ds: Dataset, target: Dataset, keywords: tuple[str, ...], terms: list[str]) -> None:
     for keyword in keywords:
         if keyword not in ds:
             continue
-        value = _valid(keyword, ds[keyword].value)
+        try:
+            value = _valid(keyword, _sent(ds, keyword, terms))
+        except _UNREADABLE:  # its bytes are none of its VR
+            continue
         if value is not None:
             setattr(target, keyword, value)
 
 
+def _sent(ds: Dataset, keyword: str, terms: list[str]) -> object:
+    """A value as it was sent; text that is still in bytes is decoded, whatever VR the cart gave it."""
+    element = ds.get_item(keyword)
+    is_text = dictionary_VR(keyword) in STR_VR and getattr(element, "VR", None) not in _BINARY
+    value = element.value if is_text and element is not None else ds[keyword].value
+    if not isinstance(value, bytes):
+        return value
+    parts = decoded(value, terms).split("\\")
+    return parts if len(parts) > 1 else parts[0]
+
+
 def _valid(keyword: str, value: object) -> object:
     """The value as it may be written, or None where it may not."""
-    mend = _MENDERS.get(keyword) or _MENDERS.get(dictionary_VR(keyword))
+    vr = dictionary_VR(keyword)
+    mend = _MENDERS.get(keyword) or _MENDERS.get(vr)
     if mend is None or value is None:
         return value
-    if isinstance(value, MultiValue):  # a backslash in a name or an identifier
-        parts = [mend(str(part)) for part in value]
-        return None if None in parts else parts
-    return mend(str(value))
+    if not isinstance(value, MultiValue | list):
+        return mend(str(value))
+    parts = [mend(str(part)) for part in value]
+    if dictionary_VM(keyword) == "1" and vr not in _WORDS:
+        return parts[0]
+    return None if None in parts else parts
 
 
 def date_of(text: str) -> str:
@@ -203,6 +256,11 @@ def _time(text: str) -> str:
     return "".join(part or "" for part in match.groups()) if match else ""
 
 
+def _date_time(text: str) -> str | None:
+    text = text.strip()
+    return text if _DATE_TIME.fullmatch(text) and (len(text) < 8 or date_of(text[:8])) else None
+
+
 def _offset(text: str) -> str | None:
     return text.strip() if _OFFSET.fullmatch(text.strip()) else None
 
@@ -216,14 +274,45 @@ def _number(text: str) -> str | None:
     return text if _DECIMAL.fullmatch(text) and len(text) <= _LONGEST_DECIMAL else None
 
 
+def _integer(text: str) -> str | None:
+    """A whole number, also one that a cart wrote as a decimal."""
+    number = _number(text)
+    if number is None or not float(number).is_integer() or abs(float(number)) > _LARGEST_INTEGER:
+        return None
+    return str(int(float(number)))
+
+
+def _whole(text: str) -> int:
+    return int(text)
+
+
 def _size(text: str) -> str | None:
     """A height or weight; zero stands for unknown on some carts."""
     number = _number(text)
     return number if number is not None and float(number) > 0 else None
 
 
+def _code(text: str) -> str | None:
+    text = text.strip(" \0").upper()
+    return text if _CODE.fullmatch(text) else None
+
+
+def _laterality(text: str) -> str | None:
+    return text.strip() if text.strip() in ("R", "L") else None
+
+
+def _direction(text: str) -> str | None:
+    """A direction towards which rows or columns go (PS3.3 C.7.6.1.1.1)."""
+    return text.strip() if re.fullmatch("[LRAPHF]{0,3}", text.strip()) else None
+
+
+def _uid(text: str) -> str:
+    return text.strip(" \0")
+
+
 def _text(text: str) -> str:
-    return text.strip().replace("\0", "")
+    """Without NUL; other control characters have no place in a line of text (PS3.5 6.1.3)."""
+    return _CONTROL.sub(" ", text.replace("\0", "")).strip()
 
 
 def _name(text: str) -> PersonName:
@@ -236,12 +325,21 @@ _MENDERS: dict[str, Callable[[str], object]] = {
     "TimezoneOffsetFromUTC": _offset,
     "PatientSize": _size,
     "PatientWeight": _size,
+    "Laterality": _laterality,
+    "PatientOrientation": _direction,
+    "UI": _uid,
     "DA": date_of,
     "TM": _time,
+    "DT": _date_time,
     "PN": _name,
     "DS": _number,
-    "IS": _number,
+    "IS": _integer,
     "SH": _text,
     "LO": _text,
-    "CS": _text,
+    "CS": _code,
+    "US": _whole,
+    "UL": _whole,
+    "SL": _whole,
+    "FL": float,
+    "FD": float,
 }

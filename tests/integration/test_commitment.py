@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -330,85 +327,3 @@ def test_what_orthanc_does_not_find_is_sent_once_more(sender, tmp_path):
         assert (sender.deliver(), sender.confirm()) == (1, 1)
         assert sender.states() == [COMMITTED] * 2
         assert len(json.loads(archive.get("/instances"))) == 2
-
-
-_KILLED = """
-import itertools, os, random, shutil, signal, sys
-from pathlib import Path
-from echo_node.config import Config
-from echo_node.dicom import commitment, scu
-from echo_node.services.confirm import confirm_once
-from echo_node.services.deliver import deliver_once
-from echo_node.store import Store
-from echo_node.store.delivering import Outbox
-from tests.unit.store.builders import STUDY, Clock
-template, port = Path(sys.argv[1]), int(sys.argv[2])
-last = None
-
-def counted(function, ticks):
-    def run(*args, **named):
-        tick(ticks)
-        result = function(*args, **named)
-        tick(ticks)
-        return result
-    return run
-
-def tick(ticks):
-    if next(ticks) == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def work(root, calling, rounds):
-    clock = Clock()
-    clock.pass_(1000)
-    pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "commitment": "request"}
-    config = Config.model_validate({"deliver": {"destinations": [pacs], "calling_ae_title": calling}})
-    store = Store(f"sqlite:///{root / 'node.db'}", root, now=clock)
-    ticks = itertools.count()
-    if last is not None:
-        for name in ("lease", "mark_sent", "to_confirm", "ask", "settle"):
-            setattr(Outbox, name, counted(getattr(Outbox, name), ticks))
-        scu.send, commitment.request = counted(scu.send, ticks), counted(commitment.request, ticks)
-    for _ in range(rounds):
-        for step in (deliver_once, confirm_once):
-            step(store, config, config.deliver.destinations[0], now=clock, rng=random.Random(1))
-        clock.pass_(7200)
-    return [d.state.value for d in store.deliveries(STUDY)]
-
-def forked(root, calling, rounds):
-    child = os.fork()
-    if child == 0:
-        states = work(root, calling, rounds)
-        if last is None:
-            print(calling, *states, flush=True)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
-
-for n in itertools.count():
-    root = template.parent / f"killed{n}"
-    shutil.copytree(template, root)
-    last = n
-    was_killed = forked(root, f"K{n}", 1) != 0
-    last = None
-    forked(root, f"K{n}", 3)
-    if not was_killed:
-        break
-"""
-
-
-def test_a_sender_killed_between_any_two_steps_delivers_each_object_once(sender, archive, tmp_path):
-    sender.store.dispose()
-    kept = {d.SOPInstanceUID: d.path.read_bytes() for d in sender.store.deliveries(STUDY)}
-    sender.store.dispose()
-    command = [sys.executable, "-c", _KILLED, str(sender.folder), str(archive.port)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) > 12  # lease, send, two marks, question, request and answer: before and after each
-    for calling, *states in lines:
-        assert states == ["committed"] * 2, (calling, lines)
-        objects = {(uid, content) for ae, uid, content in archive.stored if ae == calling}
-        assert {uid for uid, _ in objects} == kept.keys()
-        assert len(objects) == 2  # sent twice perhaps, and never as different bytes
-        for uid, content in objects:
-            assert kept[uid].endswith(content)
-    shutil.rmtree(sender.folder)

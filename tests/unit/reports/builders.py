@@ -71,7 +71,7 @@ def header(uid: str = "1.2.826.0.1.3680043.10.1.1.2.1", **changes: Any) -> Datas
     ds.Rows, ds.Columns, ds.NumberOfFrames = ROWS, COLUMNS, FRAMES
     for keyword, value in changes.items():
         if value is None:
-            del ds[keyword]
+            ds.pop(keyword, None)
         else:
             setattr(ds, keyword, value)
     return ds

@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from echo_node.errors import ReportError
 from echo_node.reports import build_reports, normalise, read_source
+from echo_node.reports.source import patient_id
 from tests.unit.reports.builders import analysis, clip, header, source
 
 NAMES = {
@@ -182,3 +183,47 @@ def test_thousands_of_nested_sequences_are_read_or_refused_at_once(closed: str, 
 def test_a_size_of_zero_is_none(keyword: str) -> None:
     assert keyword not in normalise(header(**{keyword: "0.0"}))
     assert normalise(header(**{keyword: "1.75"}))[keyword].value == 1.75
+
+
+@pytest.mark.parametrize(
+    ("keyword", "sent", "taken"),
+    [
+        ("StudyDate", "20261345", ""),
+        ("PatientBirthDate", "19000229", ""),
+        ("StudyDate", "20261123\\20261124", "20261123"),
+        ("PatientSex", "F\\F", "F"),
+        ("PatientID", "P\t1", "P 1"),
+        ("PatientName", "Doe\0^John\a\r\n", "Doe^John"),
+        ("StudyDescription", "Echo\r\nfollow-up", "Echo follow-up"),
+        ("Modality", "us", "US"),
+    ],
+)
+def test_what_may_not_stand_is_mended_or_emptied(keyword: str, sent: str, taken: str) -> None:
+    with pydicom.config.disable_value_validation():
+        ds = header()
+        setattr(ds, keyword, sent.split("\\") if "\\" in sent else sent)
+    assert normalise(ds)[keyword].value == taken
+
+
+@pytest.mark.parametrize(
+    ("keyword", "sent"),
+    [
+        ("AcquisitionDateTime", "2026-11-23 10:15"),
+        ("PatientOrientation", "n/a"),
+        ("Laterality", "left?"),
+        ("LossyImageCompressionMethod", "jpeg (10:1)"),
+    ],
+)
+def test_what_cannot_be_mended_is_left_out(keyword: str, sent: str) -> None:
+    with pydicom.config.disable_value_validation():
+        assert keyword not in normalise(header(**{keyword: sent}))
+
+
+def test_a_patient_id_is_the_same_however_it_is_coded(tmp_path: Path) -> None:
+    coded = []
+    for charset in ("ISO_IR 100", "ISO_IR 192"):
+        path = tmp_path / charset
+        header(PatientID="Ä 1", SpecificCharacterSet=charset).save_as(path, implicit_vr=False, little_endian=True)
+        coded.append(patient_id(pydicom.dcmread(path, force=True)))
+    assert coded == ["Ä 1", "Ä 1"]
+    assert patient_id(source(PatientID="A\\B")) == patient_id(header(PatientID="A\\B")) == "A\\B"
