@@ -168,6 +168,7 @@ class ObjectKind(enum.Enum):
     SEG = "seg"
     OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
     PDF = "pdf"  # one page per study
+    REJECTION = "rejection"  # Key Object Selection: which of the others a person rejected
 
 
 class Reason(_Coded):

@@ -27,6 +27,7 @@ from echo_node.codes import (
     View,
     WallPoint,
 )
+from echo_node.decisions import Decision
 
 
 class StudyState(enum.Enum):
@@ -347,6 +348,8 @@ class Analysis:
     engine: EngineIdentity
     made_at: datetime  # UTC
     findings: tuple[Finding, ...] = ()
+    acceptance: Decision | None = None  # the latest, of an earlier revision
+    rejections: int = 0  # how often a person rejected earlier ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

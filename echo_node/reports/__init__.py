@@ -12,7 +12,9 @@ from echo_node.codes import ObjectKind
 from echo_node.errors import ClipError
 from echo_node.pictures import Cine
 from echo_node.records import Analysis, ClipAnalysis, Report
+from echo_node.reports.carts import is_cart_report, read_cart_report
 from echo_node.reports.corrections import corrected_images, open_document, read_corrections
+from echo_node.reports.decided import DOCUMENTS, accept_document, build_rejection, check_person, read_made
 from echo_node.reports.overlay import build_overlay, is_drawn
 from echo_node.reports.pdf import build_pdf
 from echo_node.reports.reading import Reading, read_report
@@ -25,14 +27,21 @@ from echo_node.reports.tid5300 import build_tid5300
 _log = logging.getLogger(__name__)
 
 __all__ = [
+    "DOCUMENTS",
     "Reading",
+    "accept_document",
+    "build_rejection",
     "build_reports",
     "build_seg",
     "build_sr",
+    "check_person",
     "corrected_images",
+    "is_cart_report",
     "normalise",
     "open_document",
+    "read_cart_report",
     "read_corrections",
+    "read_made",
     "read_report",
     "read_source",
 ]
@@ -100,18 +109,22 @@ def build_reports(
     if not clips:
         return ()
     built = {
-        clip.SOPInstanceUID: build_seg(clip, sources[clip.SOPInstanceUID], made_at=analysis.made_at)
+        clip.SOPInstanceUID: build_seg(
+            clip, sources[clip.SOPInstanceUID], made_at=analysis.made_at, rejections=analysis.rejections
+        )
         for clip in clips
     }
     segs = {uid: seg for uid, seg in built.items() if seg is not None}
     made = [*segs.values()]
     for kind, build in _DOCUMENTS.items():
         if kind in kinds:
-            made.append(build(analysis, sources, segs=segs, predecessors=_last(earlier, kind), kind=kind))
+            made.append(
+                build(analysis, sources, segs=segs, predecessors=_replaced(analysis, earlier, kind), kind=kind)
+            )
     if frames is not None and ObjectKind.OVERLAY in kinds:
         made.extend(_overlays(analysis, clips, sources, frames))
     if frames is not None and ObjectKind.PDF in kinds:
-        predecessors = _last(earlier, ObjectKind.PDF)
+        predecessors = _replaced(analysis, earlier, ObjectKind.PDF)
         made.append(build_pdf(analysis, sources, frames=frames, predecessors=predecessors))
     return tuple(report for report in made if report.kind in kinds)
 
@@ -126,7 +139,9 @@ def _overlays(
         if is_drawn(clip):
             uid = clip.SOPInstanceUID
             try:
-                overlay = build_overlay(clip, sources[uid], frames(uid), made_at=analysis.made_at)
+                overlay = build_overlay(
+                    clip, sources[uid], frames(uid), made_at=analysis.made_at, rejections=analysis.rejections
+                )
             except ClipError as error:  # of a long clip only the middle was read before: its numbers go out
                 _log.warning("clip %s: no overlay: %s", uid, error.reason.name)
                 continue
@@ -134,6 +149,9 @@ def _overlays(
                 yield overlay
 
 
-def _last(earlier: Sequence[Report], kind: ObjectKind) -> Sequence[Report]:
-    """The latest object of a kind, or none."""
-    return [report for report in earlier if report.kind is kind][-1:]
+def _replaced(analysis: Analysis, earlier: Sequence[Report], kind: ObjectKind) -> Sequence[Report]:
+    """The latest object of a kind, or none; and that which a person has accepted, where it is another."""
+    of_kind = [report for report in earlier if report.kind is kind]
+    accepted = () if analysis.acceptance is None else analysis.acceptance.made
+    standing = [report for report in of_kind[:-1] if report.SOPInstanceUID in accepted]
+    return (*of_kind[-1:], *standing)

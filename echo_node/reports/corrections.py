@@ -40,7 +40,7 @@ def open_document(path: Path) -> Dataset:
     CorrectionError
         It cannot be read.
     """
-    with _readable():
+    with readable():
         return pydicom.dcmread(path)
 
 
@@ -65,9 +65,8 @@ def read_corrections(ds: Dataset, sources: Mapping[str, Dataset]) -> tuple[Corre
     CorrectionError
         With the coded reason why nothing of the report is taken.
     """
-    with _readable():
-        if str(ds.get("Manufacturer") or "").strip() == MANUFACTURER:
-            raise CorrectionError(Reason.OWN_REPORT, "its Manufacturer is this software")
+    with readable():
+        refuse_own(ds)
         found = [(group, subject, drawing) for group in _groups(ds) for subject, drawing in _usable(group)]
         if not found:
             raise CorrectionError(Reason.NO_CORRECTION, "nothing is drawn of a structure or length that is known")
@@ -76,12 +75,18 @@ def read_corrections(ds: Dataset, sources: Mapping[str, Dataset]) -> tuple[Corre
 
 def corrected_images(ds: Dataset) -> frozenset[str]:
     """SOPInstanceUIDs of the images that a report draws on."""
-    with _readable():
+    with readable():
         return frozenset(d.SOPInstanceUID for group in _groups(ds) for d in drawings(group))
 
 
+def refuse_own(ds: Dataset) -> None:
+    """CorrectionError where the node, or another of its kind, made the document."""
+    if str(ds.get("Manufacturer") or "").strip() == MANUFACTURER:
+        raise CorrectionError(Reason.OWN_REPORT, "its Manufacturer is this software")
+
+
 @contextlib.contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
     """A document that is not built as one is a refusal. The text of pydicom's errors and warnings quotes values."""
     try:
         with disable_value_validation():

@@ -23,12 +23,12 @@ from echo_node.codes import ObjectKind, Structure
 from echo_node.errors import ReportError
 from echo_node.records import ClipAnalysis, EngineIdentity, Report, Segmentation
 from echo_node.reports.frames import FrameNumbers, encode_element, frame_groups, image_reference, pack
-from echo_node.reports.uids import derived_uid, tracking_uid
+from echo_node.reports.uids import after_rejections, derived_uid, tracking_uid
 
 _NO_ROTATION = [1, 0, 0, 0, 1, 0]
 
 
-def build_seg(analysis: ClipAnalysis, source: Dataset, *, made_at: datetime) -> Report | None:
+def build_seg(analysis: ClipAnalysis, source: Dataset, *, made_at: datetime, rejections: int = 0) -> Report | None:
     """All masks of a clip as one object, a segment per structure.
 
     Parameters
@@ -39,6 +39,8 @@ def build_seg(analysis: ClipAnalysis, source: Dataset, *, made_at: datetime) -> 
         Normalised header of the clip (:func:`echo_node.reports.source.read_source`).
     made_at : datetime
         When the masks were made, with a time zone.
+    rejections : int
+        How often a person has rejected the study's results: what follows is never the rejected object.
 
     Returns
     -------
@@ -70,7 +72,11 @@ def build_seg(analysis: ClipAnalysis, source: Dataset, *, made_at: datetime) -> 
     envelope.set_made(ds, source, analysis.engine, made_at)
     ds.SOPClassUID = SegmentationStorage
     ds.SOPInstanceUID = derived_uid(
-        source.SOPInstanceUID, "SEG", analysis.engine.digest, _digest(segments, numbers, pixels)
+        source.SOPInstanceUID,
+        "SEG",
+        analysis.engine.digest,
+        _digest(segments, numbers, pixels),
+        *after_rejections(rejections),
     )
     ds.InstanceNumber = source.get("InstanceNumber") or 1
     _set_image(ds, source, sum(map(len, numbers)))

@@ -6,18 +6,22 @@ import logging
 import math
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from pydicom import Dataset
 
-from echo_node.codes import ObjectKind, Reason
+from echo_node.carts import OwnValue
+from echo_node.codes import Reason
 from echo_node.config import Config
+from echo_node.decisions import DecisionKind, standing_acceptance
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import EchoNodeError, LeaseLost, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
-from echo_node.records import Analysis, Instance, Job, JobKind, Report
+from echo_node.records import Analysis, Instance, Job, JobKind
 from echo_node.reports import build_reports
+from echo_node.services.addresses import addressed, wanted
 from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, where, worker_name
@@ -101,12 +105,15 @@ def _do_clip(store: Store, config: Config, engine: Engine, job: Job) -> None:
 def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
     study = store.study(job.target)
     assert study.closed_at is not None, "a study whose report is due has been closed"
-    analysis = summarise_study(
-        job.target,
-        store.clip_analyses(job.target),
-        revision=study.revision,
-        engine=engine,
-        made_at=study.closed_at,
+    analysis = _decided_before(
+        summarise_study(
+            job.target,
+            store.clip_analyses(job.target),
+            revision=study.revision,
+            engine=engine,
+            made_at=study.closed_at,
+        ),
+        store,
     )
     paths = {instance.SOPInstanceUID: instance.path for instance in study.instances}
     reports = build_reports(
@@ -116,22 +123,31 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         frames=lambda uid: open_clip(paths[uid]),
         earlier=store.reports_before(job.target, study.revision),
     )
-    store.complete_study(job, reports, addressed(reports, config))
+    store.complete_study(job, reports, addressed(reports, config), _own(analysis))
     _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, len(reports))
 
 
-def wanted(config: Config) -> frozenset[ObjectKind]:
-    """What any destination takes."""
-    return frozenset(kind for destination in config.deliver.destinations for kind in destination.objects)
+def _decided_before(analysis: Analysis, store: Store) -> Analysis:
+    """An analysis that knows what persons have decided on earlier revisions."""
+    decisions = store.decisions.of_study(analysis.StudyInstanceUID)
+    rejections = sum(decision.kind is DecisionKind.REJECTED for decision in decisions)
+    return replace(analysis, acceptance=standing_acceptance(decisions), rejections=rejections)
 
 
-def addressed(reports: tuple[Report, ...], config: Config) -> list[tuple[str, Report]]:
-    """Which destination gets which object."""
+def _own(analysis: Analysis) -> list[OwnValue]:
+    """The numbers that no person touched."""
     return [
-        (destination.name, report)
-        for destination in config.deliver.destinations
-        for report in reports
-        if report.kind in destination.objects
+        OwnValue(
+            quantity=m.quantity,
+            method=m.method,
+            view=m.view,
+            value=float(m.value),
+            unit=m.unit,
+            revision=analysis.revision,
+            engine=f"{analysis.engine.name} {analysis.engine.version}",
+        )
+        for m in analysis.measurements
+        if not m.edits
     ]
 
 

@@ -14,7 +14,8 @@ from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import outbox, reports, studies
 
-_OF_CLIPS = (ObjectKind.SEG, ObjectKind.OVERLAY)  # large, and never replaced: a clip's findings do not change
+# Large, and never replaced: a clip's findings do not change. A rejection says nothing of its own.
+_NOT_REPLACED = (ObjectKind.SEG, ObjectKind.OVERLAY, ObjectKind.REJECTION)
 
 
 def add_report(
@@ -40,13 +41,13 @@ def has_report(conn: sa.Connection, SOPInstanceUID: str) -> bool:
 
 
 def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> Sequence[sa.Row[Any]]:
-    """The rows of the documents that earlier closes of a study brought about."""
+    """The rows of the documents that earlier closes of a study, and decisions on them, brought about."""
     found = sa.select(reports).where(
         reports.c.StudyInstanceUID == StudyInstanceUID,
         reports.c.revision < revision,
-        reports.c.kind.not_in(_OF_CLIPS),
+        reports.c.kind.not_in(_NOT_REPLACED),
     )
-    return conn.execute(found.order_by(reports.c.revision, reports.c.SOPInstanceUID)).all()
+    return conn.execute(found.order_by(reports.c.revision, reports.c.made_at, reports.c.SOPInstanceUID)).all()
 
 
 def enqueue(conn: sa.Connection, destination: str, SOPInstanceUID: str, *, at: datetime) -> None:
