@@ -158,6 +158,11 @@ def build_rejection(objects: Sequence[Dataset], decision: Decision) -> Report:
         manufacturer=MANUFACTURER,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
+    for item in ds.ContentSequence:
+        if item.ValueType in ("IMAGE", "COMPOSITE"):
+            del (
+                item.ConceptNameCodeSequence
+            )  # highdicom gives them a purpose, which TID 2010 does not let them have
     del ds.ContributingEquipmentSequence  # highdicom's own entry, with a time of its own
     envelope.set_origin(ds, first)
     envelope.set_times(ds, first, decision.made_at)

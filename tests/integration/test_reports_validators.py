@@ -6,15 +6,24 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import Dataset
 
-from echo_node.codes import Method, ObjectKind, Quantity, Reason, Structure, View
+from echo_node.codes import Code, Method, ObjectKind, Quantity, Reason, Structure, View
+from echo_node.decisions import Decision, DecisionKind, Person
 from echo_node.records import Analysis, NotMeasured, Report
-from echo_node.reports import build_reports, read_source
+from echo_node.reports import (
+    DOCUMENTS,
+    accept_document,
+    build_rejection,
+    build_reports,
+    read_made,
+    read_source,
+)
 from echo_node.reports.document import PROFILES
 from tests.unit.reports.builders import (
     STUDY,
@@ -160,7 +169,7 @@ def run(tmp_path: Path, report: Report, *command: str | Path) -> list[str]:
     """What a validator prints of a report, line by line."""
     path = tmp_path / "object.dcm"
     path.write_bytes(report.content)
-    done = subprocess.run([*command, path], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*command, path], capture_output=True, text=True, timeout=900, check=False)
     return [*done.stdout.splitlines(), *done.stderr.splitlines()]
 
 
@@ -199,6 +208,69 @@ def test_pixelmed_finds_no_error_of_the_template(reports: tuple[Report, ...], tm
     for report in (r for r in reports if r.kind in FOUND):
         said = run(tmp_path, report, "java", *limits, "-cp", "/usr/share/java/*", validator)
         assert FOUND[report.kind] in said
+        errors = [line for line in said if line.startswith("Error")]
+        assert [e for e in errors if not any(expected in e for expected in PIXELMED_EXPECTED)] == []
+
+
+@pytest.fixture(scope="module", params=[walls_and_estimate, corrected], ids=lambda make: make.__name__)
+def decided(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, ...]:
+    """Every document of a study once a person has accepted it, and the note of another's rejection."""
+    study, sources = request.param()
+    made = build_reports(study, sources, kinds=tuple(ObjectKind), frames=lambda uid: cine(sources[uid]))
+    decision = Decision(
+        StudyInstanceUID=study.StudyInstanceUID,
+        revision=study.revision,
+        kind=DecisionKind.ACCEPTED,
+        by=Person(name="Öztürk^Ümit", organization="Herzklinik", code=Code("4711", "99HC", "Cardiologist")),
+        reason="As by eye.",
+        made_at=datetime(2026, 11, 24, 9, 30, tzinfo=UTC),
+        decided=(),
+        made=(),
+    )
+    folder = tmp_path_factory.mktemp("rejected")
+    for report in made:
+        (folder / report.SOPInstanceUID).write_bytes(report.content)
+    headers = [read_made(folder / report.SOPInstanceUID) for report in made]
+    note = build_rejection(headers, replace(decision, kind=DecisionKind.REJECTED))
+    return *(accept_document(report, decision) for report in made if report.kind in DOCUMENTS), note
+
+
+def test_dciodvfy_finds_no_error_in_what_a_person_decided(decided: tuple[Report, ...], tmp_path: Path) -> None:
+    for report in decided:
+        known = replace(report, content=report.content.replace(SIMPLIFIED, COMPREHENSIVE))
+        said = run(tmp_path, known, DCIODVFY, "-new")
+        assert any(line in (*IODS, "KeyObjectSelectionDocument") for line in said)
+        assert [line for line in said if line.startswith("Error")] == []
+        warnings = [line for line in said if line.startswith("Warning")]
+        expected = (*DCIODVFY_EXPECTED, "Unrecognized defined term = <99HC>")  # the house's own code of the person
+        assert [w for w in warnings if not any(e in w for e in expected)] == []
+
+
+@pytest.mark.peer("dsrdump")
+def test_dsrdump_reads_what_a_person_decided(decided: tuple[Report, ...], tmp_path: Path) -> None:
+    for report in decided:
+        if report.kind is ObjectKind.PDF:
+            continue
+        said = run(tmp_path, report, "/usr/bin/dsrdump", "-Ee", "+Pl")
+        if report.kind is ObjectKind.REJECTION:
+            assert any("Rejected for Quality Reasons" in line for line in said)
+        else:
+            states = [line.partition(":")[2].strip() for line in said if "Flag" in line]
+            assert states == ["FINAL", "COMPLETE", "VERIFIED"]
+            assert any("Verifying Observers" in line and "Öztürk^Ümit" in line for line in said)
+        faults = [line for line in said if line.startswith(("E:", "F:", "W:"))]
+        assert [f for f in faults if not any(expected in f for expected in DSRDUMP_EXPECTED)] == []
+
+
+@pytest.mark.peer("pixelmed", "java")
+def test_pixelmed_finds_no_error_in_what_a_person_decided(decided: tuple[Report, ...], tmp_path: Path) -> None:
+    limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("ExprOp", "TotalOp", "ExprGrp")]
+    found = {**FOUND, ObjectKind.REJECTION: "Found KeyObjectSelectionDocument IOD"}
+    for report in (r for r in decided if r.kind in found):
+        said = run(
+            tmp_path, report, "java", *limits, "-cp", "/usr/share/java/*", "com.pixelmed.validate.DicomSRValidator"
+        )
+        assert found[report.kind] in said
         errors = [line for line in said if line.startswith("Error")]
         assert [e for e in errors if not any(expected in e for expected in PIXELMED_EXPECTED)] == []
 

@@ -206,6 +206,7 @@ def test_a_rejection_names_objects_person_and_reason(reports: Mapping[ObjectKind
         if item.ValueType in ("IMAGE", "COMPOSITE")
     ]
     assert sorted(named) == sorted(r.SOPInstanceUID for r in reports.values())
+    assert not any("ConceptNameCodeSequence" in i for i in ds.ContentSequence if "ReferencedSOPSequence" in i)
     texts = {str(item.get("TextValue")) for item in ds.ContentSequence if item.ValueType == "TEXT"}
     assert texts == {REJECTED.reason, ROSA.organization}
     assert [str(i.PersonName) for i in ds.ContentSequence if i.ValueType == "PNAME"] == [ROSA.name]

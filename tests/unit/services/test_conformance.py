@@ -62,7 +62,9 @@ def test_each_destination_is_proposed_what_it_is_sent(text):
     assert proposed == [
         ("pacs", "Comprehensive 3D SR Storage"),
         ("pacs", "Segmentation Storage"),
+        ("pacs", "Key Object Selection Document Storage"),
         ("lab", "Comprehensive 3D SR Storage"),
+        ("lab", "Key Object Selection Document Storage"),
     ]
 
 
