@@ -174,6 +174,7 @@ class Edit:
     SeriesInstanceUID: str
     observer: str  # Person Observer Name
     made_at: datetime | None  # UTC; None where the report does not say
+    reason: str = ""  # why, in the person's words; empty where there are none
 
 
 class Shape(enum.Enum):

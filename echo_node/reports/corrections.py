@@ -25,7 +25,7 @@ from echo_node.identity import MANUFACTURER
 from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.observers import made_at, person
-from echo_node.reports.subjects import Subject, subject_of
+from echo_node.reports.subjects import Subject, remarks_in, subject_of
 
 _REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 _GROUP = Code("125007", "DCM", "Measurement Group")
@@ -152,7 +152,7 @@ def _correction(
         shape=Shape.BACKGROUND if is_outside else drawing.shape,
         points=tuple((y - 0.5, x - 0.5) for x, y in drawing.points),
         subject=subject.of,
-        edit=Edit(**uids, observer=observer, made_at=made_at(ds)),
+        edit=Edit(**uids, observer=observer, made_at=made_at(ds), reason=remarks_in(group)),
     )
 
 

@@ -189,7 +189,7 @@ def _references(evidence: Evidence, edits: Sequence[Edit]) -> list[Dataset]:
     """
     segs = [envelope.header(evidence.segs[uid]) for uid in evidence.clips if uid in evidence.segs]
     study = next(iter(evidence.sources.values())).StudyInstanceUID
-    drawn = [_header_of(edit, study) for edit in edits]
+    drawn = [_header_of(edit, study) for edit in {edit.SOPInstanceUID: edit for edit in edits}.values()]
     return [nameless(ds) for ds in (*(evidence.sources[uid] for uid in evidence.clips), *segs, *drawn)]
 
 

@@ -134,6 +134,8 @@ def _edited(analysis: Analysis) -> Iterable[str]:
     if edited:
         names = "; ".join(dict.fromkeys(edit.observer for edit in edits_of(analysis)))
         yield f"Edited, by {names}: {', '.join(dict.fromkeys(_with_view(m) for m in edited))}"
+    for reason in dict.fromkeys(edit.reason for edit in edits_of(analysis) if edit.reason):
+        yield f"Edited because: {reason}"
 
 
 def _with_view(measurement: Measurement) -> str:

@@ -97,7 +97,10 @@ def two_views() -> Case:
 def corrected() -> Case:
     """Two persons have drawn on it."""
     of = source()
-    edits = edit(), edit("2.25.902", observer="Öztürk^Ümit", made_at=None)
+    edits = (
+        replace(edit(), reason="papillary muscle left out"),
+        edit("2.25.902", observer="Öztürk^Ümit", made_at=None),
+    )
     return case_of(of, study=analysis(edited(of, *edits)))
 
 
