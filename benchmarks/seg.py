@@ -1,4 +1,4 @@
-"""Time to write a clip's masks as a BINARY SEG, against the plain ways to do it.
+"""Time to write a clip's masks as a SEG, against the plain ways to do it.
 
 Run: ``python -m benchmarks.seg``. 60 frames, 3 segments, 600 x 800; medians over the repeats, all in one
 run on the same masks. "pydicom" encodes each frame's functional groups as nested datasets and packs with
@@ -22,7 +22,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from benchmarks.timing import race
-from echo_node.codes import Structure
+from echo_node.codes import ObjectKind, Structure
 from echo_node.records import ClipAnalysis, Report, Segmentation
 from echo_node.reports import build_seg
 from echo_node.reports.frames import frame_group
@@ -44,6 +44,7 @@ def main() -> None:
     images = _images()
     ways: dict[str, Callable[[], object]] = {
         "echo-node": lambda: build_seg(analysis, of, made_at=MADE_AT),
+        "echo-node, label map": lambda: build_seg(analysis, of, made_at=MADE_AT, kind=ObjectKind.SEG_LABELMAP),
         "pydicom, item by item": lambda: plain(analysis, of, made),
         "highdicom, single-frame": lambda: with_highdicom(analysis, images),
     }

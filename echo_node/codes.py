@@ -165,10 +165,23 @@ class ObjectKind(enum.Enum):
     SR_TID5200 = "sr_tid5200"  # Echocardiography Procedure Report
     SR_TID5200_SRT = "sr_tid5200_srt"  # the same in the codes that SNOMED CT has replaced
     SR_TID5300 = "sr_tid5300"  # Simplified Echo Procedure Report
-    SEG = "seg"
+    SEG = "seg"  # a frame per structure, one bit a pixel
+    SEG_LABELMAP = "seg_labelmap"  # the same in one frame for all structures
     OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
     PDF = "pdf"  # one page per study
     REJECTION = "rejection"  # Key Object Selection: which of the others a person rejected
+
+
+# The older form in which a result goes to a destination that refuses the class of the newer one
+FALLBACKS = {ObjectKind.SR: ObjectKind.SR_COMPREHENSIVE}
+
+
+class SegTransferSyntax(enum.Enum):
+    """How segmentations go to a destination that takes them so; one that does not gets them uncompressed."""
+
+    UNCOMPRESSED = "uncompressed"
+    DEFLATED = "deflated"
+    JPEG_LS = "jpeg_ls"  # of label maps alone: it has no pixels of one bit
 
 
 class Reason(_Coded):

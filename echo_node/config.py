@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from echo_node import database_url
-from echo_node.codes import ObjectKind, View
+from echo_node.codes import ObjectKind, SegTransferSyntax, View
 from echo_node.errors import ConfigError
 
 
@@ -175,9 +175,10 @@ class Routing(_Section):
     disabled: dict[ViewName, tuple[Head, ...]] = {}
 
 
-_FORMS = (  # of one report: both in one archive would be read as two results
+_FORMS = (  # of one result: both in one archive would be read as two results
     (ObjectKind.SR, ObjectKind.SR_COMPREHENSIVE),
     (ObjectKind.SR_TID5200, ObjectKind.SR_TID5200_SRT),
+    (ObjectKind.SEG, ObjectKind.SEG_LABELMAP),
 )
 
 
@@ -194,6 +195,7 @@ class Destination(_Section):
     token_file: Path | None = None
     ca_file: Path | None = None
     objects: tuple[ObjectKind, ...] = (ObjectKind.SR, ObjectKind.SEG)
+    seg_transfer_syntax: SegTransferSyntax = SegTransferSyntax.UNCOMPRESSED
     commitment: Commitment = Commitment.NONE
 
     @model_validator(mode="after")
@@ -226,7 +228,10 @@ class Destination(_Section):
         for forms in _FORMS:
             asked = [kind.value for kind in forms if kind in self.objects]
             if len(asked) > 1:
-                raise ValueError(f"objects: {' and '.join(asked)} are one report in two forms; ask for one")
+                raise ValueError(f"objects: {' and '.join(asked)} are one result in two forms; ask for one")
+        is_jpeg_ls = self.seg_transfer_syntax is SegTransferSyntax.JPEG_LS
+        if is_jpeg_ls and ObjectKind.SEG_LABELMAP not in self.objects:
+            raise ValueError("seg_transfer_syntax: jpeg_ls goes with seg_labelmap; seg has one bit a pixel")
         return self
 
 

@@ -18,6 +18,7 @@
     ├── ReportError            a DICOM object cannot be written from the records
     └── DeliveryError          a destination did not take an object
         ├── DeliveryRefused    it answered with a failure that a retry cannot mend
+        │   └── ClassRefused   it takes no objects of this SOP class, or not as they are coded
         └── DeliveryUnreachable  no association, time-out, or a failure worth a retry
             └── AssociationRejected  there is somebody, who takes no association from us
 
@@ -104,6 +105,10 @@ class DeliveryError(EchoNodeError):
 
 class DeliveryRefused(DeliveryError):
     """The destination answered with a failure that a retry cannot mend."""
+
+
+class ClassRefused(DeliveryRefused):
+    """The destination takes no objects of this SOP class, or not as they are coded."""
 
 
 class DeliveryUnreachable(DeliveryError):

@@ -17,7 +17,14 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from echo_node.codes import Reason
 from echo_node.dicom.header import read_header
-from echo_node.errors import AssociationRejected, DeliveryError, DeliveryRefused, DeliveryUnreachable
+from echo_node.dicom.recode import recoded
+from echo_node.errors import (
+    AssociationRejected,
+    ClassRefused,
+    DeliveryError,
+    DeliveryRefused,
+    DeliveryUnreachable,
+)
 from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 
 _log = logging.getLogger(__name__)
@@ -25,6 +32,7 @@ _log = logging.getLogger(__name__)
 _MOST_CONTEXTS = 128  # of one association (PS3.8 9.3.2.2)
 _WARNINGS = frozenset((0xB000, 0xB006, 0xB007))  # stored, with a remark (PS3.4 table B.2-1)
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
+_NO_SUCH_CLASS = 0x0122  # SOP class not supported (PS3.7 annex C)
 _CLASS_NOT_SUPPORTED = 0x03  # result of a presentation context (PS3.8 table 9-18)
 # Encodings of the same dataset: an object in one of them can go in the other (PS3.5 10).
 _INTERCHANGEABLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -41,11 +49,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A Part 10 file to be sent as it is."""
+    """A Part 10 file to be sent as it is, or rather in another transfer syntax where the peer takes that."""
 
     SOPClassUID: str
     SOPInstanceUID: str
     path: Path
+    preferred: str | None = None  # what recode.preferred says
 
 
 def send(
@@ -58,8 +67,9 @@ def send(
 ) -> list[DeliveryError | None]:
     """Send objects in one association, each in its own transfer syntax, as its bytes are.
 
-    What is not compressed is encoded anew for a peer that takes its class in another uncompressed syntax only:
-    the same dataset. What is compressed goes as it is, or not at all.
+    What is not compressed is encoded anew for a peer that takes its class in another uncompressed syntax only, or
+    in the one that is preferred for it: the same dataset. What is compressed goes as it is, or not at all. An
+    object that is refused in its preferred syntax is sent once more in its own.
 
     Returns
     -------
@@ -89,14 +99,16 @@ def send(
 def _contexts(objects: Sequence[Outgoing], syntaxes: Sequence[str | DeliveryRefused]) -> list[tuple[str, str]]:
     """SOP class and transfer syntax of each context: one syntax each, so that the peer answers on every one."""
     own = [(o.SOPClassUID, s) for o, s in zip(objects, syntaxes, strict=True) if isinstance(s, str)]
+    preferred = [(o.SOPClassUID, o.preferred) for o in objects if o.preferred is not None]
     other = [(kind, alternative) for kind, syntax in own for alternative in encodings(syntax)[1:]]
-    return list(dict.fromkeys(own + other))
+    return list(dict.fromkeys(own + preferred + other)) if own else []
 
 
-def encodings(syntax: str) -> list[str]:
-    """The transfer syntaxes in which an object can go, its own first."""
+def encodings(syntax: str, preferred: str | None = None) -> list[str]:
+    """The transfer syntaxes in which an object can go, the preferred one first, then its own."""
     others = _INTERCHANGEABLE if syntax in _INTERCHANGEABLE else ()
-    return [syntax, *(str(other) for other in others if other != syntax)]
+    first = [] if preferred is None else [preferred]
+    return [*first, syntax, *(str(other) for other in others if other != syntax)]
 
 
 def _transfer_syntax(path: Path) -> str | DeliveryRefused:
@@ -159,12 +171,26 @@ def associated(ae: AE, to: Peer, handlers: Sequence[Any] = ()) -> Iterator[Assoc
 
 def _send_one(assoc: Association, item: Outgoing, syntax: str) -> DeliveryError | None:
     accepted = {str(c.transfer_syntax[0]) for c in assoc.accepted_contexts if c.abstract_syntax == item.SOPClassUID}
-    if not accepted.intersection(encodings(syntax)):
+    possible = [encoding for encoding in encodings(syntax, item.preferred) if encoding in accepted]
+    if not possible:
         return _not_taken(assoc, item, syntax)
+    error = _store(assoc, item, possible[0], own=syntax)
+    if isinstance(error, DeliveryRefused) and possible[0] == item.preferred and len(possible) > 1:
+        _log.warning("%s in %s: %s; sent uncompressed", item.SOPInstanceUID, UID(item.preferred).name, error)
+        return _store(assoc, item, possible[1], own=syntax)
+    return error
+
+
+def _store(assoc: Association, item: Outgoing, encoding: str, *, own: str) -> DeliveryError | None:
+    """Send an object in one of its transfer syntaxes."""
     if not assoc.is_established:
         return DeliveryUnreachable("the association ended before this object")
     try:
-        answer = assoc.send_c_store(item.path if syntax in accepted else dcmread(item.path))
+        if encoding == own:
+            answer = assoc.send_c_store(item.path)
+        else:
+            is_preferred = encoding == item.preferred
+            answer = assoc.send_c_store(recoded(item.path, encoding) if is_preferred else dcmread(item.path))
     except (OSError, ValueError, RuntimeError) as error:
         return DeliveryUnreachable(f"C-STORE broke off: {type(error).__name__}")
     if "Status" not in answer:
@@ -172,14 +198,14 @@ def _send_one(assoc: Association, item: Outgoing, syntax: str) -> DeliveryError 
     return judged(int(answer.Status))
 
 
-def _not_taken(assoc: Association, item: Outgoing, syntax: str) -> DeliveryRefused:
+def _not_taken(assoc: Association, item: Outgoing, syntax: str) -> ClassRefused:
     """Why no presentation context of an object stands."""
     kind = UID(item.SOPClassUID).name
     results = {c.result for c in assoc.rejected_contexts if c.abstract_syntax == item.SOPClassUID}
     if results == {_CLASS_NOT_SUPPORTED}:
-        return DeliveryRefused(f"the peer does not take {kind}")
-    names = " nor ".join(UID(encoding).name for encoding in encodings(syntax))
-    return DeliveryRefused(f"the peer does not take {kind} in {names}")
+        return ClassRefused(f"the peer does not take {kind}")
+    names = " nor ".join(UID(encoding).name for encoding in encodings(syntax, item.preferred))
+    return ClassRefused(f"the peer does not take {kind} in {names}")
 
 
 def judged(status: int) -> DeliveryError | None:
@@ -188,4 +214,5 @@ def judged(status: int) -> DeliveryError | None:
         return None
     if status in _OUT_OF_RESOURCES:
         return DeliveryUnreachable(f"C-STORE answered {status:04X}: out of resources")
-    return DeliveryRefused(f"C-STORE answered {status:04X}")
+    text = f"C-STORE answered {status:04X}"
+    return ClassRefused(text) if status == _NO_SUCH_CLASS else DeliveryRefused(text)

@@ -13,10 +13,12 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from echo_node.dicom.recode import recoded
 from echo_node.dicom.scu import Outgoing
-from echo_node.errors import DeliveryError, DeliveryRefused, DeliveryUnreachable
+from echo_node.errors import ClassRefused, DeliveryError, DeliveryRefused, DeliveryUnreachable
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ _NEVER_CHUNKED = 1 << 40  # bytes: with a length, so that servers without chunke
 _ABOUT_US = frozenset((401, 403, 407, 408, 425, 429))
 _SERVER_ERRORS = range(500, 600)
 _PROCESSING_FAILURE = 0x0110
+_NO_SUCH_CLASS = 0x0122  # SOP class not supported
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)  # PS3.18 table I.2-2
 
 
@@ -149,12 +152,24 @@ class _Sender:
         requests.RequestException
             There was no answer.
         """
+        first = self._store_as(item, item.preferred)
+        if item.preferred is None or not isinstance(first, DeliveryRefused):
+            return first
+        syntax = UID(item.preferred).name
+        _log.warning("%s in %s: %s; sent uncompressed", item.SOPInstanceUID, syntax, first)
+        return self._store_as(item, None)
+
+    def _store_as(self, item: Outgoing, preferred: str | None) -> DeliveryError | None:
+        """Store one object in a transfer syntax, None for its own."""
         try:
-            ds = dcmread(item.path)
+            ds = dcmread(item.path) if preferred is None else recoded(item.path, preferred)
         except OSError as error:
             return DeliveryRefused(f"its file cannot be read: {error.strerror}")
         except InvalidDicomError:
             return DeliveryRefused("its file is damaged")
+        return self._send(ds)
+
+    def _send(self, ds: Dataset) -> DeliveryError | None:
         self._answers.clear()
         # What the client makes of an error or of an answer out of shape is read below, with more patience.
         with suppress(requests.HTTPError, ValueError, LookupError, TypeError, AttributeError):
@@ -162,7 +177,7 @@ class _Sender:
         if not self._answers:
             return DeliveryUnreachable("STOW-RS: no answer")
         answer = self._answers[-1]
-        return judged(answer.status_code, _module(answer), item.SOPInstanceUID)
+        return judged(answer.status_code, _module(answer), ds.SOPInstanceUID)
 
 
 def _module(answer: requests.Response) -> Dataset:
@@ -195,7 +210,9 @@ def judged(status: int, module: Dataset, SOPInstanceUID: str) -> DeliveryError |
         reason = int(failure.get("FailureReason") or _PROCESSING_FAILURE)
         text = f"STOW-RS answered {status}, failure reason {reason:04X}"
         may_pass = reason == _PROCESSING_FAILURE or reason in _OUT_OF_RESOURCES or status in _SERVER_ERRORS
-        return DeliveryUnreachable(text) if may_pass else DeliveryRefused(text)
+        if may_pass:
+            return DeliveryUnreachable(text)
+        return ClassRefused(text) if reason == _NO_SUCH_CLASS else DeliveryRefused(text)
     if status in _SERVER_ERRORS or status in _ABOUT_US:
         return DeliveryUnreachable(f"STOW-RS answered {status}")
     if 400 <= status < 500:

@@ -59,7 +59,7 @@ class Plane:
 
 
 def sample_plane(view: View, heart: Moment, rng: np.random.Generator, *, straying: float = 1.0) -> Plane:
-    """A plane that a reader would name as this view, jittered as hands are.
+    """A plane that is meant to be this view, jittered as hands are; they may stray into another.
 
     Parameters
     ----------

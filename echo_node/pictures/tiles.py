@@ -49,8 +49,17 @@ def clip_tile(clip: Clip, analysis: ClipAnalysis) -> Picture:
     curve = marks.curve_of(analysis)
     if curve is not None:
         name, values, times_ms = curve
-        marks.draw_curve(tile[TILE_HEIGHT - _FOOTER :], values, times_ms, name=name)
+        moments = _moments(clip, analysis)
+        marks.draw_curve(tile[TILE_HEIGHT - _FOOTER :], values, times_ms, name=name, marked_ms=moments)
     return tile
+
+
+def _moments(clip: Clip, analysis: ClipAnalysis) -> dict[str, float]:
+    """When end diastole and end systole are, in ms."""
+    if analysis.cycle is None or clip.times_ms is None:
+        return {}
+    at = [clip.frame_numbers.index(number) for number in analysis.cycle]
+    return {label: float(clip.times_ms[index]) for label, index in zip(("ED", "ES"), at, strict=True)}
 
 
 def drawn_frame(

@@ -13,12 +13,12 @@ from echo_node.errors import ClipError
 from echo_node.pictures import Cine
 from echo_node.records import Analysis, ClipAnalysis, Report
 from echo_node.reports.carts import is_cart_report, read_cart_report
+from echo_node.reports.clip_seg import build_seg
 from echo_node.reports.corrections import corrected_images, open_document, read_corrections
 from echo_node.reports.decided import DOCUMENTS, accept_document, build_rejection, check_person, read_made
 from echo_node.reports.overlay import build_overlay, is_drawn
 from echo_node.reports.pdf import build_pdf
 from echo_node.reports.reading import Reading, read_report
-from echo_node.reports.seg import build_seg
 from echo_node.reports.source import normalise, read_source
 from echo_node.reports.sr import build_sr
 from echo_node.reports.tid5200 import build_tid5200
@@ -102,20 +102,19 @@ def build_reports(
     ------
     ReportError
         Masks, measurements or frames do not fit the sources.
-    ClipError
-        A frame that the page shows cannot be decoded.
     """
     clips = [clip for clip in analysis.clips if clip.SOPInstanceUID in sources]
     if not clips:
         return ()
-    built = {
-        clip.SOPInstanceUID: build_seg(
-            clip, sources[clip.SOPInstanceUID], made_at=analysis.made_at, rejections=analysis.rejections
-        )
-        for clip in clips
-    }
-    segs = {uid: seg for uid, seg in built.items() if seg is not None}
-    made = [*segs.values()]
+    made: list[Report] = []
+    segs: dict[str, Report] = {}
+    for kind in _segmentations(kinds):
+        for clip in clips:
+            source = sources[clip.SOPInstanceUID]
+            seg = build_seg(clip, source, made_at=analysis.made_at, kind=kind, rejections=analysis.rejections)
+            if seg is not None:
+                segs.setdefault(clip.SOPInstanceUID, seg)
+                made.append(seg)
     for kind, build in _DOCUMENTS.items():
         if kind in kinds:
             made.append(
@@ -127,6 +126,12 @@ def build_reports(
         predecessors = _replaced(analysis, earlier, ObjectKind.PDF)
         made.append(build_pdf(analysis, sources, frames=frames, predecessors=predecessors))
     return tuple(report for report in made if report.kind in kinds)
+
+
+def _segmentations(kinds: Collection[ObjectKind]) -> list[ObjectKind]:
+    """The forms to make; documents refer to the first: the label map only where nobody asks for the other."""
+    forms = (ObjectKind.SEG, ObjectKind.SEG_LABELMAP)
+    return [kind for kind in forms if kind in kinds] or [ObjectKind.SEG]
 
 
 def _overlays(

@@ -13,8 +13,9 @@ from echo_node.codes import LOCAL_SCHEME, Code, Structure
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 ECHOCARDIOGRAPHY = Code("40701008", "SCT", "Echocardiography")
+# IHE's own, in AI Results, trial implementation 1.1, 6.5.3.1: DICOM (CID 7005) has none yet
+PROCESSING_ALGORITHM = Code("Newcode1", "99IHE", "Processing Algorithm")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
-SEGMENTATION = Code("113076", "DCM", "Segmentation")
 SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 DEVICE = Code("121007", "DCM", "Device")
 PERSON = Code("121006", "DCM", "Person")

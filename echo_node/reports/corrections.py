@@ -25,6 +25,7 @@ from echo_node.identity import MANUFACTURER
 from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.observers import made_at, person
+from echo_node.reports.source import date_of
 from echo_node.reports.subjects import Subject, remarks_in, subject_of
 
 _REPORT = Code("126000", "DCM", "Imaging Measurement Report")
@@ -156,6 +157,13 @@ def _correction(
     )
 
 
+def _is_one_patient(source: Dataset, ds: Dataset) -> bool:
+    """By PatientID, and by PatientBirthDate where both have one, as the objects of a study are told apart."""
+    ids = {str(of.get("PatientID") or "").strip() for of in (source, ds)}
+    births = {date_of(str(of.get("PatientBirthDate") or "")) for of in (source, ds)}
+    return len(ids) == 1 and len(births - {""}) < 2
+
+
 def _frame(ds: Dataset, drawing: Drawing, sources: Mapping[str, Dataset]) -> int:
     """The frame that was drawn on, once it is sure that it is there and that the drawing lies on it."""
     uid = drawing.SOPInstanceUID
@@ -164,7 +172,7 @@ def _frame(ds: Dataset, drawing: Drawing, sources: Mapping[str, Dataset]) -> int
         raise CorrectionError(Reason.UNKNOWN_CLIP, f"image {uid}")
     if source.StudyInstanceUID != ds.get("StudyInstanceUID"):
         raise CorrectionError(Reason.OTHER_STUDY, f"image {uid}")
-    if str(source.PatientID or "").strip() != str(ds.get("PatientID") or "").strip():
+    if not _is_one_patient(source, ds):
         raise CorrectionError(Reason.OTHER_PATIENT, f"image {uid}")
     total = int(source.get("NumberOfFrames") or 1)
     frames: Sequence[int] = drawing.frame_numbers or ((1,) if total == 1 else ())

@@ -143,7 +143,8 @@ def to_document(
     envelope.set_origin(ds, first)
     envelope.set_series(ds, profile.series, first, analysis.engine)
     envelope.set_made(ds, first, analysis.engine, analysis.made_at)
-    ds.CodingSchemeIdentificationSequence = [_own_scheme()]
+    own = envelope.scheme(LOCAL_SCHEME, "Codes of echo-node where no standard code is", MANUFACTURER)
+    ds.CodingSchemeIdentificationSequence.append(own)
     refer_to(ds, sources)
     _unfill(ds)
     return envelope.to_report(kind, ds)
@@ -171,15 +172,6 @@ def _unfill(ds: Dataset) -> None:
         ):
             for image in item.ContentSequence:
                 del image.ConceptNameCodeSequence
-
-
-def _own_scheme() -> Dataset:
-    """Whose the local codes are (PS3.3 C.12.1.1.10)."""
-    item = Dataset()
-    item.CodingSchemeDesignator = LOCAL_SCHEME
-    item.CodingSchemeName = "Codes of echo-node where no standard code is"
-    item.CodingSchemeResponsibleOrganization = MANUFACTURER
-    return item
 
 
 def _references(evidence: Evidence, edits: Sequence[Edit]) -> list[Dataset]:

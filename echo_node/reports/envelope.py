@@ -75,6 +75,7 @@ SR_TID5300_SERIES = Series(
     kind="SR TID 5300", number=9004, modality="SR", description="AI Echo simplified report (research use)"
 )
 SEG_SERIES = Series(kind="SEG", number=9002, modality="SEG", description="AI Echo segmentations (research use)")
+SEG_LABELMAP_SERIES = replace(SEG_SERIES, kind="SEG LABELMAP")
 OVERLAY_SERIES = Series(
     kind="OVERLAY", number=9005, modality="US", description="AI Echo clips with findings (research use)"
 )
@@ -131,15 +132,25 @@ def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: date
     """
     local = set_times(ds, source, made_at)
     ds.ContentQualification = "RESEARCH"
+    algorithm = _contribution(coded.PROCESSING_ALGORITHM, engine.name, engine.version, local)
+    algorithm.DeviceUID = device_uid(engine)
+    algorithm.ContributionDescription = f"Digest {engine.digest}; backend {engine.backend}"
+    node = _contribution(coded.PROCESSING_EQUIPMENT, MODEL, echo_node.__version__, local)
+    node.ContributionDescription = "Ran the algorithm and wrote this object"
+    ds.ContributingEquipmentSequence = [algorithm, node]
+    ihe = scheme(coded.PROCESSING_ALGORITHM.scheme, "Codes of IHE's trial implementations", "IHE International")
+    ds.CodingSchemeIdentificationSequence = [ihe]
+
+
+def _contribution(purpose: Code, model: str, version: str, local: datetime) -> Dataset:
+    """An item of the Contributing Equipment Sequence (PS3.3 C.12.1.1.5)."""
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = [coded.code_item(coded.PROCESSING_EQUIPMENT)]
+    item.PurposeOfReferenceCodeSequence = [coded.code_item(purpose)]
     item.Manufacturer = MANUFACTURER
-    item.ManufacturerModelName = engine.name
-    item.SoftwareVersions = engine.version
-    item.DeviceUID = device_uid(engine)
+    item.ManufacturerModelName = model
+    item.SoftwareVersions = version
     item.ContributionDateTime = f"{local:%Y%m%d%H%M%S.%f%z}"
-    item.ContributionDescription = f"Digest {engine.digest}; backend {engine.backend}"
-    ds.ContributingEquipmentSequence = [item]
+    return item
 
 
 def set_times(ds: Dataset, source: Dataset, made_at: datetime) -> datetime:
@@ -170,9 +181,25 @@ def header(report: Report) -> Dataset:
     return pydicom.dcmread(BytesIO(report.content), specific_tags=list(UIDS), stop_before_pixels=True)
 
 
-def to_report(
-    kind: ObjectKind, ds: Dataset, *last: bytes, transfer_syntax_uid: UID = ExplicitVRLittleEndian
-) -> Report:
+def scheme(designator: str, name: str, organization: str) -> Dataset:
+    """Whose the codes of a private scheme are (PS3.3 C.12.1.1.10)."""
+    item = Dataset()
+    item.CodingSchemeDesignator = designator
+    item.CodingSchemeName = name
+    item.CodingSchemeResponsibleOrganization = organization
+    return item
+
+
+def file_meta(transfer_syntax_uid: UID = ExplicitVRLittleEndian) -> FileMetaDataset:
+    """What a file says of its writer (PS3.10 7.1)."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = transfer_syntax_uid
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_NAME
+    return meta
+
+
+def to_report(kind: ObjectKind, ds: Dataset, *, transfer_syntax_uid: UID = ExplicitVRLittleEndian) -> Report:
     """Write an object as a Part 10 file (PS3.10 7).
 
     Parameters
@@ -181,23 +208,17 @@ def to_report(
         What it is to the destinations.
     ds : Dataset
         The object.
-    last : bytes
-        Elements already encoded whose tags come after those of ``ds``.
     transfer_syntax_uid : UID, optional
         An explicit little-endian one.
     """
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = transfer_syntax_uid
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_NAME
-    ds.file_meta = meta
+    ds.file_meta = file_meta(transfer_syntax_uid)
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
     return Report(
         kind=kind,
         SOPClassUID=str(ds.SOPClassUID),
         SOPInstanceUID=str(ds.SOPInstanceUID),
-        content=b"".join((buffer.getvalue(), *last)),
+        content=buffer.getvalue(),
     )
 
 

@@ -16,10 +16,10 @@ import echo_node.reports.coded as coded
 import echo_node.reports.places as places
 from echo_node.codes import ImageMode, Method, Quantity, Unit, View
 from echo_node.records import Analysis, ClipAnalysis, Finding, Measurement
+from echo_node.reports.clip_seg import segment_number
 from echo_node.reports.coded import concept
 from echo_node.reports.envelope import numbered
 from echo_node.reports.items import LV, Evidence, algorithm, modifier, not_measured, number, segment, site
-from echo_node.reports.seg import segment_number
 from echo_node.reports.uids import tracking_uid
 
 _OF_ALL_LINES = (Quantity.LV_MASS, Quantity.LV_RWT, Quantity.LV_MASS_INDEX)

@@ -50,7 +50,7 @@ class Panel:
     """What is shown of one clip: two pictures and a curve, below each other."""
 
     caption: str
-    pictures: tuple[tuple[str, Picture], ...]  # what it shows, RGB u8 [H,W,3]
+    pictures: tuple[tuple[str, Picture | None], ...]  # what it shows, RGB u8 [H,W,3]; None: cannot be decoded
     curve_name: str
     values: npt.NDArray[np.float64]  # [T]
     times_ms: npt.NDArray[np.float64]  # [T]
@@ -258,19 +258,27 @@ def _panels(pdf: FPDF, panels: Sequence[Panel], top: float) -> None:
     _legend(pdf, panels)
 
 
-def _picture(pdf: FPDF, picture: Picture, name: str, box: tuple[float, float, float, float]) -> None:
-    """A picture on black, in the middle of its box, its aspect kept."""
+def _picture(pdf: FPDF, picture: Picture | None, name: str, box: tuple[float, float, float, float]) -> None:
+    """A picture on black, in the middle of its box, its aspect kept; without one, its name says why."""
     left, top, width, height = box
-    rows, cols = picture.shape[:2]
-    scale = min(width / cols, height / rows)
     pdf.set_fill_color(0, 0, 0)
     pdf.rect(left, top, width, height, style="F")
-    coded = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=_JPEG_QUALITY, colorsubsampling="444")
-    at = left + (width - cols * scale) / 2, top + (height - rows * scale) / 2
-    pdf.image(BytesIO(coded), x=at[0], y=at[1], w=cols * scale, h=rows * scale)
+    if picture is None:
+        name = f"{name}: cannot be decoded"
+    else:
+        _place(pdf, picture, box)
     _set(pdf, 7, (255, 255, 255))
     pdf.set_xy(left + 1, top + 0.5)
     pdf.cell(width, 4, name)
+
+
+def _place(pdf: FPDF, picture: Picture, box: tuple[float, float, float, float]) -> None:
+    left, top, width, height = box
+    rows, cols = picture.shape[:2]
+    scale = min(width / cols, height / rows)
+    coded = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=_JPEG_QUALITY, colorsubsampling="444")
+    at = left + (width - cols * scale) / 2, top + (height - rows * scale) / 2
+    pdf.image(BytesIO(coded), x=at[0], y=at[1], w=cols * scale, h=rows * scale)
 
 
 def _curve(pdf: FPDF, panel: Panel, box: tuple[float, float, float, float]) -> None:

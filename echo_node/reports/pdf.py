@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from pydicom import Dataset
@@ -11,13 +12,16 @@ from pydicom.uid import EncapsulatedPDFStorage
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 from echo_node.codes import ObjectKind, View
-from echo_node.pictures import Cine, curve_of, drawn_frame, headline
+from echo_node.errors import ClipError
+from echo_node.pictures import Cine, Picture, curve_of, drawn_frame, headline
 from echo_node.records import Analysis, ClipAnalysis, Report
 from echo_node.reports.frames import image_reference
 from echo_node.reports.overlay import is_drawn
 from echo_node.reports.page import Panel, draw_page
 from echo_node.reports.page_text import TITLE, page_text
 from echo_node.reports.uids import derived_uid
+
+_log = logging.getLogger(__name__)
 
 MOST_PANELS = 3
 _SHOWN_WIDTH = 220  # pixels that 60 mm of paper are read as
@@ -39,14 +43,10 @@ def build_pdf(
     sources : mapping of SOPInstanceUID to Dataset
         Normalised headers (:func:`echo_node.reports.source.read_source`); at least one.
     frames : callable
-        From a SOPInstanceUID to the clip's frames; only end diastole and end systole are decoded.
+        From a SOPInstanceUID to the clip's frames; only end diastole and end systole are decoded. What
+        cannot be is left out, and the page says so.
     predecessors : sequence of Report
         The pages that this one replaces (PS3.3 C.24.2).
-
-    Raises
-    ------
-    ClipError
-        A frame cannot be decoded.
 
     Notes
     -----
@@ -55,9 +55,7 @@ def build_pdf(
     clips = [clip for clip in analysis.clips if clip.SOPInstanceUID in sources]
     sources = {clip.SOPInstanceUID: sources[clip.SOPInstanceUID] for clip in clips}
     shown = list(sources.values())
-    panels = [
-        _panel(clip, sources[clip.SOPInstanceUID], frames(clip.SOPInstanceUID)) for clip in _best(analysis, clips)
-    ]
+    panels = [_panel(clip, sources[clip.SOPInstanceUID], _opened(clip, frames)) for clip in _best(analysis, clips)]
     page = draw_page(page_text(analysis, sources), panels, made_at=analysis.made_at)
     ds = Dataset()
     envelope.set_origin(ds, shown[0])
@@ -124,19 +122,35 @@ def _rank(clip: ClipAnalysis, used: set[str]) -> tuple[bool, bool, float]:
     return clip.SOPInstanceUID in used, bool(clip.measurements), clip.prediction.probability
 
 
-def _panel(clip: ClipAnalysis, source: Dataset, cine: Cine) -> Panel:
+def _opened(clip: ClipAnalysis, frames: Callable[[str], Cine]) -> Cine | None:
+    """The clip's frames; None where its file can no longer be read."""
+    try:
+        return frames(clip.SOPInstanceUID)
+    except ClipError as error:
+        _log.warning("clip %s is not shown: %s", clip.SOPInstanceUID, error.reason.name)
+        return None
+
+
+def _drawn(clip: ClipAnalysis, cine: Cine, number: int) -> Picture | None:
+    """A frame with what was found on it; None where it cannot be decoded."""
+    try:
+        (frame,) = cine.colours([number - 1])
+        return drawn_frame(frame, cine.sector, clip, number, shown_width=_SHOWN_WIDTH)
+    except ClipError as error:
+        _log.warning("clip %s: frame %d is not shown: %s", clip.SOPInstanceUID, number, error.reason.name)
+        return None
+
+
+def _panel(clip: ClipAnalysis, source: Dataset, cine: Cine | None) -> Panel:
     """End diastole, end systole and the curve of a clip."""
     curve = curve_of(clip)
     assert clip.cycle is not None, "only clips with a cycle are shown"
     assert curve is not None, "a cycle is found on a curve"
     name, values, times_ms = curve
-    numbers = sorted(set(clip.cycle))
-    drawn = {
-        number: drawn_frame(frame, cine.sector, clip, number, shown_width=_SHOWN_WIDTH)
-        for number, frame in zip(numbers, cine.colours([n - 1 for n in numbers]), strict=True)
-    }
+    drawn = {number: None if cine is None else _drawn(clip, cine, number) for number in sorted(set(clip.cycle))}
     cycle = tuple(zip(("ED", "ES"), clip.cycle, strict=True))
-    moments = () if cine.times_ms is None else tuple((label, float(cine.times_ms[n - 1])) for label, n in cycle)
+    all_times = None if cine is None else cine.times_ms
+    moments = () if all_times is None else tuple((label, float(all_times[n - 1])) for label, n in cycle)
     return Panel(
         caption=f"Clip {source.get('InstanceNumber') or '?'}: {headline(clip)}",
         pictures=tuple((f"{label} frame {number}", drawn[number]) for label, number in cycle),

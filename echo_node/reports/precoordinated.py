@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import echo_node.reports.coded as coded
 from echo_node.codes import LOCAL_SCHEME, CardiacPhase, Code, ImageMode, Method, Quantity, Structure, View
-from echo_node.errors import ReportError
 
 Key = tuple[Quantity, Method, View | None]
 Modifiers = tuple[tuple[Code, Code], ...]
@@ -31,18 +30,9 @@ class Name:
         return coded.POST_COORDINATED if self.modifiers else coded.PRE_COORDINATED
 
 
-def name_of(quantity: Quantity, method: Method, view: View | None) -> Name:
-    """The name of a number.
-
-    Raises
-    ------
-    ReportError
-        There is none: the number has no place in the template.
-    """
-    name = NAMES.get((quantity, method, view))
-    if name is None:
-        raise ReportError(f"no code for {quantity.name} by {method.name}")
-    return name
+def name_of(quantity: Quantity, method: Method, view: View | None) -> Name | None:
+    """The name of a number; None where it has no place in the template."""
+    return NAMES.get((quantity, method, view))
 
 
 def name_of_missing(quantity: Quantity, method: Method | None, view: View | None) -> Name | None:
@@ -114,7 +104,7 @@ NAMES: Mapping[Key, Name] = {
         "79969-2", "Interventricular septum diastolic dimension 2D", "IVSd (2D)"
     ),
     (Quantity.LVIDD, Method.DIRECT, View.PLAX): Name(_LVIDD, "LVIDd (2D)"),
-    # 80031-8, of the same meaning in CID 12300, is LOINC's code of the one by M-mode
+    # 80031-8, of the same meaning, is M-mode's: each pair of CID 12300 has 2D first
     (Quantity.LVPWD, Method.DIRECT, View.PLAX): _ln(
         "80032-6", "Left ventricular posterior wall diastolic thickness", "LVPWd (2D)"
     ),

@@ -1,139 +1,217 @@
-"""Masks of a clip as one BINARY Segmentation object (PS3.3 A.51).
+"""Masks of a multi-frame image as a Segmentation, BINARY or LABELMAP (PS3.3 A.51, C.8.20.2).
 
-An ultrasound clip has no frame of reference, which the SEG classes of general libraries need
-(highdicom, issue 284). Here a mask frame finds its image frame by reference and by time instead:
-the dimensions are the segment and the temporal position (PS3.3 C.7.6.17), and each frame names its
-source frame (PS3.3 C.7.6.16.2.6).
+Made for cines without a frame of reference, as ultrasound has them: the SEG classes of general libraries need
+one. Here a mask frame finds its image frame by reference and by time instead: the dimensions are the segment
+and the temporal position (PS3.3 C.7.6.17), and each frame names its source frame (PS3.3 C.7.6.16.2.6).
+
+This module and ``frames`` know nothing of the node: docs/seg.md shows their use with pydicom alone.
 """
 
 from __future__ import annotations
 
-import hashlib
+import enum
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
+import numpy.typing as npt
+import pydicom
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, SegmentationStorage
 
-import echo_node.reports.coded as coded
-import echo_node.reports.envelope as envelope
-from echo_node.codes import ObjectKind, Structure
-from echo_node.errors import ReportError
-from echo_node.records import ClipAnalysis, EngineIdentity, Report, Segmentation
-from echo_node.reports.frames import FrameNumbers, encode_element, frame_groups, image_reference, pack
-from echo_node.reports.uids import after_rejections, derived_uid, tracking_uid
+import echo_node.reports.frames as frames
 
+LabelMapSegmentationStorage = UID("1.2.840.10008.5.1.4.1.1.66.7")  # pydicom 3.0 has no name for it
+_BACKGROUND = 0  # the pixel value of no segment in a LABELMAP
+_BLACK = [0, 32896, 32896]  # CIELab as PCS values (PS3.3 C.10.7.1.1)
 _NO_ROTATION = [1, 0, 0, 0, 1, 0]
+_MOST_SEGMENTS = 255  # in eight bits, beside the background
 
 
-def build_seg(analysis: ClipAnalysis, source: Dataset, *, made_at: datetime, rejections: int = 0) -> Report | None:
-    """All masks of a clip as one object, a segment per structure.
+class SegmentationType(enum.Enum):
+    """How masks become pixels (PS3.3 C.8.20.2.3)."""
+
+    BINARY = "BINARY"  # a frame per segment, one bit a pixel
+    LABELMAP = "LABELMAP"  # a frame for all segments, eight bits a pixel: the SegmentNumber
+
+
+_DIMENSIONS = {  # how frames are ordered: Dimension Organization UID and axes (PS3.3 C.7.6.17)
+    SegmentationType.BINARY: (
+        "2.25.22689980520404360474176181321757484431",
+        ("ReferencedSegmentNumber", "TemporalPositionIndex"),
+    ),
+    SegmentationType.LABELMAP: ("2.25.3140064256427263190490136383986201051", ("TemporalPositionIndex",)),
+}
+_AXES = {  # the functional group that an axis stands in, and its name
+    "ReferencedSegmentNumber": ("SegmentIdentificationSequence", "Segment"),
+    "TemporalPositionIndex": ("FrameContentSequence", "Temporal position"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segment:
+    """A structure and where it is.
+
+    Attributes
+    ----------
+    description : Dataset
+        Item of the Segment Sequence (PS3.3 C.8.20.4), for one a highdicom.seg.SegmentDescription; the
+        SegmentNumber is set when it is written.
+    masks : bool or u8 array [T,H,W]
+        Not zero where the structure is; H and W are the source's Rows and Columns.
+    frame_numbers : sequence of int
+        [T], of the source, counted from 1.
+    priority : int
+        In a LABELMAP a pixel of several segments is the one's with the highest priority, and of equals the first's.
+    """
+
+    description: Dataset
+    masks: npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
+    frame_numbers: Sequence[int]
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Segments as frames.
+
+    Attributes
+    ----------
+    segmentation_type : SegmentationType
+        How.
+    pixels : bytes
+        The value of Pixel Data.
+    numbers : sequence of int arrays
+        The source frames that have a mask: per segment of a BINARY, one array for all of a LABELMAP.
+    overlap : bool
+        Does a pixel of the object belong to several segments?
+    hidden : sequence of int
+        Per segment the pixels that a LABELMAP gives to another one.
+    """
+
+    segmentation_type: SegmentationType
+    pixels: bytes
+    numbers: Sequence[frames.FrameNumbers]
+    overlap: bool
+    hidden: Sequence[int]
+
+
+def lay_out(
+    source: Dataset,
+    segments: Sequence[Segment],
+    segmentation_type: SegmentationType = SegmentationType.BINARY,
+) -> Layout:
+    """Turn masks into pixels; frames without a mask are left out.
 
     Parameters
     ----------
-    analysis : ClipAnalysis
-        Its masks are [T,H,W] with the source's H and W.
     source : Dataset
-        Normalised header of the clip (:func:`echo_node.reports.source.read_source`).
-    made_at : datetime
-        When the masks were made, with a time zone.
-    rejections : int
-        How often a person has rejected the study's results: what follows is never the rejected object.
-
-    Returns
-    -------
-    Report or None
-        None where no mask has a pixel: viewers hang on an empty segmentation.
+        Rows, Columns and NumberOfFrames of the image.
+    segments : sequence of Segment
+        1 to 255. Each has a pixel: viewers hang on an empty segmentation.
+    segmentation_type : SegmentationType, optional
+        How.
 
     Raises
     ------
-    ReportError
-        Masks or frame numbers do not fit the source.
-
-    Notes
-    -----
-    The SOPInstanceUID is derived from the source, the engine and the masks themselves: a study that
-    is reported again for a late clip refers to the segmentations already sent, and sends none twice.
+    ValueError
+        There is no segment, an empty one, or one that does not fit the source.
     """
-    segments = shown_segments(analysis)
-    if not segments:
-        return None
+    if not 1 <= len(segments) <= _MOST_SEGMENTS:
+        raise ValueError(f"{len(segments)} segments; 1 to {_MOST_SEGMENTS} are possible")
     for segment in segments:
         _check(segment, source)
-    shown = [np.asarray(segment.masks.any(axis=(1, 2))) for segment in segments]
-    pixels = pack([segment.masks for segment in segments], shown)
-    numbers = [np.asarray(s.frame_numbers)[frames] for s, frames in zip(segments, shown, strict=True)]
-
-    ds = Dataset()
-    envelope.set_origin(ds, source)
-    envelope.set_series(ds, envelope.SEG_SERIES, source, analysis.engine)
-    envelope.set_made(ds, source, analysis.engine, made_at)
-    ds.SOPClassUID = SegmentationStorage
-    ds.SOPInstanceUID = derived_uid(
-        source.SOPInstanceUID,
-        "SEG",
-        analysis.engine.digest,
-        _digest(segments, numbers, pixels),
-        *after_rejections(rejections),
+    masks = [np.asarray(s.masks, np.bool_) for s in segments]
+    shown = [np.asarray(m.any(axis=(1, 2))) for m in masks]
+    if not all(flags.any() for flags in shown):
+        raise ValueError("a segment has no pixel")
+    numbers = [np.asarray(s.frame_numbers)[flags] for s, flags in zip(segments, shown, strict=True)]
+    if segmentation_type is SegmentationType.LABELMAP:
+        labels = frames.paint(masks, shown, numbers, priorities=[s.priority for s in segments])
+        return Layout(
+            segmentation_type=segmentation_type,
+            pixels=labels.pixels,
+            numbers=[labels.numbers],
+            overlap=False,
+            hidden=labels.hidden,
+        )
+    return Layout(
+        segmentation_type=segmentation_type,
+        pixels=frames.pack(masks, shown),
+        numbers=numbers,
+        overlap=frames.overlap(masks, shown, numbers),
+        hidden=[0] * len(segments),
     )
-    ds.InstanceNumber = source.get("InstanceNumber") or 1
-    _set_image(ds, source, sum(map(len, numbers)))
-    ds.SegmentSequence = [_segment(i, s, source, analysis.engine) for i, s in enumerate(segments, start=1)]
-    _set_dimensions(ds)
+
+
+def write(ds: Dataset, source: Dataset, segments: Sequence[Segment], layout: Layout) -> bytes:
+    """A Part 10 file in Explicit VR Little Endian.
+
+    Parameters
+    ----------
+    ds : Dataset
+        What is not of the pixels: patient, study, series, equipment, SOPInstanceUID, InstanceNumber, content date,
+        time, label, description and creator. The rest is set here, in it. Its ``file_meta`` is kept if it has one.
+    source : Dataset
+        The image: UIDs, Rows, Columns, what was lost in compression.
+    segments : sequence of Segment
+        As they were laid out.
+    layout : Layout
+        Of :func:`lay_out`.
+    """
+    is_map = layout.segmentation_type is SegmentationType.LABELMAP
+    ds.SOPClassUID = LabelMapSegmentationStorage if is_map else SegmentationStorage
+    _set_image(ds, source, layout)
+    ds.SegmentSequence = [*([_background(segments)] if is_map else []), *_descriptions(segments, layout)]
+    _set_dimensions(ds, layout.segmentation_type)
     ds.SharedFunctionalGroupsSequence = [_shared_groups()]
     ds.ReferencedSeriesSequence = [_referenced_series(source)]
+    if not hasattr(ds, "file_meta"):
+        ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
     # the last two elements of all, hence appended: pydicom would copy them about
-    groups = encode_element("PerFrameFunctionalGroupsSequence", frame_groups(source, numbers))
-    return envelope.to_report(ObjectKind.SEG, ds, groups, encode_element("PixelData", pixels))
+    groups = frames.frame_groups(source, layout.numbers, None if is_map else range(1, len(segments) + 1))
+    buffer.write(frames.encode_element("PerFrameFunctionalGroupsSequence", groups))
+    buffer.write(frames.encode_element("PixelData", layout.pixels))
+    return buffer.getvalue()
 
 
-def shown_segments(analysis: ClipAnalysis) -> tuple[Segmentation, ...]:
-    """The segmentations that have a pixel; SegmentNumber counts them from 1."""
-    return tuple(s for s in analysis.segmentations if s.masks.any())
-
-
-def segment_number(analysis: ClipAnalysis, structure: Structure) -> int | None:
-    """SegmentNumber of a structure in the clip's SEG, or None where it is not there."""
-    structures = [s.structure for s in shown_segments(analysis)]
-    return structures.index(structure) + 1 if structure in structures else None
-
-
-def _check(segment: Segmentation, source: Dataset) -> None:
+def _check(segment: Segment, source: Dataset) -> None:
     """Viewers lay masks over images pixel upon pixel: nothing may be cropped or scaled."""
-    frames, rows, columns = segment.masks.shape
+    count, rows, columns = segment.masks.shape
     if (rows, columns) != (source.get("Rows"), source.get("Columns")):
-        raise ReportError(f"{segment.SOPInstanceUID}: masks are {rows} x {columns}, the source is not")
-    if len(segment.frame_numbers) != frames:
-        raise ReportError(f"{segment.SOPInstanceUID}: {frames} masks, {len(segment.frame_numbers)} frames")
+        raise ValueError(f"masks are {rows} x {columns}, the source is not")
+    if len(segment.frame_numbers) != count:
+        raise ValueError(f"{count} masks, {len(segment.frame_numbers)} frame numbers")
     total = int(source.get("NumberOfFrames") or 1)
     if min(segment.frame_numbers) < 1 or max(segment.frame_numbers) > total:
-        raise ReportError(f"{segment.SOPInstanceUID}: frame numbers exceed 1 to {total}")
+        raise ValueError(f"frame numbers exceed 1 to {total}")
+    if len(set(segment.frame_numbers)) != count:
+        raise ValueError("a frame number stands twice")
 
 
-def _digest(segments: Sequence[Segmentation], numbers: Sequence[FrameNumbers], pixels: bytes) -> str:
-    digest = hashlib.sha256(pixels)
-    for segment, frames in zip(segments, numbers, strict=True):
-        digest.update(f"{segment.structure.name}{frames.tolist()}".encode())
-        digest.update("".join(edit.SOPInstanceUID for edit in segment.edits).encode())
-    return digest.hexdigest()
-
-
-def _set_image(ds: Dataset, source: Dataset, frames: int) -> None:
+def _set_image(ds: Dataset, source: Dataset, layout: Layout) -> None:
     """Image pixel, multi-frame and segmentation image modules (PS3.3 C.7.6.3, C.8.20.2)."""
     ds.ImageType = ["DERIVED", "PRIMARY"]
-    ds.ContentLabel = "AI_ECHO"
-    ds.ContentDescription = "Cardiac structures"
-    ds.ContentCreatorName = None
     ds.BurnedInAnnotation = "NO"
-    ds.SegmentationType = "BINARY"
+    ds.SegmentationType = layout.segmentation_type.value
+    ds.SegmentsOverlap = "YES" if layout.overlap else "NO"
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
     ds.PixelRepresentation = 0
     ds.Rows, ds.Columns = source.Rows, source.Columns
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 1, 1, 0
-    ds.NumberOfFrames = frames
+    if layout.segmentation_type is SegmentationType.LABELMAP:
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8, 8, 7
+        ds.PixelPaddingValue = _BACKGROUND
+    else:
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit = 1, 1, 0
+    ds.NumberOfFrames = sum(map(len, layout.numbers))
     ds.LossyImageCompression = "00"
     if source.get("LossyImageCompression") == "01":  # what was lost upstream stays lost (C.7.6.1.1.5)
         for keyword in (
@@ -145,46 +223,47 @@ def _set_image(ds: Dataset, source: Dataset, frames: int) -> None:
                 ds[keyword] = source[keyword]
 
 
-def _segment(number: int, segmentation: Segmentation, source: Dataset, engine: EngineIdentity) -> Dataset:
-    """An item of the Segment Sequence (PS3.3 C.8.20.4)."""
-    structure = segmentation.structure
+def _descriptions(segments: Sequence[Segment], layout: Layout) -> list[Dataset]:
+    """Items of the Segment Sequence, numbered from 1; what a LABELMAP cannot show is said."""
+    items = []
+    for number, (segment, hidden) in enumerate(zip(segments, layout.hidden, strict=True), start=1):
+        item = Dataset()
+        item.update(segment.description)
+        item.SegmentNumber = number
+        if hidden:
+            said = f"{hidden} of its pixels belong to other segments too and are shown as theirs"
+            item.SegmentDescription = f"{item.SegmentDescription}; {said}" if "SegmentDescription" in item else said
+        items.append(item)
+    return items
+
+
+def _background(segments: Sequence[Segment]) -> Dataset:
+    """Every pixel value needs a description, that of no segment too (PS3.3 C.8.20.2.3.3)."""
+    first = segments[0].description
     item = Dataset()
-    item.SegmentNumber = number
-    item.SegmentLabel = structure.code.meaning
-    item.SegmentAlgorithmType = "SEMIAUTOMATIC" if segmentation.edits else "AUTOMATIC"
-    item.SegmentAlgorithmName = engine.name
-    item.SegmentationAlgorithmIdentificationSequence = [_algorithm(engine)]
-    item.SegmentedPropertyCategoryCodeSequence = [coded.code_item(coded.ANATOMICAL_STRUCTURE)]
-    item.SegmentedPropertyTypeCodeSequence = [coded.code_item(structure.code)]
-    item.RecommendedDisplayCIELabValue = list(coded.DISPLAY_CIELAB[structure])
-    item.TrackingID = envelope.numbered(structure.code, source)
-    item.TrackingUID = tracking_uid(segmentation.SOPInstanceUID, structure.name)
+    item.SegmentNumber = _BACKGROUND
+    item.SegmentLabel = "Background"
+    item.SegmentAlgorithmType = first.SegmentAlgorithmType
+    if "SegmentAlgorithmName" in first:
+        item.SegmentAlgorithmName = first.SegmentAlgorithmName
+    item.SegmentedPropertyCategoryCodeSequence = [frames.code_item(codes.DCM.Background)]
+    item.SegmentedPropertyTypeCodeSequence = [frames.code_item(codes.DCM.Background)]
+    if "RecommendedDisplayCIELabValue" in first:
+        item.RecommendedDisplayCIELabValue = _BLACK
     return item
 
 
-def _algorithm(engine: EngineIdentity) -> Dataset:
-    """Algorithm Identification macro (PS3.3 10.16)."""
-    item = Dataset()
-    item.AlgorithmFamilyCodeSequence = [coded.code_item(coded.ARTIFICIAL_INTELLIGENCE)]
-    item.AlgorithmName = engine.name
-    item.AlgorithmVersion = engine.version
-    item.AlgorithmParameters = f"digest {engine.digest}; backend {engine.backend}"
-    return item
-
-
-def _set_dimensions(ds: Dataset) -> None:
-    """Segment, then time (PS3.3 C.7.6.17)."""
+def _set_dimensions(ds: Dataset, segmentation_type: SegmentationType) -> None:
+    """Segment, then time (PS3.3 C.7.6.17); of a LABELMAP time alone."""
     organization = Dataset()
-    organization.DimensionOrganizationUID = derived_uid("dimensions", "segment, temporal position")
+    organization.DimensionOrganizationUID, axes = _DIMENSIONS[segmentation_type]
     ds.DimensionOrganizationSequence = [organization]
     items = []
-    for pointer, group, label in (
-        ("ReferencedSegmentNumber", "SegmentIdentificationSequence", "Segment"),
-        ("TemporalPositionIndex", "FrameContentSequence", "Temporal position"),
-    ):
+    for keyword in axes:
+        group, label = _AXES[keyword]
         item = Dataset()
         item.DimensionOrganizationUID = organization.DimensionOrganizationUID
-        item.DimensionIndexPointer = Tag(pointer)
+        item.DimensionIndexPointer = Tag(keyword)
         item.FunctionalGroupPointer = Tag(group)
         item.DimensionDescriptionLabel = label
         items.append(item)
@@ -208,5 +287,5 @@ def _referenced_series(source: Dataset) -> Dataset:
     """Common Instance Reference module (PS3.3 C.12.2)."""
     item = Dataset()
     item.SeriesInstanceUID = source.SeriesInstanceUID
-    item.ReferencedInstanceSequence = [image_reference(source)]
+    item.ReferencedInstanceSequence = [frames.image_reference(source)]
     return item

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pydicom
@@ -184,9 +185,17 @@ def _valid(keyword: str, value: object) -> object:
     return mend(str(value))
 
 
-def _date(text: str) -> str:
-    match = _DATE.fullmatch(text.strip())
-    return "".join(match.groups()) if match else ""
+def date_of(text: str) -> str:
+    """A date as YYYYMMDD; empty where it is none, as carts' fillers are none."""
+    match = _DATE.fullmatch(text.replace("\0", "").strip())
+    if match is None:
+        return ""
+    digits = "".join(match.groups())
+    try:
+        date.fromisoformat(digits)
+    except ValueError:
+        return ""
+    return digits
 
 
 def _time(text: str) -> str:
@@ -227,7 +236,7 @@ _MENDERS: dict[str, Callable[[str], object]] = {
     "TimezoneOffsetFromUTC": _offset,
     "PatientSize": _size,
     "PatientWeight": _size,
-    "DA": _date,
+    "DA": date_of,
     "TM": _time,
     "PN": _name,
     "DS": _number,

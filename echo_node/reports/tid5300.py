@@ -7,6 +7,7 @@ without its value, with a qualifier that says why (PS3.3 C.18.1).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 from highdicom import sr
@@ -30,6 +31,8 @@ from echo_node.reports.items import (
 )
 from echo_node.reports.patient import patient_characteristics
 from echo_node.reports.precoordinated import Name, name_of, name_of_missing
+
+_log = logging.getLogger(__name__)
 
 # Reasons for the absence of a value (PS3.16 CID 42)
 NOT_ATTEMPTED = Code("114007", "DCM", "Measurement not attempted")
@@ -69,10 +72,15 @@ def build_tid5300(
     Raises
     ------
     ReportError
-        No header was given, one that a measurement refers to is missing, or a number has no code.
+        No header was given, or one that a measurement refers to is missing.
+
+    Notes
+    -----
+    A number without a code has no place in the template: it is left out, and the log says so.
     """
     evidence = gather(analysis, sources, segs)
     first = sources[next(iter(evidence.clips))]
+    _tell_left_out(analysis)
     numbers = _surest(analysis.measurements, evidence)
     entries = [(name, _number(name, m, evidence)) for name, m in numbers.items()]
     entries.extend(_without_value(analysis.not_measured, numbers))
@@ -106,8 +114,23 @@ def _surest(measurements: Sequence[Measurement], evidence: Evidence) -> dict[Nam
     """
     found: dict[Name, Measurement] = {}
     for measurement in sorted(measurements, key=lambda m: _rank(m, evidence)):
-        found.setdefault(name_of(measurement.quantity, measurement.method, measurement.view), measurement)
+        name = name_of(measurement.quantity, measurement.method, measurement.view)
+        if name is not None:
+            found.setdefault(name, measurement)
     return found
+
+
+def _tell_left_out(analysis: Analysis) -> None:
+    """Log each kind of number that has no code."""
+    for quantity, method, view in dict.fromkeys((m.quantity, m.method, m.view) for m in analysis.measurements):
+        if name_of(quantity, method, view) is None:
+            _log.warning(
+                "study %s: %s by %s%s is left out of the Simplified Echo report: it has no code",
+                analysis.StudyInstanceUID,
+                quantity.name,
+                method.name,
+                "" if view is None else f" on {view.name}",
+            )
 
 
 def _rank(measurement: Measurement, evidence: Evidence) -> tuple[float, str]:

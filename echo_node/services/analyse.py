@@ -24,6 +24,7 @@ from echo_node.reports import build_reports
 from echo_node.services.addresses import addressed, wanted
 from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
+from echo_node.services.opened import opened_store
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, where, worker_name
 from echo_node.services.sources import readable_source
 from echo_node.store import Store
@@ -45,18 +46,13 @@ def run(config: Config, stop: Stop) -> int:
     A job that outlasts its lease ends this process by SIGALRM: whatever hung it is gone with it, the
     supervisor starts the next one, and the job is leased again until its attempts are used up.
     """
-    settings = config.analyse
     engine = open_engine(config)
-    store = Store(config.node.database_url, config.node.storage, now=utc_now, max_attempts=settings.max_attempts)
-    store.migrate()
-    store.release(is_gone)
-    _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
-    try:
+    with opened_store(config) as store:
+        store.release(is_gone)
+        _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
         while not stop.is_set():
             if not analyse_once(store, config, engine):
                 stop.wait(POLL_SECONDS)
-    finally:
-        store.dispose()
     return 0
 
 
@@ -123,8 +119,10 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         frames=lambda uid: open_clip(paths[uid]),
         earlier=store.reports_before(job.target, study.revision),
     )
-    store.complete_study(job, reports, addressed(reports, config), _own(analysis))
-    _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, len(reports))
+    deliveries = addressed(reports, config)
+    store.complete_study(job, reports, deliveries, _own(analysis))
+    queued = len({report.SOPInstanceUID for _, report in deliveries})
+    _log.info("study %s: revision %d, %d objects queued", job.target, study.revision, queued)
 
 
 def _decided_before(analysis: Analysis, store: Store) -> Analysis:

@@ -76,7 +76,7 @@ def _request(
     settings = config.deliver
     assert asked[0].TransactionUID is not None
     commitment.request(
-        outgoing(asked),
+        outgoing(asked, destination),
         asked[0].TransactionUID,
         to=peer_of(destination),
         calling_ae=settings.calling_ae_title,
@@ -148,7 +148,7 @@ def _find(
 ) -> None:
     settings = config.deliver
     there = find(
-        outgoing(asked),
+        outgoing(asked, destination),
         to=peer_of(destination),
         calling_ae=settings.calling_ae_title,
         connect_seconds=settings.connect_seconds,

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from echo_node.config import Commitment, Config, Destination
 from echo_node.dicom import scu, stow
-from echo_node.errors import DeliveryError, DeliveryRefused
+from echo_node.errors import ClassRefused, DeliveryError, DeliveryRefused
 from echo_node.records import Delivery
 from echo_node.services import retry
 from echo_node.services.confirm import confirm_once
@@ -65,7 +65,7 @@ def deliver_once(
 
 def _send(due: Sequence[Delivery], *, config: Config, destination: Destination) -> Sequence[DeliveryError | None]:
     """One error or None per delivery."""
-    objects = outgoing(due)
+    objects = outgoing(due, destination)
     settings = config.deliver
     connect, response = settings.connect_seconds, settings.response_seconds
     try:
@@ -92,6 +92,12 @@ def _record_failure(
     now: datetime,
     rng: random.Random,
 ) -> None:
+    if isinstance(error, ClassRefused):
+        older = store.outbox.fall_back(delivery, str(error))
+        if older is not None:
+            where = delivery.SOPInstanceUID, delivery.destination
+            _log.warning("%s to %s: %s; %s goes in its place, the same as an older class", *where, error, older)
+            return
     if isinstance(error, DeliveryRefused):
         decision: retry.Again | retry.GiveUp = retry.GiveUp(str(error))
     else:

@@ -28,9 +28,9 @@ from echo_node.pipeline import shown_frames
 from echo_node.records import ClipAnalysis, Measurement
 from echo_node.reports import Reading, read_report
 from echo_node.services import archive
+from echo_node.services.opened import opened_store
 from echo_node.services.process import utc_now
 from echo_node.services.simulate import known_exam, send_exam
-from echo_node.store import Store
 
 _START_SECONDS = 60.0
 _RESULT_SECONDS = 600.0
@@ -145,12 +145,9 @@ def _report_in(receiving: archive.Archive) -> tuple[Reading, int] | None:
 
 def _show(config: Config, out: Path, patient: Patient, exam: Sequence[SimulatedObject], reading: Reading) -> int:
     """Print truth against measured, and write the contact sheet."""
-    store = Store(config.node.database_url, config.node.storage, now=utc_now)
-    try:
+    with opened_store(config) as store:
         clips = store.clip_analyses(exam[0].ds.StudyInstanceUID)
         paths = {i.SOPInstanceUID: i.path for i in store.study(exam[0].ds.StudyInstanceUID).instances}
-    finally:
-        store.dispose()
     by_uid = {clip.SOPInstanceUID: clip for clip in clips}
     _print_views(exam, by_uid)
     _print_values(patient, exam, reading)
@@ -162,7 +159,7 @@ def _show(config: Config, out: Path, patient: Patient, exam: Sequence[SimulatedO
             clip = source.read(shown_frames(analysis, source.NumberOfFrames))
             tiles.append(clip_tile(clip, analysis))
     sheet = out / "contact-sheet.png"
-    sheet.write_bytes(png(contact_sheet(tiles, title=f"Phantom patient, EF {patient.ef:.0f} %")))
+    sheet.write_bytes(png(contact_sheet(tiles, title=f"Phantom patient, true EF {patient.ef:.0f} %")))
     print(f"look at {sheet}")
     return 0 if _agrees(clips, reading) else 1
 

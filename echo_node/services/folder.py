@@ -18,7 +18,7 @@ from echo_node.codes import Method, ObjectKind
 from echo_node.config import Config
 from echo_node.dicom.clips import open_clip
 from echo_node.dicom.header import Header, read_header
-from echo_node.errors import EchoNodeError
+from echo_node.errors import ClipError, EchoNodeError
 from echo_node.inference.engine import Engine
 from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
@@ -99,8 +99,12 @@ def _analyse(
 
 
 def _write_picture(path: Path, analysis: ClipAnalysis, target: Path) -> None:
-    source = open_clip(path)
-    clip = source.read(shown_frames(analysis, source.NumberOfFrames))
+    try:
+        source = open_clip(path)
+        clip = source.read(shown_frames(analysis, source.NumberOfFrames))
+    except ClipError as error:  # the view was named from other frames
+        print(f"{path.name}: no picture: {error.reason.code.meaning}")
+        return
     target.write_bytes(png(clip_tile(clip, analysis)))
 
 

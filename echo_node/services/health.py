@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
-from echo_node.config import Config
+from echo_node.config import Commitment, Config
 from echo_node.dicom import scu
 from echo_node.errors import AssociationRejected, DeliveryError
-from echo_node.records import JobKind, StudyState
+from echo_node.records import DeliveryState, JobKind, StudyState
 from echo_node.services.opened import opened_store
-from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome
+from echo_node.services.process import utc_now
+from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome, Unconfirmed
 
 _AGAIN = "once that is mended, echo-node requeue tries again"
+_UNCONFIRMED = timedelta(days=1)  # archives that commit only after their nightly backup are well
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
 
 
@@ -28,9 +31,10 @@ def print_status(config: Config, *, objects: bool) -> int:
     """
     with opened_store(config) as store:
         status = store.status()
+        unconfirmed = store.outbox.unconfirmed(sent_before=utc_now() - _UNCONFIRMED)
         studies = store.study_outcomes() if objects else ()
         outcomes = store.instance_outcomes() if objects else ()
-    trouble = [*_trouble(status), *_surroundings(config)]
+    trouble = [*_trouble(status), *_undelivered(status, unconfirmed, config), *_surroundings(config)]
     for line in (*_counts(status), *(f"LOOK: {line}" for line in trouble)):
         print(line)
     for study in studies:
@@ -64,8 +68,38 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
         yield f"{failed} corrections could not be applied; status --objects says why; {_AGAIN}"
     for uid, why in status.unreported.items():
         yield f"study {uid} has no report: {why}; {_AGAIN}"
+
+
+def _undelivered(status: StoreStatus, unconfirmed: Sequence[Unconfirmed], config: Config) -> Iterator[str]:
+    """What a destination refuses, does not confirm, or cannot get any more."""
     for (destination, why), count in status.given_up.items():
         yield f"{count} objects were given up for {destination}: {why}; {_AGAIN}"
+    known = {destination.name: destination for destination in config.deliver.destinations}
+    for (name, state), count in status.deliveries.items():
+        if state is DeliveryState.QUEUED and name not in known:
+            yield (
+                f"{count} objects wait for {name}, which deliver.destinations no longer names: they are sent once "
+                f"it is named again; echo-node outbox --destination {name} lists them"
+            )
+    for late in unconfirmed:
+        commitment = known[late.destination].commitment if late.destination in known else Commitment.NONE
+        if commitment is not Commitment.NONE:
+            yield (
+                f"{late.destination} has not confirmed {late.objects} objects, the first sent at "
+                f"{late.since:%Y-%m-%d %H:%M:%S} UTC: {_remedy(commitment, config)}; "
+                f"echo-node outbox --destination {late.destination} --state sent lists them"
+            )
+
+
+def _remedy(commitment: Commitment, config: Config) -> str:
+    """What to do about an archive that does not say that it keeps what it was sent."""
+    title = config.deliver.calling_ae_title
+    if commitment is Commitment.FIND:
+        return f"it must answer C-FIND of {title}; otherwise set its commitment to none"
+    return (
+        f"its answers must reach {title} on port {config.receive.port} of this machine, from the AE title and host "
+        "of the destination; where it never answers, set its commitment to find or none"
+    )
 
 
 def _surroundings(config: Config) -> Iterator[str]:

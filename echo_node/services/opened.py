@@ -1,4 +1,4 @@
-"""The store of a node, for as long as a command needs it."""
+"""The store of a node, for as long as a command or a process needs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from echo_node.store import Store
 @contextmanager
 def opened_store(config: Config) -> Iterator[Store]:
     """The store, its tables up to date; closed at the end."""
-    store = Store(config.node.database_url, config.node.storage, now=utc_now)
+    node = config.node
+    store = Store(node.database_url, node.storage, now=utc_now, max_attempts=config.analyse.max_attempts)
     try:
         store.migrate()
         yield store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from echo_node.config import Destination
-from echo_node.dicom import scu, stow
+from echo_node.dicom import recode, scu, stow
 from echo_node.records import Delivery
 
 
@@ -28,6 +28,10 @@ def web_service(destination: Destination, url: str) -> stow.Service:
     )
 
 
-def outgoing(deliveries: Iterable[Delivery]) -> list[scu.Outgoing]:
-    """The files of deliveries."""
-    return [scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path) for d in deliveries]
+def outgoing(deliveries: Iterable[Delivery], destination: Destination) -> list[scu.Outgoing]:
+    """The files of deliveries, and how the destination would rather have them."""
+    wanted = destination.seg_transfer_syntax
+    return [
+        scu.Outgoing(d.SOPClassUID, d.SOPInstanceUID, d.path, recode.preferred(d.SOPClassUID, wanted))
+        for d in deliveries
+    ]

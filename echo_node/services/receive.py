@@ -21,6 +21,7 @@ from echo_node.dicom.scp import Archives, ReceivedObject, StorageSCP
 from echo_node.errors import StoreError
 from echo_node.records import JobKind
 from echo_node.services.confirm import take_result
+from echo_node.services.opened import opened_store
 from echo_node.services.peers import peer_of
 from echo_node.services.process import POLL_SECONDS, Stop, utc_now
 from echo_node.store import KeepOutcome, Received, Store
@@ -39,25 +40,23 @@ _log = logging.getLogger(__name__)
 
 def run(config: Config, stop: Stop) -> int:
     """Receive until told to stop; stores in flight are finished first."""
-    store = Store(config.node.database_url, config.node.storage, now=utc_now)
-    store.migrate()
-    store.sweep()
-    receiver = StorageSCP(
-        config.receive,
-        incoming=store.incoming,
-        on_stored=lambda received: keep(store, received),
-        on_association_end=lambda ae, studies: note_association_end(store, ae, studies),
-        archives=archives(store, config),
-    )
-    receiver.start()
-    _log.info("listening as %s on port %d", config.receive.ae_title, config.receive.port)
-    try:
-        while not stop.wait(POLL_SECONDS):
-            pass
-        receiver.drain(config.receive.drain_seconds)
-    finally:
-        receiver.stop()
-        store.dispose()
+    with opened_store(config) as store:
+        store.sweep()
+        receiver = StorageSCP(
+            config.receive,
+            incoming=store.incoming,
+            on_stored=lambda received: keep(store, received),
+            on_association_end=lambda ae, studies: note_association_end(store, ae, studies),
+            archives=archives(store, config),
+        )
+        receiver.start()
+        _log.info("listening as %s on port %d", config.receive.ae_title, config.receive.port)
+        try:
+            while not stop.wait(POLL_SECONDS):
+                pass
+            receiver.drain(config.receive.drain_seconds)
+        finally:
+            receiver.stop()
     return 0
 
 

@@ -8,7 +8,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from echo_node.config import Config
 from echo_node.errors import StoreError
-from echo_node.services.process import POLL_SECONDS, Stop, utc_now
+from echo_node.services.opened import opened_store
+from echo_node.services.process import POLL_SECONDS, Stop
 from echo_node.store import ClosePolicy, Store
 
 _log = logging.getLogger(__name__)
@@ -18,25 +19,23 @@ CLOSE_EVERY_SECONDS = 1
 
 def run(config: Config, stop: Stop) -> int:
     """Run the schedule until told to stop."""
-    store = Store(config.node.database_url, config.node.storage, now=utc_now)
-    store.migrate()
     scheduler = BackgroundScheduler(timezone="UTC")
-    scheduler.add_job(
-        close_studies,
-        "interval",
-        args=(store, close_policy(config)),
-        seconds=CLOSE_EVERY_SECONDS,
-        coalesce=True,
-        max_instances=1,
-        misfire_grace_time=None,
-    )
-    scheduler.start()
-    try:
-        while not stop.wait(POLL_SECONDS):
-            pass
-    finally:
-        scheduler.shutdown(wait=True)
-        store.dispose()
+    with opened_store(config) as store:
+        scheduler.add_job(
+            close_studies,
+            "interval",
+            args=(store, close_policy(config)),
+            seconds=CLOSE_EVERY_SECONDS,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+        scheduler.start()
+        try:
+            while not stop.wait(POLL_SECONDS):
+                pass
+        finally:
+            scheduler.shutdown(wait=True)
     return 0
 
 

@@ -1,6 +1,6 @@
 """The spool, the database and the outbox: all that knows SQLAlchemy and where files lie."""
 
-from echo_node.store.commitments import Verdict
+from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.decisions import MadeObject, Results, check_revision, earlier_decision
 from echo_node.store.instances import KeepOutcome, Received
 from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome
@@ -23,6 +23,7 @@ __all__ = [
     "StoreStatus",
     "StudyOutcome",
     "Swept",
+    "Unconfirmed",
     "Verdict",
     "check_revision",
     "earlier_decision",

@@ -25,6 +25,30 @@ class Verdict:
     again_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unconfirmed:
+    """What a destination was sent and asked about, and has not confirmed."""
+
+    destination: str
+    objects: int
+    since: datetime  # UTC, when the first of them was sent
+
+
+def unconfirmed(conn: sa.Connection, *, sent_before: datetime) -> list[Unconfirmed]:
+    """What was sent before a time and is still to be confirmed, by destination."""
+    rows = conn.execute(
+        sa.select(outbox.c.destination, sa.func.count(), sa.func.min(outbox.c.sent_at))
+        .where(
+            outbox.c.state == DeliveryState.SENT,
+            outbox.c.confirm_at.is_not(None),
+            outbox.c.sent_at < sent_before,
+        )
+        .group_by(outbox.c.destination)
+        .order_by(outbox.c.destination)
+    )
+    return [Unconfirmed(destination=name, objects=count, since=since) for name, count, since in rows]
+
+
 def is_to_confirm(destination: str, at: datetime) -> sa.ColumnElement[bool]:
     """Is an archive to be asked about a delivery by now?"""
     return sa.and_(

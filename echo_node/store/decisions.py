@@ -140,7 +140,8 @@ class Decisions:
                     )
                 _insert(conn, decision)
                 for destination, report in deliveries:
-                    outbox.enqueue(conn, destination, report.SOPInstanceUID, at=now)
+                    form = outbox.form_for(conn, destination, report, made, uid)
+                    outbox.enqueue(conn, destination, form.SOPInstanceUID, at=now)
         return decision
 
 

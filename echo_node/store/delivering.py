@@ -12,7 +12,7 @@ import echo_node.store.commitments as commitments
 import echo_node.store.outbox as outbox
 import echo_node.store.schema as schema
 from echo_node.records import Delivery, DeliveryState
-from echo_node.store.commitments import Verdict
+from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.database import Database
 
 
@@ -60,6 +60,18 @@ class Outbox:
         with self._db.write() as conn:
             outbox.mark_dead(conn, delivery, error)
 
+    def fall_back(self, delivery: Delivery, error: str) -> str | None:
+        """Queue a report's older form in its place, for a destination that refuses the class of the newer one.
+
+        Returns
+        -------
+        str or None
+            The SOPInstanceUID of the older form; None where there is none, or where the destination once took the
+            report as it is.
+        """
+        with self._db.write() as conn:
+            return outbox.fall_back(conn, delivery, error, at=self._now())
+
     def deliveries(
         self,
         *,
@@ -84,6 +96,11 @@ class Outbox:
         with self._db.read() as conn:
             condition = commitments.is_to_confirm(destination, self._now())
             return outbox.select(conn, self._root, condition)[:limit]
+
+    def unconfirmed(self, *, sent_before: datetime) -> list[Unconfirmed]:
+        """What was sent before a time and is still to be confirmed, by destination."""
+        with self._db.read() as conn:
+            return commitments.unconfirmed(conn, sent_before=sent_before)
 
     def ask(self, deliveries: list[tuple[Delivery, datetime]], TransactionUID: str) -> list[Delivery]:
         """Note that a destination is about to be asked, and when to ask again if it says nothing.

@@ -9,13 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.codes import ObjectKind
+from echo_node.codes import FALLBACKS, ObjectKind
 from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
-from echo_node.store.schema import outbox, reports, studies
+from echo_node.store.schema import decision_objects, outbox, reports, studies
 
 # Large, and never replaced: a clip's findings do not change. A rejection says nothing of its own.
-_NOT_REPLACED = (ObjectKind.SEG, ObjectKind.OVERLAY, ObjectKind.REJECTION)
+_NOT_REPLACED = (ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY, ObjectKind.REJECTION)
 
 
 def add_report(
@@ -63,6 +63,60 @@ def enqueue(conn: sa.Connection, destination: str, SOPInstanceUID: str, *, at: d
             created_at=at,
         )
     )
+
+
+def form_for(conn: sa.Connection, destination: str, report: Report, made: Sequence[Report], uid: str) -> Report:
+    """The form of a report that a destination gets: the older one where it got an earlier one of the study in that.
+
+    So that a later document names a predecessor that the destination has.
+    """
+    older = FALLBACKS.get(report.kind)
+    if older is None:
+        return report
+    got = (
+        sa.select(outbox.c.id)
+        .join(reports, reports.c.SOPInstanceUID == outbox.c.SOPInstanceUID)
+        .where(outbox.c.destination == destination, reports.c.StudyInstanceUID == uid, reports.c.kind == older)
+    )
+    if conn.scalar(got.limit(1)) is None:
+        return report
+    return next((other for other in made if other.kind is older), report)
+
+
+def fall_back(conn: sa.Connection, delivery: Delivery, error: str, *, at: datetime) -> str | None:
+    """Put a report's older form in its place in the queue; returns its SOPInstanceUID, or None where there is none.
+
+    The row is the same, so that one form alone is ever under way. A report that its destination took before stays
+    as it is: the other form would be a second result there.
+    """
+    refused = conn.execute(sa.select(reports).where(reports.c.SOPInstanceUID == delivery.SOPInstanceUID)).one()
+    if refused.kind not in FALLBACKS:
+        return None
+    by_decision = sa.select(decision_objects.c.SOPInstanceUID).where(decision_objects.c.is_made)
+    is_decided = conn.scalar(by_decision.where(decision_objects.c.SOPInstanceUID == delivery.SOPInstanceUID))
+    same = reports.c.SOPInstanceUID.in_(by_decision)  # an accepted one's older form is accepted too
+    older: str | None = conn.scalar(
+        sa.select(reports.c.SOPInstanceUID)
+        .where(
+            same if is_decided is not None else ~same,
+            reports.c.StudyInstanceUID == refused.StudyInstanceUID,
+            reports.c.revision == refused.revision,
+            reports.c.kind == FALLBACKS[refused.kind],
+            reports.c.SOPInstanceUID.not_in(
+                sa.select(outbox.c.SOPInstanceUID).where(outbox.c.destination == delivery.destination)
+            ),
+        )
+        .order_by(reports.c.made_at.desc(), reports.c.SOPInstanceUID)
+        .limit(1)
+    )
+    if older is None:
+        return None
+    swapped = conn.execute(
+        sa.update(outbox)
+        .where(_is_held(delivery), outbox.c.sent_at.is_(None))
+        .values(SOPInstanceUID=older, next_attempt_at=at, leased_until=None, last_error=error)
+    )
+    return older if swapped.rowcount else None
 
 
 def any_due(conn: sa.Connection, destination: str, *, at: datetime) -> bool:

@@ -274,7 +274,8 @@ class Store:
                 for report, path in zip(reports, paths, strict=True):
                     outbox.add_report(conn, report, path=path, StudyInstanceUID=uid, revision=revision, at=now)
                 for destination, report in deliveries:
-                    outbox.enqueue(conn, destination, report.SOPInstanceUID, at=now)
+                    form = outbox.form_for(conn, destination, report, reports, uid)
+                    outbox.enqueue(conn, destination, form.SOPInstanceUID, at=now)
                 carts.save_own(conn, own, StudyInstanceUID=uid)
                 studies.report(conn, uid)
 

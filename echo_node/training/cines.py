@@ -69,7 +69,7 @@ def load(folder: Path, *, seed: int, cines: int, frames: int | None, workers: in
 def _rendered(task: tuple[Path, int, int, int | None]) -> Path:
     """Render one cine unless it is there; whole or not at all."""
     folder, seed, number, frames = task
-    path = folder / f"{seed}-{frames or 'cine'}-{number}.npz"
+    path = folder / f"{seed}-{frames or 'cine'}-{number}-named.npz"  # planes that have their names
     if not path.exists():
         cine = _cine(seed, number, frames)
         half = path.with_suffix(".half.npz")

@@ -29,7 +29,7 @@ _CLIPS_PER_SHARD = 10 * len(CYCLE)
 _JPEG_SHARE, _JPEG_QUALITY = 0.7, (30, 96)  # of clips that were compressed on their way
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # per process that renders
 Row = Mapping[str, npt.NDArray[Any]]  # of one clip, a value for each field of Clips
-_FORM = f"{len(LABELS)}-points"  # of a shard: what was rendered for other labels or without points is not read
+_FORM = f"{len(LABELS)}-named"  # of a shard: other labels, or planes that need not have their names, are not read
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from echo_node.codes import ObjectKind
+from echo_node.codes import ObjectKind, SegTransferSyntax
 from echo_node.config import Config, Deliver, Destination
-from echo_node.dicom import scu
+from echo_node.dicom import recode, scu
+from echo_node.dicom.contexts import known_classes
 from echo_node.errors import DeliveryRefused
 from echo_node.reports.document import PROFILES
+from echo_node.reports.seg import LabelMapSegmentationStorage
 from echo_node.services import deliver
 from echo_node.services.conformance.markdown import table
 
@@ -27,6 +29,7 @@ _STATUSES = range(0x10000)
 _CLASSES: Mapping[ObjectKind, UID] = {
     **{kind: profile.SOPClassUID for kind, profile in PROFILES.items()},
     ObjectKind.SEG: SegmentationStorage,
+    ObjectKind.SEG_LABELMAP: LabelMapSegmentationStorage,
     ObjectKind.OVERLAY: UltrasoundMultiFrameImageStorage,
     ObjectKind.PDF: EncapsulatedPDFStorage,
     ObjectKind.REJECTION: KeyObjectSelectionDocumentStorage,
@@ -50,8 +53,8 @@ def deliver_entity(config: Config) -> list[str]:
             _proposed(settings.destinations),
         ),
         "A context is proposed only where an object of its class waits for the destination. Of an object that is "
-        "not compressed each of the two transfer syntaxes has a context of its own; the second is used where the "
-        "peer takes that alone.",
+        "not compressed each transfer syntax has a context of its own, in the order of preference: the next is "
+        "used where the peer does not take the one before, or refuses a segmentation that was compressed.",
         "Where a destination has `commitment: request`, the Storage Commitment Push Model SOP Class "
         "(1.2.840.10008.1.20.1) is proposed as SCU after the objects were sent: N-ACTION type 1, and "
         "N-EVENT-REPORT types 1 and 2, taken on the same association for a while, later on an association of "
@@ -70,13 +73,15 @@ def deliver_entity(config: Config) -> list[str]:
 
 
 def _proposed(destinations: Sequence[Destination]) -> Iterator[tuple[str, ...]]:
-    wanted = [(d.name, d.objects) for d in destinations if d.url is None]
+    names = {known.uid: known.name for known in known_classes()}
+    wanted = [(d.name, d.objects, d.seg_transfer_syntax) for d in destinations if d.url is None]
     every: tuple[ObjectKind, ...] = Destination.model_fields["objects"].default
-    for name, objects in wanted or [("(none is configured; by default)", every)]:
+    by_default = ("(none is configured; by default)", every, SegTransferSyntax.UNCOMPRESSED)
+    for name, objects, of_segs in wanted or [by_default]:
         for kind in (*objects, ObjectKind.REJECTION):
             own = JPEGBaseline8Bit if kind is ObjectKind.OVERLAY else ExplicitVRLittleEndian
-            for syntax in map(UID, scu.encodings(own)):
-                yield name, _CLASSES[kind].name, _CLASSES[kind], syntax.name, syntax, "SCU", "none"
+            for syntax in map(UID, scu.encodings(own, recode.preferred(_CLASSES[kind], of_segs))):
+                yield name, names[_CLASSES[kind]], _CLASSES[kind], syntax.name, syntax, "SCU", "none"
 
 
 def _policies(settings: Deliver) -> list[str]:
@@ -116,6 +121,10 @@ def _initiation(settings: Deliver) -> list[str]:
             [
                 ("no connection, association rejected or aborted, no answer in time", _TREATMENTS["again"]),
                 ("the object's context is not accepted", _TREATMENTS["given up"]),
+                (
+                    "the same, or status 0122, of a Comprehensive 3D SR",
+                    "the same report goes as Comprehensive SR in its place, unless the destination took it before",
+                ),
                 ("the object's file is lost or damaged", _TREATMENTS["given up"]),
             ],
         ),

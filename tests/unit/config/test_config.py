@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from echo_node import database_url
-from echo_node.codes import View
+from echo_node.codes import SegTransferSyntax, View
 from echo_node.config import Backend, Config, Head, load
 from echo_node.errors import ConfigError
 from echo_node.store.database import Database
@@ -184,10 +184,10 @@ def test_postgresql_without_its_driver_is_named(tmp_path, monkeypatch):
         load(written(tmp_path, "node: {database: 'postgresql://host/echo_node'}\n"))
 
 
-@pytest.mark.parametrize("forms", ["sr, sr_comprehensive", "seg, sr_tid5200, sr_tid5200_srt"])
+@pytest.mark.parametrize("forms", ["sr, sr_comprehensive", "seg, sr_tid5200, sr_tid5200_srt", "seg, seg_labelmap"])
 def test_one_destination_gets_one_form_of_a_report(tmp_path, forms):
     entry = f"{{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, objects: [{forms}]}}"
-    with pytest.raises(ConfigError, match="one report in two forms"):
+    with pytest.raises(ConfigError, match="one result in two forms"):
         load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n"))
 
 
@@ -195,3 +195,12 @@ def test_a_destination_may_ask_for_every_report(tmp_path):
     entry = "{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, objects: [sr, sr_tid5200_srt, sr_tid5300]}"
     destination = load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n")).deliver.destinations[0]
     assert [kind.value for kind in destination.objects] == ["sr", "sr_tid5200_srt", "sr_tid5300"]
+
+
+def test_jpeg_ls_is_for_label_maps(tmp_path):
+    entry = "{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, seg_transfer_syntax: jpeg_ls, objects: [%s]}"
+    text = f"deliver: {{destinations: [{entry}]}}\n"
+    (destination,) = load(written(tmp_path, text % "sr, seg_labelmap")).deliver.destinations
+    assert destination.seg_transfer_syntax is SegTransferSyntax.JPEG_LS
+    with pytest.raises(ConfigError, match="jpeg_ls goes with seg_labelmap; seg has one bit a pixel"):
+        load(written(tmp_path, text % "sr, seg"))

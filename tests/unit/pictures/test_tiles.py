@@ -1,12 +1,14 @@
 """What a tile shows of a clip."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from echo_node.codes import ImageMode, Structure, View
 from echo_node.pictures import COLOURS, TILE_HEIGHT, TILE_WIDTH, Picture, clip_tile
 from echo_node.pipeline import shown_frames
-from echo_node.records import Clip
+from echo_node.records import Clip, VolumeCurve
 from tests.unit.reports.builders import COLUMNS, ED, ES, FRAMES, ROWS, clip, long_axis, source, unmeasured
 
 WALL, CAVITY = COLOURS[Structure.LV_MYOCARDIUM], COLOURS[Structure.LV_CAVITY]
@@ -42,6 +44,18 @@ def test_a_long_axis_shows_its_line_at_both_ends_of_systole_and_its_diameter():
         assert has(half, WALL)
         assert has(half, CAVITY)
     assert has(tile[-96:], CAVITY)  # the curve
+
+
+def test_the_curve_marks_the_beat_that_was_measured_and_not_the_extremes():
+    """Of a clip of several beats one is measured: the largest and smallest volume may be of another."""
+    volumes = np.array([90.0, 100, 80, 70, 60, 55, 50, 60, 110, 40])
+    curve = VolumeCurve(volumes_ml=volumes, times_ms=np.arange(10.0) * 20, ed_frame=ED, es_frame=ES)
+    times = np.array([ED - 1, ES - 1]) * 20.0
+    tile = clip_tile(replace(grey_clip(), times_ms=times), replace(clip(source()), curve=curve))
+    below = tile[-96:-20, 60:-14]
+    columns = np.flatnonzero((below.min(axis=2) > 200).any(axis=0))  # of the white dots
+    step = (TILE_WIDTH - 76) / 9  # pixels from frame to frame
+    assert {round(column / step) for column in columns.tolist()} == {ED - 1, ES - 1}
 
 
 def test_an_apical_clip_shows_outlines_and_no_wall_line():

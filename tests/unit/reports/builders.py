@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pydicom
+import simplejpeg
 from pydicom import Dataset
-from pydicom.uid import ComprehensiveSRStorage, UltrasoundMultiFrameImageStorage
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ComprehensiveSRStorage, JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage
 
 from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
 from echo_node.measure.results import EJECTION, WALLS
@@ -112,6 +117,22 @@ def cine(of: Dataset, **changes: Any) -> FakeCine:
     grey[:, rows // 12 : rows // 8, columns // 20 : columns // 5] = 200
     made = FakeCine(frames=np.repeat(grey[..., None], 3, axis=-1), sector=sector, times_ms=np.arange(float(frames)))
     return replace(made, **changes)
+
+
+def jpeg_clip(path: Path, of: Dataset, *, cut: int) -> Path:
+    """A clip as JPEG, of one frame of which the second half is lost."""
+    coded = [simplejpeg.encode_jpeg(frame, colorsubsampling="422") for frame in cine(of).frames]
+    coded[cut - 1] = coded[cut - 1][: len(coded[cut - 1]) // 2]
+    size = {keyword: of[keyword].value for keyword in ("Rows", "Columns", "NumberOfFrames")}
+    ds = header(uid=of.SOPInstanceUID, **size, FrameTime="20", SamplesPerPixel=3, PlanarConfiguration=0)
+    ds.PhotometricInterpretation = "YBR_FULL_422"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.PixelData = encapsulate(coded)
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    pydicom.dcmwrite(path, ds, enforce_file_format=True)
+    return path
 
 
 def segmentation(

@@ -11,8 +11,10 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
+import echo_node
 from echo_node.codes import Reason, View
 from echo_node.reports import build_reports
+from echo_node.reports.retired import every_item
 from echo_node.reports.uids import device_uid
 from tests.unit.reports.builders import (
     ENGINE,
@@ -100,11 +102,14 @@ def test_the_procedure_reported_is_the_imaging(made: Made) -> None:
 def test_every_object_names_the_algorithm_as_contributing_equipment(made: Made) -> None:
     _, segs, report = made
     for ds in (*segs, report):
-        (item,) = ds.ContributingEquipmentSequence
-        assert (item.ManufacturerModelName, item.SoftwareVersions) == (ENGINE.name, ENGINE.version)
-        assert item.Manufacturer == "echo-node"
-        assert code_of(item.PurposeOfReferenceCodeSequence) == ("109102", "DCM")
-        assert item.DeviceUID == named(report.ContentSequence, "121012")[0].UID
+        algorithm, node = ds.ContributingEquipmentSequence
+        assert (algorithm.ManufacturerModelName, algorithm.SoftwareVersions) == (ENGINE.name, ENGINE.version)
+        assert algorithm.Manufacturer == node.Manufacturer == "echo-node"
+        assert code_of(algorithm.PurposeOfReferenceCodeSequence) == ("Newcode1", "99IHE")
+        assert algorithm.PurposeOfReferenceCodeSequence[0].CodeMeaning == "Processing Algorithm"
+        assert algorithm.DeviceUID == named(report.ContentSequence, "121012")[0].UID
+        assert code_of(node.PurposeOfReferenceCodeSequence) == ("109102", "DCM")
+        assert (node.ManufacturerModelName, node.SoftwareVersions) == ("echo-node", echo_node.__version__)
 
 
 def test_the_device_uid_changes_with_the_engine(made: Made) -> None:
@@ -176,9 +181,11 @@ def test_qualitative_findings_are_coded(made: Made) -> None:
 
 
 def test_private_codes_have_their_scheme_identified(made: Made) -> None:
-    codes = {c.CodingSchemeDesignator for i in below(made[2]) for c in i.get("ConceptCodeSequence", [])}
-    named_ = {s.CodingSchemeDesignator for s in made[2].CodingSchemeIdentificationSequence}
-    assert {c for c in codes if c.startswith("99")} <= named_
+    _, segs, report = made
+    for ds, schemes in ((report, {"99ECHONODE", "99IHE"}), *((seg, {"99IHE"}) for seg in segs)):
+        used = {item.CodingSchemeDesignator for item in every_item(ds) if "CodeValue" in item}
+        assert {scheme for scheme in used if scheme.startswith("99")} == schemes
+        assert {item.CodingSchemeDesignator for item in ds.CodingSchemeIdentificationSequence} == schemes
 
 
 def test_segmentations_name_algorithm_property_tracking_and_source_frame(made: Made) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 from pydicom.sr.codedict import codes
 
 from echo_node.codes import Quantity, Reason, Structure
@@ -259,6 +260,32 @@ def test_an_author_is_a_person_too():
 )
 def test_what_cannot_be_placed_refuses_the_whole_report(groups, changes, reason):
     assert refusal(*groups, **changes) is reason
+
+
+@pytest.mark.parametrize(
+    ("drawn_of", "clip_of", "is_taken"),
+    [
+        ("19500102", "19500102", True),
+        ("1950.01.02", "19500102", True),  # ACR-NEMA's form
+        ("19500103", "19500102", False),
+        ("", "19500102", True),
+        ("19500102", "", True),
+        ("00000000", "19500102", True),  # carts' fillers are no dates
+        ("19500102", "00000000", True),
+        ("unknown", "19500102", True),
+    ],
+)
+def test_another_birth_date_is_another_patient_where_both_have_one(drawn_of, clip_of, is_taken):
+    with disable_value_validation():
+        of = source(PatientBirthDate=clip_of)
+        ds = written(drawn(contour_on(of=of), of=of, PatientBirthDate=drawn_of))
+    if is_taken:
+        assert len(read_corrections(ds, {of.SOPInstanceUID: of})) == 1
+        return
+    with pytest.raises(CorrectionError, match="of another patient") as caught:
+        read_corrections(ds, {of.SOPInstanceUID: of})
+    assert caught.value.reason is Reason.OTHER_PATIENT
+    assert drawn_of not in str(caught.value)
 
 
 def test_the_edges_of_the_image_belong_to_it():

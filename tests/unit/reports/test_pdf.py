@@ -10,16 +10,20 @@ from pydicom import Dataset
 from pypdf import PdfReader
 
 from echo_node.codes import Method, ObjectKind, Quantity, Reason, View
+from echo_node.dicom.clips import open_clip
 from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import build_reports
 from echo_node.reports.pdf import build_pdf
 from tests.unit.reports.builders import (
+    ED,
     ENGINE,
+    ES,
     STUDY,
     FakeCine,
     analysis,
     cine,
     clip,
+    jpeg_clip,
     long_axis,
     number,
     source,
@@ -178,3 +182,30 @@ def test_a_page_shows_six_pictures_of_three_clips():
     text = shown.extract_text()
     for caption in ("Clip 1: A4C", "Clip 2: A2C", "Clip 3: PLAX", "ED frame 2", "ES frame 7", "LV volume ml"):
         assert caption in text
+
+
+# The sector is found from frames 1, 2, 4, 6, 8 and 10: without one of them nothing can be drawn
+@pytest.mark.parametrize(("cut", "lost"), [(ES, ["ES frame 7"]), (ED, ["ED frame 2", "ES frame 7"])])
+def test_a_frame_that_cannot_be_decoded_leaves_its_picture_out_and_says_so(tmp_path, caplog, cut, lost):
+    of = source(**SIZE)
+    path = jpeg_clip(tmp_path / "clip.dcm", of, cut=cut)
+    kinds = (ObjectKind.PDF, ObjectKind.OVERLAY, ObjectKind.SR)
+    sources = {of.SOPInstanceUID: of}
+    made = build_reports(analysis(clip(of)), sources, kinds=kinds, frames=lambda _: open_clip(path))
+    assert [report.kind for report in made] == [ObjectKind.SR, ObjectKind.PDF]
+    text = text_of(made[1])
+    assert text.count("cannot be decoded") == len(lost)
+    for picture in lost:
+        assert f"{picture}: cannot be decoded" in text
+    ds = pydicom.dcmread(BytesIO(made[1].content))
+    assert len(PdfReader(BytesIO(ds.EncapsulatedDocument)).pages[0].images) == 2 - len(lost)
+    assert "LV volume ml" in text
+    assert f"clip {of.SOPInstanceUID}: frame {cut} is not shown: UNREADABLE" in caplog.text
+
+
+def test_a_clip_that_can_no_longer_be_opened_leaves_its_pictures_out(tmp_path):
+    of = source(**SIZE)
+    path = jpeg_clip(tmp_path / "clip.dcm", of, cut=ES)
+    path.write_bytes(path.read_bytes()[:-5000])
+    report = build_pdf(analysis(clip(of)), {of.SOPInstanceUID: of}, frames=lambda _: open_clip(path))
+    assert text_of(report).count("cannot be decoded") == 2

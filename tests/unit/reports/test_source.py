@@ -67,6 +67,8 @@ def test_missing_type_1_uid_is_refused(keyword: str) -> None:
         ("StudyDate", "2026.11.23", "20261123"),
         ("StudyDate", "2026-11-23", "20261123"),
         ("PatientBirthDate", "unknown", ""),
+        ("PatientBirthDate", "00000000", ""),
+        ("PatientBirthDate", "19500230", ""),
     ],
 )
 def test_odd_values_are_mended_or_emptied(keyword: str, sent: str, taken: str) -> None:

@@ -11,7 +11,6 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import SimplifiedAdultEchoSRStorage
 
 from echo_node.codes import Method, Quantity, Reason, View
-from echo_node.errors import ReportError
 from echo_node.measure.results import EJECTION, MASS, WALLS
 from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import read_report
@@ -195,10 +194,25 @@ def test_all_that_the_node_measures_has_a_name() -> None:
     }
 
 
-def test_a_number_without_a_name_is_refused() -> None:
+def test_a_number_without_a_name_is_left_out_and_the_others_stand(caplog: pytest.LogCaptureFixture) -> None:
+    of = [source(uid=f"{STUDY}.2.{n}") for n in (1, 2)]
+    study = analysis(clip(of[0]), clip(of[1], view=View.PSAX_MV))
+    ds = read(study, {s.SOPInstanceUID: s for s in of})
+    assert {"79993-2", "79999-9", "80004-5"} == {
+        code for code, item in numbers(ds, PRE).items() if item.MeasuredValueSequence
+    }
+    assert [r.getMessage() for r in caplog.records] == [
+        f"study {STUDY}: {quantity} by DISKS_SINGLE_PLANE on PSAX_MV is left out of the Simplified Echo report: "
+        "it has no code"
+        for quantity in ("LVEF", "LV_EDV", "LV_ESV")
+    ]
+
+
+def test_a_study_of_numbers_without_names_alone_has_a_report() -> None:
     of = source()
-    with pytest.raises(ReportError, match="LVEF"):
-        report_of(analysis(clip(of, view=View.PSAX_MV)), {of.SOPInstanceUID: of})
+    ds = read(analysis(clip(of, view=View.PSAX_MV)), {of.SOPInstanceUID: of})
+    assert not any(item.MeasuredValueSequence for item in numbers(ds, PRE).values())
+    assert numbers(ds, POST) == {}
 
 
 def test_pre_coordinated_codes_are_core_echo_measurements() -> None:
@@ -206,6 +220,18 @@ def test_pre_coordinated_codes_are_core_echo_measurements() -> None:
     for name in NAMES.values():
         if not name.modifiers:
             assert core[name.code.value] == name.code.meaning
+
+
+def test_the_posterior_walls_code_is_that_of_2d() -> None:
+    """Two codes of CID 12300 mean it; of each pair that tells 2D from M-mode the table has 2D first."""
+    core = [(code.value, code.meaning) for code in codes.cid12300.concepts.values()]
+    place = {meaning: at for at, (_, meaning) in enumerate(core)}
+    other = {meaning: meaning.replace("2D", "MM") for meaning in place if "2D" in meaning}
+    pairs = [(two_d, m_mode) for two_d, m_mode in other.items() if m_mode in place]
+    assert len(pairs) > 10
+    assert all(place[two_d] < place[m_mode] for two_d, m_mode in pairs)
+    walls = [value for value, meaning in core if meaning == "Left ventricular posterior wall diastolic thickness"]
+    assert walls == [NAMES[Quantity.LVPWD, Method.DIRECT, View.PLAX].code.value, "80031-8"]
 
 
 def test_codes_are_short_enough() -> None:

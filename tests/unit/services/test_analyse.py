@@ -92,6 +92,15 @@ def test_each_destination_gets_the_reports_that_it_asks_for():
     reports = build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=addresses.wanted(config))
     got = {name: {r.kind.value for to, r in addresses.addressed(reports, config) if to == name} for name in asked}
     assert got == {name: set(objects) for name, objects in asked.items()}
+    assert {r.kind for r in reports} == {ObjectKind(k) for kinds in asked.values() for k in kinds}
+
+
+def test_the_older_form_of_a_report_is_made_and_not_queued():
+    config = Config(deliver=Deliver(destinations=(Destination(name="a", ae_title="A", host="h", port=104),)))
+    of = source()
+    reports = build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=analyse.wanted(config))
+    assert [r.kind for r in reports] == [ObjectKind.SEG, ObjectKind.SR, ObjectKind.SR_COMPREHENSIVE]
+    assert [r.kind for _, r in analyse.addressed(reports, config)] == [ObjectKind.SEG, ObjectKind.SR]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_every_status_is_treated_as_the_sender_treats_it(text):
         expected = "the destination has it" if error is None else ""
         assert told[status].startswith(expected)
         if error is not None:
-            assert told[status].startswith("sent again") == (type(error) is not scu.DeliveryRefused)
+            assert told[status].startswith("sent again") == (not isinstance(error, scu.DeliveryRefused))
 
 
 def test_all_codes_and_every_private_one_are_listed(text):

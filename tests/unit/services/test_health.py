@@ -1,7 +1,8 @@
-"""What status says of studies."""
+"""What status says of studies, and what it tells a person to look at."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from echo_node.records import CloseReason, JobKind, StudyState
 from echo_node.services.health import print_status, study_line
 from echo_node.services.requeue import requeue
 from echo_node.store import Store, StudyOutcome
-from tests.unit.store.builders import received
+from tests.unit.store.builders import POLICY, Clock, received, report
 
 REPORTED = StudyOutcome(
     StudyInstanceUID="1.2.3",
@@ -66,3 +67,61 @@ def test_a_correction_that_was_given_up_is_told_and_can_be_tried_again(tmp_path,
     print_status(config, objects=False)
     assert told not in capsys.readouterr().out
     store.dispose()
+
+
+def sent(storage: Path, *, hours_ago: float, wants_word: bool = True) -> None:
+    """A store of which two results were sent to PACS, and one to it waits."""
+    clock = Clock()
+    clock.time = datetime.now(UTC) - timedelta(hours=hours_ago)
+    store = Store(settings(storage).node.database_url, storage, now=clock)
+    store.migrate()
+    store.keep(received(store, job=None))
+    store.close_studies(replace(POLICY, quiet_seconds=0))
+    job = store.lease([JobKind.STUDY], "w", 60)
+    assert job is not None
+    reports = [report(f"2.25.{n}") for n in (1, 2, 3)]
+    store.complete_study(job, reports, [("PACS", r) for r in reports])
+    for delivery in store.outbox.lease("PACS", "d", 60, 2):
+        store.outbox.mark_sent(delivery, confirm_at=clock() if wants_word else None)
+    store.dispose()
+
+
+def settings(storage: Path, *destinations: dict[str, object]) -> Config:
+    return Config.model_validate({"node": {"storage": storage}, "deliver": {"destinations": destinations}})
+
+
+def looks(storage: Path, capsys: pytest.CaptureFixture[str], *destinations: dict[str, object]) -> list[str]:
+    print_status(settings(storage, *destinations), objects=False)
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("LOOK: ")]
+
+
+def pacs(commitment: str) -> dict[str, object]:
+    return {"name": "PACS", "ae_title": "PACS", "host": "192.0.2.1", "port": 104, "commitment": commitment}
+
+
+@pytest.mark.parametrize(("commitment", "remedy"), [("request", "port 11112"), ("find", "C-FIND")])
+def test_an_archive_that_does_not_confirm_for_a_day_is_told_with_what_to_do(tmp_path, capsys, commitment, remedy):
+    sent(tmp_path, hours_ago=25)
+    (line,) = [line for line in looks(tmp_path, capsys, pacs(commitment)) if "confirmed" in line]
+    since = f"{datetime.now(UTC) - timedelta(hours=25):%Y-%m-%d}"
+    assert line.startswith(f"LOOK: PACS has not confirmed 2 objects, the first sent at {since} ")
+    assert remedy in line
+    assert "echo-node outbox --destination PACS --state sent" in line
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "wants_word", "commitment"),
+    [(23, True, "request"), (25, False, "request"), (25, True, "none")],
+)
+def test_an_archive_that_still_has_time_or_is_not_asked_is_not_told(
+    tmp_path, capsys, hours_ago, wants_word, commitment
+):
+    sent(tmp_path, hours_ago=hours_ago, wants_word=wants_word)
+    assert not any("confirmed" in line for line in looks(tmp_path, capsys, pacs(commitment)))
+
+
+def test_results_for_a_destination_that_is_gone_are_told(tmp_path, capsys):
+    sent(tmp_path, hours_ago=1)
+    told = "LOOK: 1 objects wait for PACS, which deliver.destinations no longer names"
+    assert any(line.startswith(told) for line in looks(tmp_path, capsys))
+    assert not any("wait for" in line for line in looks(tmp_path, capsys, pacs("request")))

@@ -1,0 +1,22 @@
+"""The store that commands and processes share."""
+
+import pytest
+
+from echo_node.codes import Reason
+from echo_node.config import Config
+from echo_node.records import JobKind
+from echo_node.services.opened import opened_store
+from echo_node.services.process import utc_now
+from echo_node.store import JobState
+from tests.unit.store.builders import received
+
+
+@pytest.mark.parametrize(("max_attempts", "state"), [(1, JobState.DEAD), (2, JobState.QUEUED)])
+def test_a_job_has_as_many_attempts_as_the_settings_say(tmp_path, max_attempts, state):
+    config = Config.model_validate({"node": {"storage": tmp_path}, "analyse": {"max_attempts": max_attempts}})
+    with opened_store(config) as store:
+        store.keep(received(store))
+        job = store.lease([JobKind.CLIP], "w", 60)
+        assert job is not None
+        store.fail(job, Reason.ANALYSIS_FAILED, "", retry_at=utc_now())
+        assert store.status().jobs == {(JobKind.CLIP, state): 1}
