@@ -11,6 +11,7 @@ from pathlib import Path
 
 from echo_node import __version__
 from echo_node.cli_delivery import add_outbox, add_requeue, add_resend
+from echo_node.cli_results import add_results
 from echo_node.config import Backend, Config, load
 from echo_node.errors import ConfigError, EchoNodeError
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add_requeue(commands)
     add_outbox(commands)
     add_resend(commands)
+    add_results(commands)
     conformance = commands.add_parser("conformance", help="the DICOM conformance statement of these settings")
     conformance.add_argument("--out", type=Path, help="file to write (default: standard output)")
     conformance.set_defaults(run=_conformance)

@@ -169,6 +169,7 @@ class ObjectKind(enum.Enum):
     SEG_LABELMAP = "seg_labelmap"  # the same in one frame for all structures
     OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
     PDF = "pdf"  # one page per study
+    REJECTION = "rejection"  # Key Object Selection: which of the others a person rejected
 
 
 # The older form in which a result goes to a destination that refuses the class of the newer one

@@ -225,6 +225,12 @@ class Destination(_Section):
         return self
 
     @model_validator(mode="after")
+    def _asks_for_results(self) -> Destination:
+        if ObjectKind.REJECTION in self.objects:
+            raise ValueError("objects: rejection is sent by itself, to whoever was sent what a person rejects")
+        return self
+
+    @model_validator(mode="after")
     def _has_one_form_of_each(self) -> Destination:
         for forms in _FORMS:
             asked = [kind.value for kind in forms if kind in self.objects]

@@ -27,6 +27,7 @@ from echo_node.codes import (
     View,
     WallPoint,
 )
+from echo_node.decisions import Decision
 
 
 class StudyState(enum.Enum):
@@ -173,6 +174,7 @@ class Edit:
     SeriesInstanceUID: str
     observer: str  # Person Observer Name
     made_at: datetime | None  # UTC; None where the report does not say
+    reason: str = ""  # why, in the person's words; empty where there are none
 
 
 class Shape(enum.Enum):
@@ -348,6 +350,8 @@ class Analysis:
     made_at: datetime  # UTC
     findings: tuple[Finding, ...] = ()
     withheld: tuple[str, ...] = ()  # clips without objects of their own, for the study's would be too many
+    acceptance: Decision | None = None  # the latest, of an earlier revision
+    rejections: int = 0  # how often a person rejected earlier ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Protocol
 
 from pydicom import Dataset
@@ -15,8 +14,10 @@ from echo_node.errors import ClipError
 from echo_node.pictures import Cine
 from echo_node.records import Analysis, ClipAnalysis, Report
 from echo_node.reports.budget import NO_LIMIT, Budget, Results, ranked
+from echo_node.reports.carts import is_cart_report, read_cart_report
 from echo_node.reports.clip_seg import build_seg
 from echo_node.reports.corrections import corrected_images, open_document, read_corrections
+from echo_node.reports.decided import DOCUMENTS, accept_document, build_rejection, check_person, read_made
 from echo_node.reports.overlay import build_overlay, is_drawn
 from echo_node.reports.pdf import build_pdf
 from echo_node.reports.reading import Reading, read_report
@@ -28,17 +29,24 @@ from echo_node.reports.tid5300 import build_tid5300
 _log = logging.getLogger(__name__)
 
 __all__ = [
+    "DOCUMENTS",
     "Budget",
     "Reading",
     "Results",
+    "accept_document",
+    "build_rejection",
     "build_reports",
     "build_results",
     "build_seg",
     "build_sr",
+    "check_person",
     "corrected_images",
+    "is_cart_report",
     "normalise",
     "open_document",
+    "read_cart_report",
     "read_corrections",
+    "read_made",
     "read_report",
     "read_source",
 ]
@@ -126,7 +134,7 @@ def build_results(
         if len(made) == budget.max_clips:
             withheld.append(uid)
             continue
-        own = tuple(_of_clip(clip, sources[uid], kinds, frames, analysis.made_at))
+        own = tuple(_of_clip(clip, sources[uid], kinds, frames, analysis))
         size = sum(len(report.content) for report in own if report.kind in kinds)
         if size > left:
             withheld.append(uid)
@@ -141,7 +149,7 @@ def build_results(
         *(report for report in of_clips if report.kind is ObjectKind.OVERLAY),
     ]
     if frames is not None and ObjectKind.PDF in kinds:
-        predecessors = _last(earlier, ObjectKind.PDF)
+        predecessors = _replaced(analysis, earlier, ObjectKind.PDF)
         reports.append(build_pdf(analysis, sources, frames=frames, predecessors=predecessors))
     return Results(reports=tuple(r for r in reports if r.kind in kinds), withheld=analysis.withheld)
 
@@ -151,17 +159,20 @@ def _of_clip(
     source: Dataset,
     kinds: Collection[ObjectKind],
     frames: Callable[[str], Cine] | None,
-    made_at: datetime,
+    analysis: Analysis,
 ) -> Iterator[Report]:
     """A clip's objects. Documents refer to the first, a label map only where nobody asks for the other form."""
+    made_at, rejections = analysis.made_at, analysis.rejections
     forms = [kind for kind in (ObjectKind.SEG, ObjectKind.SEG_LABELMAP) if kind in kinds] or [ObjectKind.SEG]
     for kind in forms:
-        seg = build_seg(clip, source, made_at=made_at, kind=kind)
+        seg = build_seg(clip, source, made_at=made_at, kind=kind, rejections=rejections)
         if seg is not None:
             yield seg
     if frames is not None and ObjectKind.OVERLAY in kinds:
         try:
-            overlay = build_overlay(clip, source, frames(clip.SOPInstanceUID), made_at=made_at)
+            overlay = build_overlay(
+                clip, source, frames(clip.SOPInstanceUID), made_at=made_at, rejections=rejections
+            )
         except ClipError as error:  # of a long clip only the middle was read before: its numbers go out
             _log.warning("clip %s: no overlay: %s", clip.SOPInstanceUID, error.reason.name)
             return
@@ -179,9 +190,12 @@ def _documents(
     segs = {uid: own[0] for uid, own in made.items() if own and own[0].kind is not ObjectKind.OVERLAY}
     for kind, build in _DOCUMENTS.items():
         if kind in kinds:
-            yield build(analysis, sources, segs=segs, predecessors=_last(earlier, kind), kind=kind)
+            yield build(analysis, sources, segs=segs, predecessors=_replaced(analysis, earlier, kind), kind=kind)
 
 
-def _last(earlier: Sequence[Report], kind: ObjectKind) -> Sequence[Report]:
-    """The latest object of a kind, or none."""
-    return [report for report in earlier if report.kind is kind][-1:]
+def _replaced(analysis: Analysis, earlier: Sequence[Report], kind: ObjectKind) -> Sequence[Report]:
+    """The latest object of a kind, or none; and that which a person has accepted, where it is another."""
+    of_kind = [report for report in earlier if report.kind is kind]
+    accepted = () if analysis.acceptance is None else analysis.acceptance.made
+    standing = [report for report in of_kind[:-1] if report.SOPInstanceUID in accepted]
+    return (*of_kind[-1:], *standing)

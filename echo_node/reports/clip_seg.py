@@ -15,7 +15,7 @@ from echo_node.codes import ObjectKind, Structure
 from echo_node.errors import ReportError
 from echo_node.records import ClipAnalysis, EngineIdentity, Report, Segmentation
 from echo_node.reports.seg import SegmentationType
-from echo_node.reports.uids import derived_uid, tracking_uid
+from echo_node.reports.uids import after_rejections, derived_uid, tracking_uid
 
 _FORMS: Mapping[ObjectKind, tuple[SegmentationType, envelope.Series]] = {
     ObjectKind.SEG: (SegmentationType.BINARY, envelope.SEG_SERIES),
@@ -24,7 +24,12 @@ _FORMS: Mapping[ObjectKind, tuple[SegmentationType, envelope.Series]] = {
 
 
 def build_seg(
-    analysis: ClipAnalysis, source: Dataset, *, made_at: datetime, kind: ObjectKind = ObjectKind.SEG
+    analysis: ClipAnalysis,
+    source: Dataset,
+    *,
+    made_at: datetime,
+    kind: ObjectKind = ObjectKind.SEG,
+    rejections: int = 0,
 ) -> Report | None:
     """All masks of a clip as one object, a segment per structure.
 
@@ -36,6 +41,8 @@ def build_seg(
         Normalised header of the clip (:func:`echo_node.reports.source.read_source`).
     made_at : datetime
         When the masks were made, with a time zone.
+    rejections : int
+        How often a person has rejected the study's results: what follows is never the rejected object.
     kind : ObjectKind, optional
         SEG, or SEG_LABELMAP. There a pixel of several structures is the one's that a person drew on, and else the
         one's that stands first in ``analysis``.
@@ -69,7 +76,11 @@ def build_seg(
     envelope.set_series(ds, series, source, analysis.engine)
     envelope.set_made(ds, source, analysis.engine, made_at)
     ds.SOPInstanceUID = derived_uid(
-        source.SOPInstanceUID, series.kind, analysis.engine.digest, _digest(shown, layout)
+        source.SOPInstanceUID,
+        series.kind,
+        analysis.engine.digest,
+        _digest(shown, layout),
+        *after_rejections(rejections),
     )
     ds.InstanceNumber = source.get("InstanceNumber") or 1
     ds.ContentLabel = "AI_ECHO"

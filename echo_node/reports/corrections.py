@@ -26,7 +26,7 @@ from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.observers import made_at, person
 from echo_node.reports.source import date_of, patient_id
-from echo_node.reports.subjects import Subject, subject_of
+from echo_node.reports.subjects import Subject, remarks_in, subject_of
 
 _REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 _GROUP = Code("125007", "DCM", "Measurement Group")
@@ -41,7 +41,7 @@ def open_document(path: Path) -> Dataset:
     CorrectionError
         It cannot be read.
     """
-    with _readable():
+    with readable():
         return pydicom.dcmread(path)
 
 
@@ -66,9 +66,8 @@ def read_corrections(ds: Dataset, sources: Mapping[str, Dataset]) -> tuple[Corre
     CorrectionError
         With the coded reason why nothing of the report is taken.
     """
-    with _readable():
-        if str(ds.get("Manufacturer") or "").strip() == MANUFACTURER:
-            raise CorrectionError(Reason.OWN_REPORT, "its Manufacturer is this software")
+    with readable():
+        refuse_own(ds)
         found = [(group, subject, drawing) for group in _groups(ds) for subject, drawing in _usable(group)]
         if not found:
             raise CorrectionError(Reason.NO_CORRECTION, "nothing is drawn of a structure or length that is known")
@@ -77,12 +76,18 @@ def read_corrections(ds: Dataset, sources: Mapping[str, Dataset]) -> tuple[Corre
 
 def corrected_images(ds: Dataset) -> frozenset[str]:
     """SOPInstanceUIDs of the images that a report draws on."""
-    with _readable():
+    with readable():
         return frozenset(d.SOPInstanceUID for group in _groups(ds) for d in drawings(group))
 
 
+def refuse_own(ds: Dataset) -> None:
+    """CorrectionError where the node, or another of its kind, made the document."""
+    if str(ds.get("Manufacturer") or "").strip() == MANUFACTURER:
+        raise CorrectionError(Reason.OWN_REPORT, "its Manufacturer is this software")
+
+
 @contextlib.contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
     """A document that is not built as one is a refusal. The text of pydicom's errors and warnings quotes values."""
     try:
         with disable_value_validation():
@@ -148,7 +153,7 @@ def _correction(
         shape=Shape.BACKGROUND if is_outside else drawing.shape,
         points=tuple((y - 0.5, x - 0.5) for x, y in drawing.points),
         subject=subject.of,
-        edit=Edit(**uids, observer=observer, made_at=made_at(ds)),
+        edit=Edit(**uids, observer=observer, made_at=made_at(ds), reason=remarks_in(group)),
     )
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
-import pydicom
 from highdicom import sr
 from pydicom import Dataset
 from pydicom.uid import (
@@ -29,8 +27,6 @@ from echo_node.reports.observers import edits_of
 from echo_node.reports.retired import as_successors, every_item, refer_to
 from echo_node.reports.source import TYPE_2
 from echo_node.reports.uids import derived_uid, device_uid, series_uid
-
-_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,7 @@ def to_document(
         manufacturer=MANUFACTURER,
         is_complete=bool(analysis.measurements) and not analysis.not_measured,
         requested_procedures=_requests(first) or None,
-        previous_versions=[_header(p) for p in predecessors] or None,
+        previous_versions=[envelope.header(p) for p in predecessors] or None,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     ds.SOPClassUID = profile.SOPClassUID  # highdicom lacks one of them, and writes the others alike
@@ -183,23 +179,20 @@ def _references(evidence: Evidence, edits: Sequence[Edit]) -> list[Dataset]:
 
     As nameless headers: highdicom warns about odd names with the name in the text.
     """
-    segs = [_header(evidence.segs[uid]) for uid in evidence.clips if uid in evidence.segs]
+    segs = [envelope.header(evidence.segs[uid]) for uid in evidence.clips if uid in evidence.segs]
     study = next(iter(evidence.sources.values())).StudyInstanceUID
-    drawn = [_header_of(edit, study) for edit in edits]
-    references = []
-    for header in (*(evidence.sources[uid] for uid in evidence.clips), *segs, *drawn):
-        item = Dataset()
-        for keyword in _UIDS:
-            setattr(item, keyword, header[keyword].value)
-        for keyword in TYPE_2:
-            setattr(item, keyword, None)
-        references.append(item)
-    return references
+    drawn = [_header_of(edit, study) for edit in {edit.SOPInstanceUID: edit for edit in edits}.values()]
+    return [nameless(ds) for ds in (*(evidence.sources[uid] for uid in evidence.clips), *segs, *drawn)]
 
 
-def _header(report: Report) -> Dataset:
-    """The UIDs of an object that the node made."""
-    return pydicom.dcmread(BytesIO(report.content), specific_tags=list(_UIDS), stop_before_pixels=True)
+def nameless(ds: Dataset) -> Dataset:
+    """The UIDs of an object, and the attributes that highdicom looks for, empty."""
+    item = Dataset()
+    for keyword in envelope.UIDS:
+        setattr(item, keyword, ds[keyword].value)
+    for keyword in TYPE_2:
+        setattr(item, keyword, None)
+    return item
 
 
 def _header_of(edit: Edit, StudyInstanceUID: str) -> Dataset:

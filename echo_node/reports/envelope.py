@@ -20,10 +20,19 @@ from echo_node.reports.observers import edits_of
 from echo_node.reports.source import UTF_8
 from echo_node.reports.uids import device_uid, series_uid
 
+UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 RESEARCH_USE = "Made by software, not checked by a person. For research use, not for diagnosis."
 EDITED = (
     "Made by software, in part from what a person drew: where a person is named. "
     "The report as a whole was not checked by a person. For research use, not for diagnosis."
+)
+ACCEPTED = (
+    "Made by software; where a person is named, in part from what that person drew. "
+    "Accepted as a whole by the verifying observer. For research use, not for diagnosis."
+)
+_ACCEPTED_BEFORE = (
+    "An earlier version (revision {revision}) was accepted by {name} on {day}: it stands until a person accepts "
+    "this one. "
 )
 
 _TAKEN_OVER = (
@@ -71,14 +80,19 @@ OVERLAY_SERIES = Series(
     kind="OVERLAY", number=9005, modality="US", description="AI Echo clips with findings (research use)"
 )
 PDF_SERIES = Series(kind="PDF", number=9006, modality="DOC", description="AI Echo page (research use)")
+REJECTION_SERIES = Series(kind="REJECTION", number=9007, modality="KO", description="AI Echo results rejected")
 
 
 def warning(analysis: Analysis) -> str:
-    """Who made a document, what it is not for, and what is left out."""
+    """Who made a document, what it is not for, what is left out, and whether an earlier one was accepted."""
     said = EDITED if edits_of(analysis) else RESEARCH_USE
-    if not analysis.withheld:
+    if analysis.withheld:
+        said = f"{said} {len(analysis.withheld)} clips have no segmentation and no overlay: they would be too many."
+    before = analysis.acceptance
+    if before is None:
         return said
-    return f"{said} {len(analysis.withheld)} clips have no segmentation and no overlay: they would be too many."
+    day = f"{before.made_at:%Y-%m-%d}"
+    return _ACCEPTED_BEFORE.format(revision=before.revision, name=before.by.name, day=day) + said
 
 
 def set_origin(ds: Dataset, source: Dataset) -> None:
@@ -118,10 +132,7 @@ def set_made(ds: Dataset, source: Dataset, engine: EngineIdentity, made_at: date
     TimezoneOffsetFromUTC holds for all times of an object, those of the cart among them: it is the
     cart's own where it sent one, and else that of the node's clock, which hangs in the same house.
     """
-    local = _local(made_at, source.get("TimezoneOffsetFromUTC"))
-    ds.TimezoneOffsetFromUTC = f"{local:%z}"[:5]
-    ds.InstanceCreationDate = ds.ContentDate = f"{local:%Y%m%d}"
-    ds.InstanceCreationTime = ds.ContentTime = f"{local:%H%M%S.%f}"
+    local = set_times(ds, source, made_at)
     ds.ContentQualification = "RESEARCH"
     algorithm = _contribution(coded.PROCESSING_ALGORITHM, engine.name, engine.version, local)
     algorithm.DeviceUID = device_uid(engine)
@@ -142,6 +153,34 @@ def _contribution(purpose: Code, model: str, version: str, local: datetime) -> D
     item.SoftwareVersions = version
     item.ContributionDateTime = f"{local:%Y%m%d%H%M%S.%f%z}"
     return item
+
+
+def set_times(ds: Dataset, source: Dataset, made_at: datetime) -> datetime:
+    """Set when the object was made; returns it in the zone of the object's times."""
+    local = _local(made_at, source.get("TimezoneOffsetFromUTC"))
+    ds.TimezoneOffsetFromUTC = f"{local:%z}"[:5]
+    ds.InstanceCreationDate = ds.ContentDate = f"{local:%Y%m%d}"
+    ds.InstanceCreationTime = ds.ContentTime = f"{local:%H%M%S.%f}"
+    return local
+
+
+def predecessor(ds: Dataset) -> Dataset:
+    """Hierarchical SOP Instance Reference macro (PS3.3 C.17.2.1) to a document."""
+    instance = Dataset()
+    instance.ReferencedSOPClassUID = ds.SOPClassUID
+    instance.ReferencedSOPInstanceUID = ds.SOPInstanceUID
+    series = Dataset()
+    series.SeriesInstanceUID = ds.SeriesInstanceUID
+    series.ReferencedSOPSequence = [instance]
+    item = Dataset()
+    item.StudyInstanceUID = ds.StudyInstanceUID
+    item.ReferencedSeriesSequence = [series]
+    return item
+
+
+def header(report: Report) -> Dataset:
+    """The UIDs of an object that the node made."""
+    return pydicom.dcmread(BytesIO(report.content), specific_tags=list(UIDS), stop_before_pixels=True)
 
 
 def scheme(designator: str, name: str, organization: str) -> Dataset:

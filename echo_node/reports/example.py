@@ -9,9 +9,11 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
+import pydicom
 from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
@@ -27,6 +29,7 @@ from echo_node.codes import (
     View,
     WallPoint,
 )
+from echo_node.decisions import Decision, DecisionKind, Person
 from echo_node.pictures import Picture
 from echo_node.records import (
     Analysis,
@@ -44,7 +47,7 @@ from echo_node.records import (
     ViewPrediction,
     VolumeCurve,
 )
-from echo_node.reports import build_reports
+from echo_node.reports import build_rejection, build_reports
 from echo_node.reports.source import normalise
 
 _RETIRED_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3"  # PS3.6 Annex A
@@ -146,7 +149,24 @@ def _example(study: Analysis, header: Dataset, *, predecessors: Sequence[Report]
     frame_times = np.arange(float(header.NumberOfFrames)) * 20
     blank = _Cine(np.ones((header.Rows, header.Columns), np.bool_), frame_times)
     reports = build_reports(study, sources, kinds=tuple(ObjectKind), frames=lambda _: blank, earlier=predecessors)
-    return Example(source=sources[study.clips[0].SOPInstanceUID], reports=reports)
+    return Example(source=sources[study.clips[0].SOPInstanceUID], reports=(*reports, _rejection(study, reports)))
+
+
+def _rejection(study: Analysis, reports: Sequence[Report]) -> Report:
+    """A person's rejection of them all."""
+    decision = Decision(
+        StudyInstanceUID=study.StudyInstanceUID,
+        revision=study.revision,
+        kind=DecisionKind.REJECTED,
+        by=Person(name="Reader^", organization="Hospital"),
+        reason="",
+        made_at=study.made_at,
+        decided=tuple(report.SOPInstanceUID for report in reports),
+        made=(),
+    )
+    return build_rejection(
+        [pydicom.dcmread(BytesIO(r.content), stop_before_pixels=True) for r in reports], decision
+    )
 
 
 def _analysis(source: Dataset, number: int) -> Analysis:

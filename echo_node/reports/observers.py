@@ -58,7 +58,7 @@ def _aware(local: datetime, offset: str) -> datetime:
 
 
 def edit_items(edits: Sequence[Edit]) -> Iterator[sr.ContentItem]:
-    """Who corrected what a number was read off, each person followed by the report that brought it.
+    """Who corrected what a number was read off, each person followed by the report that brought it, and why.
 
     An observer whose type is not given is a person (TID 1002); when it was stands in the person's report.
     """
@@ -68,12 +68,16 @@ def edit_items(edits: Sequence[Edit]) -> Iterator[sr.ContentItem]:
             edit.observer,
             relationship_type=sr.RelationshipTypeValues.HAS_OBS_CONTEXT,
         )
-        yield sr.CompositeContentItem(
+        report = sr.CompositeContentItem(
             concept(coded.EDITED_BY),
             edit.SOPClassUID,
             edit.SOPInstanceUID,
             relationship_type=sr.RelationshipTypeValues.INFERRED_FROM,
         )
+        if edit.reason:
+            why = sr.TextContentItem(concept(coded.COMMENT), edit.reason, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
+            report.ContentSequence = sr.ContentSequence([why])
+        yield report
 
 
 def read_edits(number: Dataset, series: Mapping[str, str]) -> tuple[Edit, ...]:
@@ -99,6 +103,7 @@ def _edit(name: Dataset, report: Dataset, series: Mapping[str, str]) -> Edit:
         SeriesInstanceUID=series[str(reference.ReferencedSOPInstanceUID)],
         observer=str(name.PersonName),
         made_at=None,
+        reason="; ".join(str(item.TextValue) for item in coded.named(report, coded.COMMENT)),
     )
 
 

@@ -25,7 +25,7 @@ from echo_node.errors import ReportError
 from echo_node.pictures import Cine, plan_overlay
 from echo_node.records import ClipAnalysis, Report
 from echo_node.reports.frames import image_reference
-from echo_node.reports.uids import derived_uid
+from echo_node.reports.uids import after_rejections, derived_uid
 
 JPEG_QUALITY = 90
 MOST_FRAMES = 3000  # 100 s at 30 a second: the whole object is made in memory
@@ -45,7 +45,9 @@ def is_drawn(analysis: ClipAnalysis) -> bool:
     return bool(analysis.landmarks or analysis.lines) or any(s.masks.any() for s in analysis.segmentations)
 
 
-def build_overlay(analysis: ClipAnalysis, source: Dataset, cine: Cine, *, made_at: datetime) -> Report | None:
+def build_overlay(
+    analysis: ClipAnalysis, source: Dataset, cine: Cine, *, made_at: datetime, rejections: int = 0
+) -> Report | None:
     """All frames of a clip with its outlines or wall lines, its view, numbers and curve.
 
     Parameters
@@ -58,6 +60,8 @@ def build_overlay(analysis: ClipAnalysis, source: Dataset, cine: Cine, *, made_a
         The same clip's frames; each is decoded once, one after the other.
     made_at : datetime
         When the findings were made, with a time zone.
+    rejections : int
+        How often a person has rejected the study's results: what follows is never the rejected object.
 
     Returns
     -------
@@ -86,7 +90,13 @@ def build_overlay(analysis: ClipAnalysis, source: Dataset, cine: Cine, *, made_a
     envelope.set_series(ds, envelope.OVERLAY_SERIES, source, analysis.engine)
     envelope.set_made(ds, source, analysis.engine, made_at)
     ds.SOPClassUID = UltrasoundMultiFrameImageStorage
-    ds.SOPInstanceUID = derived_uid(source.SOPInstanceUID, "OVERLAY", analysis.engine.digest, _digest(coded_frames))
+    ds.SOPInstanceUID = derived_uid(
+        source.SOPInstanceUID,
+        "OVERLAY",
+        analysis.engine.digest,
+        _digest(coded_frames),
+        *after_rejections(rejections),
+    )
     ds.InstanceNumber = source.get("InstanceNumber") or 1
     _set_derivation(ds, source)
     _set_kept(ds, source)

@@ -16,16 +16,21 @@ import numpy.typing as npt
 import simplejpeg
 from fpdf import FPDF
 from fpdf.fonts import TTFFont
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import EncodedStreamObject
 
 from echo_node.codes import Structure
+from echo_node.errors import ReportError
 from echo_node.pictures import COLOURS, Picture
-from echo_node.reports.page_text import COLUMNS, TITLE, PageText
+from echo_node.reports.page_text import COLUMNS, TITLE, PageState, PageText
 
 WIDTH, HEIGHT, MARGIN = 210.0, 297.0, 12.0  # mm, A4
 BANNER = "AI. Research use, not for diagnosis"
 UNKNOWN = "\ufffd"  # stands for a character that no font here has
 _INNER = WIDTH - 2 * MARGIN
-_FOOT_TOP = HEIGHT - 24.0
+_FOOT_TOP = HEIGHT - 26.0
+_FOOT_LINE, _STATE_LINES = 3.0, 2
+_STATE_BEGINS = "% state of the page"  # a comment in the page's content stream
 _ROW = 4.2  # mm
 _TABLE_SIZE, _SMALLEST = 7.5, 5.5  # points
 _MOST_ROWS = 24
@@ -70,20 +75,65 @@ def draw_page(text: PageText, panels: Sequence[Panel], *, made_at: datetime) -> 
     bytes
         A PDF file, its fonts embedded.
     """
-    pdf = FPDF(format="A4")
+    pdf = _blank()
     pdf.set_creation_date(made_at)
     pdf.set_title(TITLE)
-    pdf.set_auto_page_break(auto=False)
-    pdf.set_margin(MARGIN)
-    pdf.add_page()
-    readable = _Fonts(pdf, [*text.patient, *(cell for row in text.rows for cell in row), *text.remarks, *text.foot])
+    cells = (cell for row in text.rows for cell in row)
+    state = (text.state.headline, text.state.sentence)
+    readable = _Fonts(pdf, [*text.patient, *cells, *text.remarks, *text.foot, *state])
     top = _head(pdf, [readable.shown(line) for line in text.patient])
     top = _table(pdf, [tuple(map(readable.shown, row)) for row in text.rows], top + 2)
     top = _remarks(pdf, [readable.shown(line) for line in text.remarks], top + 1.5)
     _panels(pdf, panels[:3], top + 2)
     note = [f"{UNKNOWN} stands for a character that this page cannot show."] if readable.missing else []
     _foot(pdf, [*map(readable.shown, text.foot), *note])
+    pdf._out(_STATE_BEGINS)  # fpdf2 has no public way to write a comment into a page
+    _state(pdf, readable, text.state)
     return bytes(pdf.output())
+
+
+def with_state(page: bytes, state: PageState) -> bytes:
+    """A page of :func:`draw_page` with another state in the place of its own; all else is as it was.
+
+    Parameters
+    ----------
+    page : bytes
+        The PDF file.
+    state : PageState
+        Whether a person stands for it.
+
+    Raises
+    ------
+    ReportError
+        The page has no state that could be replaced: another version of the node drew it.
+    """
+    writer = PdfWriter(clone_from=BytesIO(page))
+    drawn = writer.pages[0]
+    stream = drawn["/Contents"].get_object()
+    assert isinstance(stream, EncodedStreamObject), "fpdf2 writes one compressed stream a page"
+    kept, found, _ = stream.get_data().partition(_STATE_BEGINS.encode())
+    if not found:
+        raise ReportError("the page says nowhere where its state stands")
+    stream.set_data(kept)
+    drawn.merge_page(PdfReader(BytesIO(_state_alone(state))).pages[0])
+    drawn.compress_content_streams()
+    buffer = BytesIO()
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
+def _state_alone(state: PageState) -> bytes:
+    pdf = _blank()
+    _state(pdf, _Fonts(pdf, [state.headline, state.sentence]), state)
+    return bytes(pdf.output())
+
+
+def _blank() -> FPDF:
+    pdf = FPDF(format="A4")
+    pdf.set_auto_page_break(auto=False)
+    pdf.set_margin(MARGIN)
+    pdf.add_page()
+    return pdf
 
 
 class _Fonts:
@@ -126,7 +176,7 @@ def _head(pdf: FPDF, patient: Sequence[str]) -> float:
     pdf.set_xy(MARGIN, 10.5)
     _set(pdf, 10, _RED)
     pdf.cell(_INNER, 5, BANNER, align="R")
-    pdf.set_xy(MARGIN, 18)
+    pdf.set_xy(MARGIN, 20)
     for line, size in zip(patient, (9.5, 8.0), strict=True):
         _set(pdf, size, _BLACK)
         pdf.multi_cell(_INNER, size * 0.5, line, align="L", new_x="LMARGIN", new_y="NEXT")
@@ -283,9 +333,19 @@ def _legend(pdf: FPDF, panels: Sequence[Panel]) -> None:
 def _foot(pdf: FPDF, lines: Sequence[str]) -> None:
     _rule(pdf, _FOOT_TOP, _GREY)
     _set(pdf, 6.3, _GREY)
-    pdf.set_xy(MARGIN, _FOOT_TOP + 1)
+    pdf.set_xy(MARGIN, _FOOT_TOP + 1 + _STATE_LINES * _FOOT_LINE)
     for line in lines:
-        pdf.multi_cell(_INNER, 3, line, align="L", new_x="LMARGIN", new_y="NEXT")
+        pdf.multi_cell(_INNER, _FOOT_LINE, line, align="L", new_x="LMARGIN", new_y="NEXT")
+
+
+def _state(pdf: FPDF, readable: _Fonts, state: PageState) -> None:
+    """The headline below the banner, and the sentence in the room that the foot leaves for it."""
+    _set(pdf, 8, _RED)
+    pdf.set_xy(MARGIN, 15.5)
+    pdf.cell(_INNER, 3.6, _fitted(pdf, readable.shown(state.headline), _INNER), align="R")
+    _set(pdf, 6.3, _RED)
+    pdf.set_xy(MARGIN, _FOOT_TOP + 1)
+    pdf.multi_cell(_INNER, _FOOT_LINE, readable.shown(state.sentence), align="L", new_x="LMARGIN", new_y="NEXT")
 
 
 def _rule(pdf: FPDF, top: float, colour: tuple[int, int, int]) -> None:

@@ -9,15 +9,28 @@ from pydicom import Dataset
 
 import echo_node
 from echo_node.codes import Reason, Unit, View
+from echo_node.decisions import Decision
 from echo_node.records import Analysis, ClipAnalysis, Measurement, NotMeasured, Source
 from echo_node.reports.envelope import warning
 from echo_node.reports.observers import edits_of
 
 TITLE = "Echocardiography: what software found"
 COLUMNS = ("Quantity", "View", "Method", "Value", "\u00b1 1 SD", "Clip: frames")
+ACCEPTED_PAGE = (
+    "Made by software; where a person is named, in part from what that person drew. "
+    "Accepted as a whole by the person named above. For research use, not for diagnosis."
+)
 _DECIMALS = {Unit.RATIO: 2}  # all others: 1
 
 Row = tuple[str, str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageState:
+    """Whether a person stands for the page: the one thing on it that changes once it is made."""
+
+    headline: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +41,10 @@ class PageText:
     rows: tuple[Row, ...]
     remarks: tuple[str, ...]  # paragraphs: findings, disagreements, reasons
     foot: tuple[str, ...]  # lines
+    state: PageState
+
+
+PRELIMINARY = "PRELIMINARY: not checked by a person"
 
 
 def page_text(analysis: Analysis, sources: Mapping[str, Dataset]) -> PageText:
@@ -53,7 +70,15 @@ def page_text(analysis: Analysis, sources: Mapping[str, Dataset]) -> PageText:
             *_passed_over(analysis, clips),
         ),
         foot=_foot(analysis),
+        state=PageState(headline=PRELIMINARY, sentence=warning(analysis)),
     )
+
+
+def accepted_state(decision: Decision) -> PageState:
+    """The state of a page that a person has accepted."""
+    by = decision.by
+    at = f"{decision.made_at:%Y-%m-%d %H:%M:%S %Z}"
+    return PageState(headline=f"ACCEPTED by {by.name} ({by.organization}), {at}", sentence=ACCEPTED_PAGE)
 
 
 def _patient(source: Dataset) -> tuple[str, ...]:
@@ -109,6 +134,8 @@ def _edited(analysis: Analysis) -> Iterable[str]:
     if edited:
         names = "; ".join(dict.fromkeys(edit.observer for edit in edits_of(analysis)))
         yield f"Edited, by {names}: {', '.join(dict.fromkeys(_with_view(m) for m in edited))}"
+    for reason in dict.fromkeys(edit.reason for edit in edits_of(analysis) if edit.reason):
+        yield f"Edited because: {reason}"
 
 
 def _with_view(measurement: Measurement) -> str:
@@ -159,7 +186,7 @@ def _foot(analysis: Analysis) -> tuple[str, ...]:
     engine = analysis.engine
     replaces = f"; replaces the page of revision {analysis.revision - 1}" if analysis.revision > 1 else ""
     return (
-        f"{warning(analysis)} Views by their short names; clips by InstanceNumber. "
+        "Views by their short names; clips by InstanceNumber. "
         "\u00b1 1 SD is repeatability over frames and beats, not accuracy; for a learned estimate the model's own.",
         f"Engine {engine.name} {engine.version}, digest {engine.digest}",
         f"echo-node {echo_node.__version__}, {engine.backend}; made {analysis.made_at:%Y-%m-%d %H:%M:%S %Z}; "

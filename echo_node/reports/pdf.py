@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 
-import pydicom
 from pydicom import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
 
@@ -74,42 +72,33 @@ def build_pdf(
     ds.InstanceNumber = max(analysis.revision, 1)
     ds.ConversionType = "WSD"
     ds.AcquisitionDateTime = None
-    _set_document(ds, page)
-    ds.SourceInstanceSequence = [_source_reference(source) for source in shown]
-    if predecessors:
-        ds.PredecessorDocumentsSequence = [_predecessor(report) for report in predecessors]
-    return envelope.to_report(ObjectKind.PDF, ds)
-
-
-def _set_document(ds: Dataset, page: bytes) -> None:
-    """Encapsulated Document module (PS3.3 C.24.2)."""
+    ds.VerificationFlag = "UNVERIFIED"
     ds.BurnedInAnnotation = "YES"
     ds.DocumentTitle = TITLE
     ds.ConceptNameCodeSequence = [coded.code_item(coded.ECHO_REPORT)]
-    ds.VerificationFlag = "UNVERIFIED"
     ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    set_page(ds, page)
+    ds.SourceInstanceSequence = [_source_reference(source) for source in shown]
+    if predecessors:
+        ds.PredecessorDocumentsSequence = [envelope.predecessor(envelope.header(p)) for p in predecessors]
+    return envelope.to_report(ObjectKind.PDF, ds)
+
+
+def set_page(ds: Dataset, page: bytes) -> None:
+    """Set the page and its length, which leaves out what makes it even (PS3.3 C.24.2)."""
     ds.EncapsulatedDocumentLength = len(page)
     ds.EncapsulatedDocument = page + b"\0" * (len(page) % 2)
+
+
+def page_of(ds: Dataset) -> bytes:
+    """The page of an object that :func:`build_pdf` made."""
+    page: bytes = ds.EncapsulatedDocument
+    return page[: ds.EncapsulatedDocumentLength]
 
 
 def _source_reference(source: Dataset) -> Dataset:
     item = image_reference(source)
     item.PurposeOfReferenceCodeSequence = [coded.code_item(coded.SOURCE_FOR_PROCESSING)]
-    return item
-
-
-def _predecessor(report: Report) -> Dataset:
-    """Hierarchical SOP Instance Reference macro (PS3.3 C.17.2.1)."""
-    header = pydicom.dcmread(BytesIO(report.content), specific_tags=["StudyInstanceUID", "SeriesInstanceUID"])
-    instance = Dataset()
-    instance.ReferencedSOPClassUID = report.SOPClassUID
-    instance.ReferencedSOPInstanceUID = report.SOPInstanceUID
-    series = Dataset()
-    series.SeriesInstanceUID = header.SeriesInstanceUID
-    series.ReferencedSOPSequence = [instance]
-    item = Dataset()
-    item.StudyInstanceUID = header.StudyInstanceUID
-    item.ReferencedSeriesSequence = [series]
     return item
 
 

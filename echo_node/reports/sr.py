@@ -9,14 +9,12 @@ from pydicom import Dataset
 
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
-from echo_node.codes import Code, ObjectKind
+from echo_node.codes import ObjectKind
 from echo_node.records import Analysis, Report
 from echo_node.reports.coded import concept
 from echo_node.reports.document import gather, observer, to_document
 from echo_node.reports.groups import findings_of, grouped, measurement_group, view_group
 from echo_node.reports.items import comment, container, not_measured
-
-_QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 
 
 def build_sr(
@@ -70,4 +68,4 @@ def _evaluations(analysis: Analysis) -> sr.ContainerContentItem:
     """What holds for the study: reasons that belong to no clip, and what the report is for."""
     of_clips = {n for clip in analysis.clips for n in clip.not_measured}
     reasons = [not_measured(item)[0] for item in analysis.not_measured if item not in of_clips]
-    return container(_QUALITATIVE_EVALUATIONS, [*reasons, comment(envelope.warning(analysis))])
+    return container(coded.QUALITATIVE_EVALUATIONS, [*reasons, comment(envelope.warning(analysis))])

@@ -61,6 +61,17 @@ def subject_of(group: Dataset, shape: Shape) -> Subject | None:
     return None
 
 
+def remarks_in(group: Dataset) -> str:
+    """A group's comments that are no labels: what the person says of the drawing."""
+    texts = (str(item.get("TextValue") or "").strip() for item in coded.named(group, coded.COMMENT))
+    return "; ".join(dict.fromkeys(" ".join(text.split()) for text in texts if text and not _is_label(text)))
+
+
+def _is_label(text: str) -> bool:
+    words = _plain(text)
+    return words in _LABELS or " ".join(_OUTSIDE.sub(" ", words).split()) in _LABELS
+
+
 def _codes(group: Dataset) -> Iterator[Dataset]:
     """Codes that may name the subject: of the finding, its sites, and the numbers."""
     for item in group.get("ContentSequence") or []:

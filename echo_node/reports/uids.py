@@ -25,6 +25,11 @@ def derived_uid(*parts: object) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, '|'.join(str(part) for part in parts)).int}"
 
 
+def after_rejections(count: int) -> tuple[object, ...]:
+    """What is made after a person's rejection is never the object that was rejected, even where it looks alike."""
+    return (f"after rejection {count}",) if count else ()
+
+
 def series_uid(StudyInstanceUID: str, kind: str, engine: EngineIdentity) -> str:
     """The UID of a study's one series of a kind of object.
 

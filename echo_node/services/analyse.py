@@ -6,18 +6,22 @@ import logging
 import math
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from pydicom import Dataset
 
-from echo_node.codes import FALLBACKS, ObjectKind, Reason
+from echo_node.carts import OwnValue
+from echo_node.codes import Reason
 from echo_node.config import Config
+from echo_node.decisions import DecisionKind, standing_acceptance
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import EchoNodeError, LeaseLost, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
-from echo_node.records import Analysis, Instance, Job, JobKind, Report
+from echo_node.records import Analysis, Instance, Job, JobKind
 from echo_node.reports import Budget, Results, build_results
+from echo_node.services.addresses import addressed, wanted
 from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
 from echo_node.services.opened import opened_store
@@ -97,12 +101,15 @@ def _do_clip(store: Store, config: Config, engine: Engine, job: Job) -> None:
 def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
     study = store.study(job.target)
     assert study.closed_at is not None, "a study whose report is due has been closed"
-    analysis = summarise_study(
-        job.target,
-        store.clip_analyses(job.target),
-        revision=study.revision,
-        engine=engine,
-        made_at=study.closed_at,
+    analysis = _decided_before(
+        summarise_study(
+            job.target,
+            store.clip_analyses(job.target),
+            revision=study.revision,
+            engine=engine,
+            made_at=study.closed_at,
+        ),
+        store,
     )
     paths = {instance.SOPInstanceUID: instance.path for instance in study.instances}
     results = build_results(
@@ -114,7 +121,7 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         budget=budget(config),
     )
     deliveries = addressed(results.reports, config)
-    store.complete_study(job, results.reports, deliveries, remark=_remark(results))
+    store.complete_study(job, results.reports, deliveries, _own(analysis), remark=_remark(results))
     if results.withheld:
         _log.warning("study %s: %s", job.target, _remark(results))
     queued = len({report.SOPInstanceUID for _, report in deliveries})
@@ -132,19 +139,27 @@ def _remark(results: Results) -> str:
     return f"{len(results.withheld)} clips have no segmentation or overlay: over results.max_clips or max_mib"
 
 
-def wanted(config: Config) -> frozenset[ObjectKind]:
-    """What any destination takes, and the older forms of it, which may be asked for when it is sent."""
-    asked = frozenset(kind for destination in config.deliver.destinations for kind in destination.objects)
-    return asked | {older for kind, older in FALLBACKS.items() if kind in asked}
+def _decided_before(analysis: Analysis, store: Store) -> Analysis:
+    """An analysis that knows what persons have decided on earlier revisions."""
+    decisions = store.decisions.of_study(analysis.StudyInstanceUID)
+    rejections = sum(decision.kind is DecisionKind.REJECTED for decision in decisions)
+    return replace(analysis, acceptance=standing_acceptance(decisions), rejections=rejections)
 
 
-def addressed(reports: tuple[Report, ...], config: Config) -> list[tuple[str, Report]]:
-    """Which destination gets which object."""
+def _own(analysis: Analysis) -> list[OwnValue]:
+    """The numbers that no person touched."""
     return [
-        (destination.name, report)
-        for destination in config.deliver.destinations
-        for report in reports
-        if report.kind in destination.objects
+        OwnValue(
+            quantity=m.quantity,
+            method=m.method,
+            view=m.view,
+            value=float(m.value),
+            unit=m.unit,
+            revision=analysis.revision,
+            engine=f"{analysis.engine.name} {analysis.engine.version}",
+        )
+        for m in analysis.measurements
+        if not m.edits
     ]
 
 

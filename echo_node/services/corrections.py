@@ -1,4 +1,4 @@
-"""What the analyser does with a person's report: read it, apply it, or say why not."""
+"""What the analyser does with a structured report: a person's is applied, a cart's read, or it says why not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from echo_node.dicom.clips import open_clip
 from echo_node.errors import ClipError, CorrectionError
 from echo_node.inference.engine import Engine
 from echo_node.records import Clip, ClipAnalysis, Correction, Instance, Job
-from echo_node.reports import corrected_images, open_document, read_corrections
+from echo_node.reports import (
+    corrected_images,
+    is_cart_report,
+    open_document,
+    read_cart_report,
+    read_corrections,
+)
 from echo_node.services.sources import readable_source
 from echo_node.store import Store
 
@@ -23,9 +29,14 @@ _log = logging.getLogger(__name__)
 
 
 def do_correction(store: Store, config: Config, engine: Engine, job: Job) -> None:
-    """Apply a report to its study's analyses, all of it or nothing."""
+    """Apply a person's report to its study's analyses, all of it or nothing; of a cart's keep the numbers."""
+    report = store.instance(job.target)
     try:
-        corrected = _corrected(store, config, engine, store.instance(job.target))
+        ds = _opened(store, report)
+        if is_cart_report(ds):
+            _keep_numbers(store, job, report, ds)
+            return
+        corrected = _corrected(store, config, engine, report, ds)
     except CorrectionError as refusal:
         store.refuse_correction(job, refusal.reason, refusal.detail)
         _log.info("report %s is kept only: %s", job.target, refusal.reason.name)
@@ -34,11 +45,23 @@ def do_correction(store: Store, config: Config, engine: Engine, job: Job) -> Non
     _log.info("report %s: %d clips corrected", job.target, len(corrected))
 
 
-def _corrected(store: Store, config: Config, engine: Engine, report: Instance) -> list[ClipAnalysis]:
-    """The analyses of the clips that a report corrects, corrected."""
+def _opened(store: Store, report: Instance) -> Dataset:
     if store.has_made(report.SOPInstanceUID):
         raise CorrectionError(Reason.OWN_REPORT, "its UID is one of the node's own results")
-    ds = open_document(report.path)
+    return open_document(report.path)
+
+
+def _keep_numbers(store: Store, job: Job, report: Instance, ds: Dataset) -> None:
+    """A cart's own numbers are kept to be compared; they correct nothing."""
+    found = read_cart_report(ds)
+    if store.study(report.StudyInstanceUID).PatientID != report.PatientID:
+        raise CorrectionError(Reason.OTHER_PATIENT, "the study's images are of another")
+    store.carts.complete(job, found)
+    _log.info("report %s is a cart's: %d numbers kept", job.target, len(found.values))
+
+
+def _corrected(store: Store, config: Config, engine: Engine, report: Instance, ds: Dataset) -> list[ClipAnalysis]:
+    """The analyses of the clips that a report corrects, corrected."""
     images = store.find(corrected_images(ds))
     by_clip: dict[str, list[Correction]] = defaultdict(list)
     for correction in read_corrections(ds, _sources(images)):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 import random
 
-from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+    ExtensibleSRStorage,
+    SimplifiedAdultEchoSRStorage,
+)
 
 from echo_node.codes import Reason
 from echo_node.config import Commitment, Config
@@ -20,8 +26,14 @@ from echo_node.services.peers import peer_of
 from echo_node.services.process import POLL_SECONDS, Stop, utc_now
 from echo_node.store import KeepOutcome, Received, Store
 
-# SR classes whose documents can hold what a person drew: those with coordinates (PS3.3 A.35)
-_DRAWN_REPORTS = (EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage, ExtensibleSRStorage)
+# SR classes whose documents can hold what a person drew, or a cart measured (PS3.3 A.35)
+_REPORTS = (
+    EnhancedSRStorage,
+    ComprehensiveSRStorage,
+    Comprehensive3DSRStorage,
+    ExtensibleSRStorage,
+    SimplifiedAdultEchoSRStorage,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +101,7 @@ def keep(store: Store, received: ReceivedObject) -> None:
 
 def _purpose(store: Store, received: ReceivedObject) -> tuple[JobKind | None, Reason | None]:
     """What is done with an object, or why nothing is."""
-    if received.SOPClassUID in _DRAWN_REPORTS:
+    if received.SOPClassUID in _REPORTS:
         return JobKind.CORRECTION, None
     if received.SOPClassUID not in ULTRASOUND_IMAGES:
         return None, Reason.NOT_AN_IMAGE

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from echo_node.codes import FALLBACKS, ObjectKind
 from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
-from echo_node.store.schema import outbox, reports, studies
+from echo_node.store.schema import decision_objects, outbox, reports, studies
 
-# large, and never replaced: a clip's findings do not change
-_OF_CLIPS = (ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY)
+# Large, and never replaced: a clip's findings do not change. A rejection says nothing of its own.
+_NOT_REPLACED = (ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY, ObjectKind.REJECTION)
 
 
 def add_report(
@@ -35,19 +35,37 @@ def add_report(
     )
 
 
+def add(
+    conn: sa.Connection,
+    made: Sequence[Report],
+    paths: Sequence[Path],
+    deliveries: Sequence[tuple[str, Report]],
+    *,
+    StudyInstanceUID: str,
+    revision: int,
+    at: datetime,
+) -> None:
+    """Name reports' files and queue each for its destinations, in the form that a destination gets."""
+    for report, path in zip(made, paths, strict=True):
+        add_report(conn, report, path=path, StudyInstanceUID=StudyInstanceUID, revision=revision, at=at)
+    for destination, report in deliveries:
+        form = form_for(conn, destination, report, made, StudyInstanceUID)
+        enqueue(conn, destination, form.SOPInstanceUID, at=at)
+
+
 def has_report(conn: sa.Connection, SOPInstanceUID: str) -> bool:
     """Is there a report of this UID?"""
     return conn.scalar(sa.select(reports.c.path).where(reports.c.SOPInstanceUID == SOPInstanceUID)) is not None
 
 
 def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> Sequence[sa.Row[Any]]:
-    """The rows of the documents that earlier closes of a study brought about."""
+    """The rows of the documents that earlier closes of a study, and decisions on them, brought about."""
     found = sa.select(reports).where(
         reports.c.StudyInstanceUID == StudyInstanceUID,
         reports.c.revision < revision,
-        reports.c.kind.not_in(_OF_CLIPS),
+        reports.c.kind.not_in(_NOT_REPLACED),
     )
-    return conn.execute(found.order_by(reports.c.revision, reports.c.SOPInstanceUID)).all()
+    return conn.execute(found.order_by(reports.c.revision, reports.c.made_at, reports.c.SOPInstanceUID)).all()
 
 
 def enqueue(conn: sa.Connection, destination: str, SOPInstanceUID: str, *, at: datetime) -> None:
@@ -92,9 +110,13 @@ def fall_back(conn: sa.Connection, delivery: Delivery, error: str, *, at: dateti
     refused = conn.execute(sa.select(reports).where(reports.c.SOPInstanceUID == delivery.SOPInstanceUID)).one()
     if refused.kind not in FALLBACKS:
         return None
+    by_decision = sa.select(decision_objects.c.SOPInstanceUID).where(decision_objects.c.is_made)
+    is_decided = conn.scalar(by_decision.where(decision_objects.c.SOPInstanceUID == delivery.SOPInstanceUID))
+    same = reports.c.SOPInstanceUID.in_(by_decision)  # an accepted one's older form is accepted too
     older: str | None = conn.scalar(
         sa.select(reports.c.SOPInstanceUID)
         .where(
+            same if is_decided is not None else ~same,
             reports.c.StudyInstanceUID == refused.StudyInstanceUID,
             reports.c.revision == refused.revision,
             reports.c.kind == FALLBACKS[refused.kind],

@@ -13,7 +13,16 @@ import echo_node.store.jobs as job_statements
 from echo_node.codes import Reason
 from echo_node.records import CloseReason, DeliveryState, JobKind, StudyState
 from echo_node.store.analyses import latest
-from echo_node.store.schema import JobState, instances, instances_aside, jobs, outbox, reports, studies
+from echo_node.store.schema import (
+    JobState,
+    cart_reports,
+    instances,
+    instances_aside,
+    jobs,
+    outbox,
+    reports,
+    studies,
+)
 
 
 class Outcome(enum.Enum):
@@ -23,6 +32,7 @@ class Outcome(enum.Enum):
     MEASURED = "measured"
     NOT_MEASURED = "not measured"
     APPLIED = "its corrections are applied"
+    READ = "its numbers are kept for comparison"
     KEPT = "kept, not for analysis"
     SET_ASIDE = "set aside for a person to look at"
 
@@ -156,10 +166,12 @@ def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[Instanc
             jobs.c.detail.label("failure_detail"),
             newest.c.outcome,
             newest.c.detail,
+            cart_reports.c.read_at,
         )
         .join(studies, studies.c.StudyInstanceUID == instances.c.StudyInstanceUID)
         .outerjoin(jobs, sa.and_(jobs.c.kind != JobKind.STUDY, jobs.c.target == instances.c.SOPInstanceUID))
         .outerjoin(newest, newest.c.SOPInstanceUID == instances.c.SOPInstanceUID)
+        .outerjoin(cart_reports, cart_reports.c.SOPInstanceUID == instances.c.SOPInstanceUID)
         .order_by(instances.c.received_at, instances.c.SOPInstanceUID)
     )
     aside = sa.select(instances_aside).order_by(instances_aside.c.id)
@@ -182,7 +194,7 @@ def _outcome(row: sa.RowMapping) -> InstanceOutcome:
     elif row["job"] is JobState.DEAD:
         outcome, reason, detail = Outcome.NOT_MEASURED, row["failure"], row["failure_detail"]
     elif row["job"] is JobState.DONE and row["job_kind"] is JobKind.CORRECTION:
-        outcome, reason, detail = Outcome.APPLIED, None, ""
+        outcome, reason, detail = Outcome.APPLIED if row["read_at"] is None else Outcome.READ, None, ""
     elif row["job"] is JobState.DONE:
         outcome = Outcome.MEASURED if row["outcome"] is None else Outcome.NOT_MEASURED
         reason, detail = row["outcome"], row["detail"]

@@ -11,7 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.codes import ObjectKind, Reason
+from echo_node.codes import Method, ObjectKind, Quantity, Reason, Unit, View
+from echo_node.decisions import DecisionKind
 from echo_node.records import CloseReason, DeliveryState, JobKind, StudyState
 
 
@@ -182,4 +183,81 @@ outbox = sa.Table(
     sa.Column("TransactionUID", _uid(), index=True),
     sa.Column("committed_at", UTCDateTime),
     sa.UniqueConstraint("destination", "SOPInstanceUID"),
+)
+
+# Who accepted or rejected which results, and why. Rows are added, never changed.
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("StudyInstanceUID", sa.ForeignKey(studies.c.StudyInstanceUID), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),  # of the results
+    sa.Column("kind", _name_of(DecisionKind), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("organization", sa.Text, nullable=False),
+    sa.Column("code_value", sa.Text),
+    sa.Column("code_scheme", sa.Text),
+    sa.Column("code_meaning", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("made_at", UTCDateTime, nullable=False),
+    sa.UniqueConstraint("StudyInstanceUID", "revision", "kind"),
+)
+
+decision_objects = sa.Table(
+    "decision_objects",
+    metadata,
+    sa.Column("decision", sa.ForeignKey(decisions.c.id), primary_key=True),
+    sa.Column("SOPInstanceUID", sa.ForeignKey(reports.c.SOPInstanceUID), primary_key=True),
+    sa.Column("is_made", sa.Boolean, nullable=False),  # brought about by the decision, or else decided on
+)
+
+
+def _number() -> list[sa.Column[Any]]:
+    """What was measured, how, where, and how much."""
+    return [
+        sa.Column("quantity", _name_of(Quantity), nullable=False),
+        sa.Column("method", _name_of(Method)),
+        sa.Column("view", _name_of(View)),
+        sa.Column("value", sa.Float, nullable=False),
+        sa.Column("unit", _name_of(Unit), nullable=False),
+    ]
+
+
+# Structured reports in which carts say what was measured on them
+cart_reports = sa.Table(
+    "cart_reports",
+    metadata,
+    sa.Column("SOPInstanceUID", sa.ForeignKey(instances.c.SOPInstanceUID), primary_key=True),
+    sa.Column("StudyInstanceUID", sa.ForeignKey(studies.c.StudyInstanceUID), nullable=False, index=True),
+    sa.Column("Manufacturer", sa.Text, nullable=False),
+    sa.Column("ManufacturerModelName", sa.Text, nullable=False),
+    sa.Column("made_at", UTCDateTime),  # None where the report does not say
+    sa.Column("read_at", UTCDateTime, nullable=False),
+)
+
+cart_predecessors = sa.Table(
+    "cart_predecessors",
+    metadata,
+    sa.Column("SOPInstanceUID", sa.ForeignKey(cart_reports.c.SOPInstanceUID), primary_key=True),
+    sa.Column("predecessor", _uid(), primary_key=True, index=True),  # it may come later, or never
+)
+
+cart_values = sa.Table(
+    "cart_values",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("SOPInstanceUID", sa.ForeignKey(cart_reports.c.SOPInstanceUID), nullable=False, index=True),
+    *_number(),
+    sa.Column("otherwise", sa.Text, nullable=False),  # a method, view or mode that the node does not have
+)
+
+# What the node measured and no person touched, for every revision that was reported
+own_values = sa.Table(
+    "own_values",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("StudyInstanceUID", sa.ForeignKey(studies.c.StudyInstanceUID), nullable=False, index=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    *_number(),
+    sa.Column("engine", sa.Text, nullable=False),  # name and version
 )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import echo_node.store.analyses as analyses
+import echo_node.store.carts as carts
 import echo_node.store.codec as codec
 import echo_node.store.instances as instances
 import echo_node.store.jobs as jobs
@@ -17,10 +18,13 @@ import echo_node.store.requeue as requeue
 import echo_node.store.schema as schema
 import echo_node.store.studies as studies
 import echo_node.store.sweep as sweep
+from echo_node.carts import OwnValue
 from echo_node.codes import Reason
 from echo_node.errors import LeaseLost, StoreError
 from echo_node.records import ClipAnalysis, Delivery, Instance, Job, JobKind, Report, Study
+from echo_node.store.carts import Carts
 from echo_node.store.database import Database
+from echo_node.store.decisions import Decisions
 from echo_node.store.delivering import Outbox
 from echo_node.store.files import Files, as_store_errors, discard
 from echo_node.store.instances import KeepOutcome, Received
@@ -32,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """Objects, studies, jobs and results; the outbox is an attribute of its own.
+    """Objects, studies, jobs and results; outbox, decisions and carts' numbers are attributes of their own.
 
     Every method is a transaction of its own, and safe to call from several threads and processes. Any
     may raise StoreError (DiskFull where that is why) and has then changed nothing.
@@ -56,6 +60,8 @@ class Store:
         self._now = now
         self._max_attempts = max_attempts
         self.outbox = Outbox(self._db, root, now=now)
+        self.decisions = Decisions(self._db, self._files, root, now=now)
+        self.carts = Carts(self._db, now=now)
 
     def migrate(self) -> None:
         """Bring the database's schema to this version; processes that start together take turns."""
@@ -202,16 +208,7 @@ class Store:
         """
         if job.target != analysis.SOPInstanceUID:
             raise ValueError(f"job {job.id} is not for {analysis.SOPInstanceUID}")
-        scalars, content = codec.encode(analysis)
-        with self._files.writing():
-            path = None if content is None else self._files.write(content, ".npz")
-            with self._db.write() as conn:
-                StudyInstanceUID, _ = jobs.where_from(conn, job)
-                studies.lock(conn, StudyInstanceUID)
-                now = self._now()
-                jobs.finish(conn, job, at=now)
-                analyses.save(conn, analysis, scalars=scalars, path=path, at=now)
-                studies.reopen(conn, StudyInstanceUID, at=now)
+        self._complete(job, (analysis,))
 
     def complete_correction(self, job: Job, corrected: Sequence[ClipAnalysis]) -> None:
         """Save the analyses of the clips that a person's report corrects and end its job, both or neither.
@@ -223,7 +220,10 @@ class Store:
         LeaseLost
             Another worker has the job; nothing is saved.
         """
-        encoded = [codec.encode(analysis) for analysis in corrected]
+        self._complete(job, corrected)
+
+    def _complete(self, job: Job, made: Sequence[ClipAnalysis]) -> None:
+        encoded = [codec.encode(analysis) for analysis in made]
         with self._files.writing():
             paths = [None if content is None else self._files.write(content, ".npz") for _, content in encoded]
             with self._db.write() as conn:
@@ -231,7 +231,7 @@ class Store:
                 studies.lock(conn, StudyInstanceUID)
                 now = self._now()
                 jobs.finish(conn, job, at=now)
-                for analysis, (scalars, _), path in zip(corrected, encoded, paths, strict=True):
+                for analysis, (scalars, _), path in zip(made, encoded, paths, strict=True):
                     analyses.save(conn, analysis, scalars=scalars, path=path, at=now)
                 studies.reopen(conn, StudyInstanceUID, at=now)
 
@@ -242,7 +242,13 @@ class Store:
             instances.refuse(conn, job.target, reason)
 
     def complete_study(
-        self, job: Job, reports: Sequence[Report], deliveries: Sequence[tuple[str, Report]], *, remark: str = ""
+        self,
+        job: Job,
+        reports: Sequence[Report],
+        deliveries: Sequence[tuple[str, Report]],
+        own: Sequence[OwnValue] = (),
+        *,
+        remark: str = "",
     ) -> None:
         """Save a study's reports, queue them for their destinations and end the job, all or nothing.
 
@@ -252,6 +258,8 @@ class Store:
             Where a UID is known already, its first bytes stay.
         deliveries : sequence of (destination name, Report)
             Which destination gets which of the reports.
+        own : sequence of OwnValue
+            The numbers that no person touched, for comparison with carts.
         remark : str, optional
             What was left out of them.
 
@@ -267,11 +275,8 @@ class Store:
                 studies.lock(conn, uid)
                 now = self._now()
                 jobs.finish(conn, job, at=now, reason=Reason.OVER_BUDGET if remark else None, detail=remark)
-                for report, path in zip(reports, paths, strict=True):
-                    outbox.add_report(conn, report, path=path, StudyInstanceUID=uid, revision=revision, at=now)
-                for destination, report in deliveries:
-                    form = outbox.form_for(conn, destination, report, reports, uid)
-                    outbox.enqueue(conn, destination, form.SOPInstanceUID, at=now)
+                outbox.add(conn, reports, paths, deliveries, StudyInstanceUID=uid, revision=revision, at=now)
+                carts.save_own(conn, own, StudyInstanceUID=uid)
                 studies.report(conn, uid)
 
     # Trying again

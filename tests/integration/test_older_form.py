@@ -20,7 +20,7 @@ from echo_node.codes import ObjectKind
 from echo_node.config import Config
 from echo_node.records import Delivery, DeliveryState, JobKind, Report
 from echo_node.reports import build_reports, read_report
-from echo_node.services.analyse import addressed, wanted
+from echo_node.services.addresses import addressed, wanted
 from echo_node.services.deliver import deliver_once
 from echo_node.store import Store
 from tests.integration.storage_peer import storage_peer

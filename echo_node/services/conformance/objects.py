@@ -52,6 +52,7 @@ _ALL_STANDARD = "None: all objects are of standard SOP classes, and each attribu
 
 _WHOLE = (  # kinds with tables of their own
     ObjectKind.SR, ObjectKind.SEG, ObjectKind.SR_TID5200, ObjectKind.SR_TID5300, ObjectKind.OVERLAY, ObjectKind.PDF,
+    ObjectKind.REJECTION,
 )  # fmt: skip
 _LIKE = {  # other forms, told by what is not as in the first
     ObjectKind.SR_COMPREHENSIVE: ObjectKind.SR,
@@ -74,7 +75,8 @@ def annexes(cases: Sequence[Example], made: Made) -> list[str]:
         "## 8 Annexes",
         "### 8.1 IOD contents",
         "#### 8.1.1 Created SOP instances",
-        "Of each kind that a destination's `objects` may name. Presence and source of each attribute, as seen in "
+        "Of each kind that a destination's `objects` may name, and the note of a rejection, which goes wherever "
+        "what was rejected went. Presence and source of each attribute, as seen in "
         "objects made of headers that are full and of one that has only what it must have. `>` is the depth of "
         "nesting.",
         table(

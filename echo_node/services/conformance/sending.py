@@ -10,6 +10,7 @@ from pydicom.uid import (
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
+    KeyObjectSelectionDocumentStorage,
     SegmentationStorage,
     UltrasoundMultiFrameImageStorage,
 )
@@ -31,6 +32,7 @@ _CLASSES: Mapping[ObjectKind, UID] = {
     ObjectKind.SEG_LABELMAP: LabelMapSegmentationStorage,
     ObjectKind.OVERLAY: UltrasoundMultiFrameImageStorage,
     ObjectKind.PDF: EncapsulatedPDFStorage,
+    ObjectKind.REJECTION: KeyObjectSelectionDocumentStorage,
 }
 _TREATMENTS = {
     "sent": "the destination has it; it is not sent again",
@@ -59,6 +61,8 @@ def deliver_entity(config: Config) -> list[str]:
         "the destination's own to the receiver, with role selection.",
         "Where it has `commitment: find`, Study Root Query/Retrieve - FIND (1.2.840.10008.5.1.4.1.2.2.1) is "
         "proposed as SCU, at IMAGE level with the three UIDs as keys.",
+        "Key Object Selection is proposed once a person has rejected results that the destination was sent: the "
+        'document (113001, DCM, "Rejected for Quality Reasons", PS3.16 TID 2010) names them.',
         "A destination with `url` is sent the same objects by STOW-RS (PS3.18 10.5), one object in a request; "
         "docs/design.md says how each answer is treated.",
         *_policies(settings),
@@ -74,7 +78,7 @@ def _proposed(destinations: Sequence[Destination]) -> Iterator[tuple[str, ...]]:
     every: tuple[ObjectKind, ...] = Destination.model_fields["objects"].default
     by_default = ("(none is configured; by default)", every, SegTransferSyntax.UNCOMPRESSED)
     for name, objects, of_segs in wanted or [by_default]:
-        for kind in objects:
+        for kind in (*objects, ObjectKind.REJECTION):
             own = JPEGBaseline8Bit if kind is ObjectKind.OVERLAY else ExplicitVRLittleEndian
             for syntax in map(UID, scu.encodings(own, recode.preferred(_CLASSES[kind], of_segs))):
                 yield name, names[_CLASSES[kind]], _CLASSES[kind], syntax.name, syntax, "SCU", "none"

@@ -128,6 +128,14 @@ def test_a_structure_is_named_by_code_first_and_else_by_label(labels, subject):
 
 
 @pytest.mark.parametrize(
+    ("label", "reason"),
+    [("papillary  muscle\nleft out", "papillary muscle left out"), ("LV cavity", ""), ("not LV", ""), (None, "")],
+)
+def test_a_comment_that_is_no_label_is_why_the_person_drew(label, reason):
+    assert one("POLYLINE", OUTLINE, site=LV, label=label).edit.reason == reason
+
+
+@pytest.mark.parametrize(
     ("name", "quantity"),
     [
         (("18154-5", "LN", "Septum"), Quantity.IVSD),

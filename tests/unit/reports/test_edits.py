@@ -41,6 +41,28 @@ def test_edits_read_back_from_the_report():
     assert {m.edits for m in reading.measurements} == {(replace(FIRST, made_at=None), SECOND)}
 
 
+def test_why_a_person_edited_reads_back_and_stands_on_the_page():
+    of = source(Rows=240, Columns=320)
+    one, other = replace(FIRST, reason="papillary muscle left out"), replace(FIRST, reason="clearer frame")
+    study, sources = analysis(edited(of, one, other)), {of.SOPInstanceUID: of}
+    kinds = (ObjectKind.SR, ObjectKind.SR_TID5200, ObjectKind.PDF)
+    made = {r.kind: r for r in build_reports(study, sources, kinds=kinds, frames=lambda _: cine(of))}
+    for kind in kinds[:2]:
+        reading = read_report(made[kind].content)
+        assert {m.edits for m in reading.measurements} == {tuple(replace(e, made_at=None) for e in (one, other))}
+        ds = pydicom.dcmread(BytesIO(made[kind].content))
+        evidence = [
+            instance.ReferencedSOPInstanceUID
+            for referred in ds.CurrentRequestedProcedureEvidenceSequence
+            for series in referred.ReferencedSeriesSequence
+            for instance in series.ReferencedSOPSequence
+        ]
+        assert evidence.count(FIRST.SOPInstanceUID) == 1
+    ds = pydicom.dcmread(BytesIO(made[ObjectKind.PDF].content))
+    page = PdfReader(BytesIO(ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength])).pages[0].extract_text()
+    assert "Edited because: papillary muscle left out" in page
+
+
 def test_a_number_names_its_persons_and_their_reports_in_codes():
     of = source()
     content = build_reports(analysis(edited(of, FIRST)), {of.SOPInstanceUID: of})[-1].content

@@ -21,6 +21,7 @@ def clip_of(ds: Dataset) -> dict[str, Dataset]:
         uid,
         StudyInstanceUID=ds.StudyInstanceUID,
         PatientID=ds.PatientID,
+        PatientBirthDate=ds.get("PatientBirthDate") or "",
         Rows=600,
         Columns=800,
         NumberOfFrames=34,

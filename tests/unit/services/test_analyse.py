@@ -16,7 +16,7 @@ from echo_node.dicom.clips import open_clip
 from echo_node.errors import DiskFull
 from echo_node.records import JobKind
 from echo_node.reports import build_reports, read_source
-from echo_node.services import analyse
+from echo_node.services import addresses, analyse
 from echo_node.services.process import utc_now
 from echo_node.store import ClosePolicy, JobState, Outcome, Store
 from tests.unit.reports.builders import ENGINE, analysis, clip, source
@@ -89,8 +89,8 @@ def test_each_destination_gets_the_reports_that_it_asks_for():
         }
     )
     of = source()
-    reports = build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=analyse.wanted(config))
-    got = {name: {r.kind.value for to, r in analyse.addressed(reports, config) if to == name} for name in asked}
+    reports = build_reports(analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=addresses.wanted(config))
+    got = {name: {r.kind.value for to, r in addresses.addressed(reports, config) if to == name} for name in asked}
     assert got == {name: set(objects) for name, objects in asked.items()}
     assert {r.kind for r in reports} == {ObjectKind(k) for kinds in asked.values() for k in kinds}
 

@@ -40,6 +40,7 @@ EDIT = Edit(
     SeriesInstanceUID="1.2.826.1.8",
     observer="Öztürk^Ümit",
     made_at=datetime(2026, 11, 24, 8, 30, 0, 5, tzinfo=UTC),
+    reason="früher",
 )
 
 

@@ -1,0 +1,173 @@
+"""A person accepts or rejects a study's results: records, and documents that say so.
+
+For whatever asks on a person's behalf: the command line, a page. Nothing is printed here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import replace
+from datetime import datetime
+
+from echo_node.codes import ObjectKind
+from echo_node.config import Config
+from echo_node.decisions import Decision, DecisionKind, Person, standing_acceptance
+from echo_node.errors import DecisionError, ReportError
+from echo_node.records import Report
+from echo_node.reports import DOCUMENTS, accept_document, build_rejection, check_person, read_made
+from echo_node.services.addresses import addressed
+from echo_node.store import MadeObject, Results, Store, check_revision, earlier_decision
+
+_log = logging.getLogger(__name__)
+
+
+def accept(
+    store: Store,
+    config: Config,
+    StudyInstanceUID: str,
+    *,
+    by: Person,
+    at: datetime,
+    reason: str = "",
+    revision: int | None = None,
+) -> Decision:
+    """Accept a study's results as they are: each document gets a VERIFIED successor, sent where it was sent.
+
+    Parameters
+    ----------
+    store, config : Store, Config
+        The node's.
+    StudyInstanceUID : str
+        The study.
+    by : Person
+        Who stands for the results from now on.
+    at : datetime
+        When, with a time zone.
+    reason : str
+        In words; it stands in the documents.
+    revision : int, optional
+        What the person has looked at; left out: whatever is the latest.
+
+    Returns
+    -------
+    Decision
+        The one that stands; where the same person has accepted the same results before, that one.
+
+    Raises
+    ------
+    DecisionError
+        The person is not named well, there is nothing to accept yet, or another decision stands.
+    ReportError
+        A document cannot be written on.
+    StoreError
+        The store refuses; nothing is changed.
+    """
+    seen, decision, before = _begun(store, StudyInstanceUID, DecisionKind.ACCEPTED, by, at, reason, revision)
+    if before is not None:
+        return before
+    documents = [o for o in seen.objects if o.revision == seen.revision and o.kind in DOCUMENTS]
+    if not documents:
+        raise DecisionError(f"study {StudyInstanceUID}: there is no document to accept; no destination takes one")
+    made = tuple(accept_document(_read(document), decision) for document in documents)
+    saved = store.decisions.save(
+        _naming(decision, [d.SOPInstanceUID for d in documents], made), made, addressed(made, config)
+    )
+    _log.info("study %s: revision %d accepted, %d documents", StudyInstanceUID, saved.revision, len(saved.made))
+    return saved
+
+
+def reject(
+    store: Store,
+    config: Config,
+    StudyInstanceUID: str,
+    *,
+    by: Person,
+    at: datetime,
+    reason: str = "",
+    revision: int | None = None,
+) -> Decision:
+    """Reject a study's results: every destination is told which of the objects that it was sent are meant.
+
+    What a person accepted of an earlier revision stands. Who accepted these very results takes that back so.
+
+    Parameters and errors are those of :func:`accept`.
+    """
+    seen, decision, before = _begun(store, StudyInstanceUID, DecisionKind.REJECTED, by, at, reason, revision)
+    if before is not None:
+        return before
+    rejected = _rejected(store.decisions.of_study(StudyInstanceUID), seen)
+    if not rejected:
+        raise DecisionError(f"study {StudyInstanceUID}: there is no object to reject")
+    made, deliveries = _rejections(store, config, decision, rejected)
+    saved = store.decisions.save(_naming(decision, [o.SOPInstanceUID for o in rejected], made), made, deliveries)
+    _log.info("study %s: revision %d rejected, %d objects", StudyInstanceUID, saved.revision, len(saved.decided))
+    return saved
+
+
+def _begun(
+    store: Store,
+    StudyInstanceUID: str,
+    kind: DecisionKind,
+    by: Person,
+    at: datetime,
+    reason: str,
+    revision: int | None,
+) -> tuple[Results, Decision, Decision | None]:
+    """What is decided on, the decision so far, and the same person's same one from before."""
+    check_person(by)
+    seen = store.decisions.results(StudyInstanceUID)
+    if revision is not None:
+        check_revision(StudyInstanceUID, seen.revision, revision)
+    decision = Decision(
+        StudyInstanceUID=StudyInstanceUID,
+        revision=seen.revision,
+        kind=kind,
+        by=by,
+        reason=" ".join(reason.split()),
+        made_at=at,
+        decided=(),
+        made=(),
+    )
+    return seen, decision, earlier_decision(store.decisions.of_study(StudyInstanceUID), decision)
+
+
+def _read(made: MadeObject) -> Report:
+    try:
+        content = made.path.read_bytes()
+    except OSError as error:
+        raise ReportError(f"{made.path}: cannot be read: {error.strerror}") from error
+    return Report(kind=made.kind, SOPClassUID=made.SOPClassUID, SOPInstanceUID=made.SOPInstanceUID, content=content)
+
+
+def _naming(decision: Decision, decided: list[str], made: tuple[Report, ...]) -> Decision:
+    return replace(decision, decided=tuple(sorted(decided)), made=tuple(sorted(r.SOPInstanceUID for r in made)))
+
+
+def _rejected(decisions: tuple[Decision, ...], seen: Results) -> list[MadeObject]:
+    """Everything since what stands accepted of an earlier revision, but for what is rejected already."""
+    earlier = standing_acceptance([d for d in decisions if d.revision < seen.revision])
+    since = 0 if earlier is None else earlier.revision
+    gone = {uid for d in decisions if d.kind is DecisionKind.REJECTED for uid in d.decided}
+    return [
+        o
+        for o in seen.objects
+        if o.revision > since and o.kind is not ObjectKind.REJECTION and o.SOPInstanceUID not in gone
+    ]
+
+
+def _rejections(
+    store: Store, config: Config, decision: Decision, rejected: list[MadeObject]
+) -> tuple[tuple[Report, ...], list[tuple[str, Report]]]:
+    """A note for each set of objects that a destination was sent, and who gets which."""
+    known = {destination.name for destination in config.deliver.destinations}
+    meant = {o.SOPInstanceUID: o for o in rejected}
+    sent: dict[str, set[str]] = defaultdict(set)
+    for delivery in store.deliveries(decision.StudyInstanceUID):
+        if delivery.destination in known and delivery.SOPInstanceUID in meant:
+            sent[delivery.destination].add(delivery.SOPInstanceUID)
+    notes = {
+        uids: build_rejection([read_made(meant[uid].path) for uid in sorted(uids)], decision)
+        for uids in {frozenset(uids) for uids in sent.values()}
+    }
+    return tuple(notes.values()), [(name, notes[frozenset(uids)]) for name, uids in sorted(sent.items())]
