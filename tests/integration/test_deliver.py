@@ -240,7 +240,7 @@ def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
     receiver = Receiver(tmp_path / "carts", carts=(Cart(ae_title="VIVID1", hosts=("192.0.2.7",)),))
     settings = {"receive": {"port": receiver.port, "min_free_disk_mib": 0}}
     config = Config.model_validate(settings)
-    config = config.model_copy(update={"node": sender.config.node})
+    config = config.model_copy(update={"node": sender.config.node, "deliver": sender.config.deliver})
     try:
         assert print_status(config, objects=False) == 0
     finally:
