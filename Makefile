@@ -1,6 +1,7 @@
 # make demo   sets everything up and shows the main job on loopback
 # make test   sets everything up and passes the whole suite
 # make validate   holds every object of a varied set of exams against all validators
+# make viewers   looks at the results in the OHIF viewer, in a browser
 # make lint   import contracts, ruff, mypy strict
 # make fmt    formats the code
 
@@ -15,7 +16,7 @@ TORCH ?= torch==2.13.0
 demo: $(VENV)/.node peers
 	$(VENV)/bin/echo-node demo --out demo-out
 
-test: $(VENV)/.test peers viewers
+test: $(VENV)/.test peers
 	$(VENV)/bin/python -m pytest
 
 validate: $(VENV)/.test peers
@@ -34,8 +35,9 @@ fmt: $(VENV)/.test
 peers:
 	tests/install-peers.sh
 
-viewers: | $(VENV)/bin/python
+viewers: $(VENV)/.test peers
 	tests/install-viewers.sh $(VENV)/ohif
+	$(VENV)/bin/python -m pytest -m viewer tests/acceptance
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
