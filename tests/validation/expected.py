@@ -127,6 +127,13 @@ NAMED = (
     ),
     Named(
         validator="reader",
+        says="Sequence does not have the required attributes for a Pixel Measures Sequence",
+        kinds=(ObjectKind.SEG, ObjectKind.SEG_LABELMAP),
+        why="A clip without calibration has no spacing to give; the attributes are type 1C (PS3.3 C.7.6.16.2.1). "
+        "highdicom 0.28 wants them in any case; OHIF 3.13 wants the sequence, if empty.",
+    ),
+    Named(
+        validator="reader",
         says="exceeds the maximum length",
         exams=(TOO_LONG,),
         why="As of dciodvfy: too long already when the cart sent it.",
