@@ -91,5 +91,8 @@ def _line(decision: Decision) -> str:
 
 def _agreement(args: argparse.Namespace) -> int:
     from echo_node.evaluation.carts import print_agreement
+    from echo_node.services.opened import opened_store
 
-    return print_agreement(load(args.config), args.csv)
+    with opened_store(load(args.config)) as store:
+        studies = store.carts.compared()
+    return print_agreement(studies, args.csv)

@@ -7,6 +7,7 @@ DCM (PS3.16 Annex D), UCUM (units) and 99ECHONODE (this project's own, where no 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 LOCAL_SCHEME = "99ECHONODE"
@@ -148,6 +149,20 @@ class Unit(_Coded):
     GRAM_PER_SQUARE_METRE = Code("g/m2", "UCUM", "g/m2")
     RATIO = Code("{ratio}", "UCUM", "ratio")
     NO_UNITS = Code("1", "UCUM", "no units")
+
+
+UNIT_OF: Mapping[Quantity, Unit] = {  # in which the node writes a quantity
+    Quantity.LVEF: Unit.PERCENT,
+    Quantity.LV_EDV: Unit.MILLILITRE,
+    Quantity.LV_ESV: Unit.MILLILITRE,
+    Quantity.IVSD: Unit.MILLIMETRE,
+    Quantity.LVIDD: Unit.MILLIMETRE,
+    Quantity.LVPWD: Unit.MILLIMETRE,
+    Quantity.LVIDS: Unit.MILLIMETRE,
+    Quantity.LV_MASS: Unit.GRAM,
+    Quantity.LV_MASS_INDEX: Unit.GRAM_PER_SQUARE_METRE,
+    Quantity.LV_RWT: Unit.RATIO,
+}
 
 
 class CardiacPhase(_Coded):

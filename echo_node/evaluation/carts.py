@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,8 @@ import numpy as np
 
 from echo_node.carts import CartReport, CartValue, OwnValue, StudyNumbers
 from echo_node.codes import Method, Quantity, Unit, View
-from echo_node.config import Config
 from echo_node.errors import EchoNodeError
 from echo_node.evaluation.scores import agreement
-from echo_node.store import Store
 
 _COLUMNS = ("engine", "quantity", "method", "view", "unit", "n", "bias", "lower limit", "upper limit", "MAE")
 _CSV = ("engine", "quantity", "method", "view", "unit", "own", "cart", "manufacturer", "model")
@@ -85,7 +83,7 @@ def rows(pairs: Sequence[Pair]) -> list[Row]:
     return [_row(key, together[key]) for key in sorted(together, key=_order)]
 
 
-def print_agreement(config: Config, out: Path | None) -> int:
+def print_agreement(studies: Iterable[StudyNumbers], out: Path | None) -> int:
     """Print a table, and write every pair as CSV where a file is named: no UID, no date, no name.
 
     Raises
@@ -93,12 +91,7 @@ def print_agreement(config: Config, out: Path | None) -> int:
     EchoNodeError
         The file cannot be written.
     """
-    store = Store(config.node.database_url, config.node.storage, now=lambda: datetime.now(UTC))
-    try:
-        store.migrate()
-        pairs = [pair for study in store.carts.compared() for pair in pairs_of(study)]
-    finally:
-        store.dispose()
+    pairs = [pair for study in studies for pair in pairs_of(study)]
     for line in _table([_COLUMNS, *map(_shown, rows(pairs))] if pairs else [("no cart's number to compare with",)]):
         print(line)
     if out is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from echo_node.codes import Method, Quantity, Reason, Unit, View
+from echo_node.codes import UNIT_OF, Method, Quantity, Reason, View
 from echo_node.measure.plausibility import Fault
 from echo_node.records import (
     ClipAnalysis,
@@ -23,18 +23,6 @@ EJECTION = (Quantity.LVEF, Quantity.LV_EDV, Quantity.LV_ESV)
 WALLS = (Quantity.IVSD, Quantity.LVIDD, Quantity.LVPWD, Quantity.LVIDS)
 MASS = (Quantity.LV_MASS, Quantity.LV_RWT, Quantity.LV_MASS_INDEX, Quantity.LV_GEOMETRY)
 PIXELS = (1.0, 1.0)  # without calibration lengths are pixels: a ratio of volumes survives that
-_UNITS: Mapping[Quantity, Unit] = {
-    Quantity.LVEF: Unit.PERCENT,
-    Quantity.LV_EDV: Unit.MILLILITRE,
-    Quantity.LV_ESV: Unit.MILLILITRE,
-    Quantity.IVSD: Unit.MILLIMETRE,
-    Quantity.LVIDD: Unit.MILLIMETRE,
-    Quantity.LVPWD: Unit.MILLIMETRE,
-    Quantity.LVIDS: Unit.MILLIMETRE,
-    Quantity.LV_MASS: Unit.GRAM,
-    Quantity.LV_MASS_INDEX: Unit.GRAM_PER_SQUARE_METRE,
-    Quantity.LV_RWT: Unit.RATIO,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +67,7 @@ class Recipe:
         return Measurement(
             quantity=quantity,
             value=value,
-            unit=_UNITS[quantity],
+            unit=UNIT_OF[quantity],
             method=self.method,
             view=self.view,
             sources=self.sources,

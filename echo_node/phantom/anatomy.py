@@ -7,11 +7,13 @@ echoes and speckle need.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from echo_node.codes import Structure
 from echo_node.phantom.heart import BARREL, Moment
 from echo_node.phantom.shapes import FAR, Array, ellipsoid
 from echo_node.phantom.valves import PAPILLARY_ANGLES, chords, mitral, tricuspid
@@ -46,6 +48,20 @@ class Fields:
         for field in (self.la, self.ra, self.cava, self.aorta, self.arch, self.trunk):
             inside = xp.logical_or(inside, field < 0)
         return inside
+
+
+def cut(solids: Fields, inside: Callable[[Array], Any]) -> dict[Structure, Any]:
+    """Where each structure is cut, bool arrays; ``inside`` tells where a field is negative."""
+    cavity = inside(solids.endocardium)
+    muscle = inside(solids.epicardium) & ~cavity
+    return {
+        Structure.LV_CAVITY: cavity,
+        Structure.LV_MYOCARDIUM: muscle,
+        Structure.LA: inside(solids.la),
+        Structure.RV: inside(solids.rv),
+        Structure.RA: inside(solids.ra),
+        Structure.AORTIC_ROOT: inside(solids.aorta) & ~cavity & ~muscle,
+    }
 
 
 def fields(xp: Any, points: Array, now: Moment) -> Fields:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from echo_node.codes import ImageMode, Structure, View, WallPoint
 from echo_node.phantom.acoustics import beams, compressed
-from echo_node.phantom.anatomy import Fields, fields
+from echo_node.phantom.anatomy import Fields, cut, fields
 from echo_node.phantom.heart import Moment, Patient, Rhythm, moment
 from echo_node.phantom.look import Look, sample_look, through_oesophagus, with_contrast
 from echo_node.phantom.naming import LEAST_VISIBLE, named_plane, visible_border
@@ -79,6 +79,7 @@ class Scene:
     """Who is looked at, how, and when."""
 
     patient: Patient
+    warp: Warp
     view: View
     look: Look
     plane: Plane
@@ -150,21 +151,24 @@ def _seen(
 
     Of several tries; the best of them where none will do.
     """
-    best: SimulatedClip | None = None
     warp = warp_of(patient.speckle, moment(patient, 0.0).length_ed)
+    tried: list[SimulatedClip] = []
     for _ in range(_WINDOWS):
         look = _look(view, rng)
         plane = named_plane(
             view, patient, warp, half_angle=look.half_angle, near_mm=look.near_mm, rng=rng, straying=straying
         )
         sways = np.float32(straying) * _sway(times, when.phases, rng)
-        clip = _heart(Scene(patient, view, look, plane, times, when, sways), rng=rng, size=size, xp=xp)
-        if best is None or (clip.visible or 0) > (best.visible or 0):
-            best = clip
-        if (best.visible or 0) >= LEAST_VISIBLE:
-            return best
-    assert best is not None
-    return best
+        scene = Scene(patient, warp, view, look, plane, times, when, sways)
+        tried.append(_heart(scene, rng=rng, size=size, xp=xp))
+        if _visible(tried[-1]) >= LEAST_VISIBLE:
+            return tried[-1]
+    return max(tried, key=_visible)
+
+
+def _visible(clip: SimulatedClip) -> float:
+    assert clip.visible is not None, "it shows a heart"
+    return clip.visible
 
 
 def mirrored(clip: SimulatedClip) -> SimulatedClip:
@@ -195,12 +199,12 @@ def _timing(
 def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> SimulatedClip:
     shape = POLAR_SHAPE if size < FINE_FROM else FINE_POLAR_SHAPE
     patient, look, plane = scene.patient, scene.look, scene.plane
-    salt, warp = patient.speckle, warp_of(patient.speckle, moment(patient, 0.0).length_ed)
+    salt = patient.speckle
     grid = beams(xp, plane, look, shape=shape, rng=rng, salt=salt)
     target = raster(
         xp, depth_mm=plane.depth, near_mm=look.near_mm, half_angle=look.half_angle, grid=shape, size=size
     )
-    straight = warp.to_solid(xp, grid.points)
+    straight = scene.warp.to_solid(xp, grid.points)
     pictures, masks, volumes = [], [], []
     shown: Any = None
     seen = 0.0
@@ -228,12 +232,12 @@ def _heart(scene: Scene, *, rng: np.random.Generator, size: int, xp: Any) -> Sim
         view=scene.view,
         mode=ImageMode.TWO_D,
         masks=_stacked(masks),
-        landmarks=_walls(scene, target, warp),
+        landmarks=_walls(scene, target),
         ed_frame=ed,
         es_frame=int(np.argmin(levels)),
         volumes_ml=levels,
         patient=patient,
-        foreshortening=_foreshortening(scene, target, warp, masks[ed], ed),
+        foreshortening=_foreshortening(scene, target, masks[ed], ed),
         visible=seen,
     )
 
@@ -280,16 +284,7 @@ def _masks(xp: Any, target: Raster, solids: Fields) -> dict[Structure, npt.NDArr
     def inside(field: Any) -> npt.NDArray[np.bool_]:
         return np.asarray(np.asarray(_on_host(target.picture(xp, field) < 0)) & target.sector, np.bool_)
 
-    cavity = inside(solids.endocardium)
-    muscle = inside(solids.epicardium) & ~cavity
-    return {
-        Structure.LV_CAVITY: cavity,
-        Structure.LV_MYOCARDIUM: muscle,
-        Structure.LA: inside(solids.la),
-        Structure.RV: inside(solids.rv),
-        Structure.RA: inside(solids.ra),
-        Structure.AORTIC_ROOT: inside(solids.aorta) & ~cavity & ~muscle,
-    }
+    return cut(solids, inside)
 
 
 def _stacked(masks: Sequence[Masks]) -> dict[Structure, npt.NDArray[np.bool_]]:
@@ -297,7 +292,7 @@ def _stacked(masks: Sequence[Masks]) -> dict[Structure, npt.NDArray[np.bool_]]:
     return {structure: stack for structure, stack in stacks.items() if stack.any()}
 
 
-def _walls(scene: Scene, target: Raster, warp: Warp) -> dict[WallPoint, npt.NDArray[np.float64]]:
+def _walls(scene: Scene, target: Raster) -> dict[WallPoint, npt.NDArray[np.float64]]:
     """Septum and posterior wall [T,2] on a line across the long axis, in the long-axis view."""
     if scene.view is not View.PLAX:
         return {}
@@ -314,20 +309,20 @@ def _walls(scene: Scene, target: Raster, warp: Warp) -> dict[WallPoint, npt.NDAr
         }
         rows.append(
             {
-                point: target.pixel(*scene.plane.project(warp.to_body(level + TO_AORTA * far + sway)))
+                point: target.pixel(*scene.plane.project(scene.warp.to_body(level + TO_AORTA * far + sway)))
                 for point, far in places.items()
             }
         )
     return {point: np.array([row[point] for row in rows]) for point in WallPoint}
 
 
-def _foreshortening(scene: Scene, target: Raster, warp: Warp, masks: Masks, ed: int) -> float | None:
+def _foreshortening(scene: Scene, target: Raster, masks: Masks, ed: int) -> float | None:
     """What an apical plane misses of the long axis: its cavity ends short of the true apex."""
     if scene.view not in APICAL:
         return None
     now, sway = scene.moment(ed), scene.sways[ed]
     ends = [np.array([0.0, 0.0, z]) for z in (now.base, now.base + now.length)]
-    base, apex = (np.array(target.pixel(*scene.plane.project(warp.to_body(e + sway)))) for e in ends)
+    base, apex = (np.array(target.pixel(*scene.plane.project(scene.warp.to_body(e + sway)))) for e in ends)
     cavity = np.argwhere(masks[Structure.LV_CAVITY])
     if not len(cavity):
         return 1.0

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from echo_node.codes import Structure, View
-from echo_node.phantom.anatomy import Fields, fields
+from echo_node.phantom.anatomy import Fields, cut, fields
 from echo_node.phantom.heart import Moment, Patient, moment, systole_share
 from echo_node.phantom.planes import Plane, sample_plane
 from echo_node.phantom.warp import Warp
@@ -95,11 +95,11 @@ def _has_name(
         return True
     points, areas = _grid(plane, half_angle, near_mm)
     solid = warp.to_solid(numpy_namespace, points)
-    cuts = [_areas(fields(numpy_namespace, solid, now), areas) for now in moments]
-    left = max(cut[Structure.LV_CAVITY] for cut in cuts)
+    shown = [_areas(fields(numpy_namespace, solid, now), areas) for now in moments]
+    left = max(of[Structure.LV_CAVITY] for of in shown)
     if left == 0:
         return False
-    shares = {structure: max(cut[structure] for cut in cuts) / left for structure in _CUT[view]}
+    shares = {structure: max(of[structure] for of in shown) / left for structure in _CUT[view]}
     return all(least <= shares[structure] <= most for structure, (least, most) in _CUT[view].items())
 
 
@@ -123,15 +123,7 @@ def _grid(
 
 def _areas(solids: Fields, areas: npt.NDArray[np.float64]) -> dict[Structure, float]:
     """Cut areas, in any unit."""
-    muscle = solids.epicardium < 0
-    inside = {
-        Structure.LV_CAVITY: solids.endocardium < 0,
-        Structure.LA: solids.la < 0,
-        Structure.RV: solids.rv < 0,
-        Structure.RA: solids.ra < 0,
-        Structure.AORTIC_ROOT: (solids.aorta < 0) & ~muscle,
-    }
-    return {structure: float((cut * areas).sum()) for structure, cut in inside.items()}
+    return {structure: float((where * areas).sum()) for structure, where in cut(solids, lambda f: f < 0).items()}
 
 
 def visible_border(

@@ -16,12 +16,12 @@ from pydicom import Dataset
 
 import echo_node.reports.coded as coded
 from echo_node.carts import CartReport, CartValue
-from echo_node.codes import CardiacPhase, Code, ImageMode, Method, Quantity, Structure, Unit, View
+from echo_node.codes import UNIT_OF, CardiacPhase, Code, ImageMode, Method, Quantity, Structure, View
 from echo_node.reports.corrections import readable, refuse_own
 from echo_node.reports.observers import made_at
 from echo_node.reports.precoordinated import NAMES
 from echo_node.reports.srt import to_sct
-from echo_node.reports.ucum import converted
+from echo_node.reports.ucum import UCUM, converted
 
 _TEMPLATES = {"5200", "5300"}
 _DERIVATION = Code("121401", "DCM", "Derivation")
@@ -34,17 +34,7 @@ _PLANE = frozenset((ImageMode.TWO_D.code.value, "399009009"))  # 2D mode, B-mode
 _SIMPSON = "125227"  # modified Simpson: disks, in one plane or in two
 _AT_REST = frozenset(("baseline", "rest", "resting", "pre-stress"))
 
-UNITS: Mapping[Quantity, Unit] = {
-    Quantity.LVEF: Unit.PERCENT,
-    Quantity.LV_EDV: Unit.MILLILITRE,
-    Quantity.LV_ESV: Unit.MILLILITRE,
-    Quantity.IVSD: Unit.MILLIMETRE,
-    Quantity.LVIDD: Unit.MILLIMETRE,
-    Quantity.LVPWD: Unit.MILLIMETRE,
-    Quantity.LVIDS: Unit.MILLIMETRE,
-    Quantity.LV_MASS: Unit.GRAM,
-    Quantity.LV_MASS_INDEX: Unit.GRAM_PER_SQUARE_METRE,
-}
+UNITS = {quantity: unit for quantity, unit in UNIT_OF.items() if unit in UCUM}  # of what is compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

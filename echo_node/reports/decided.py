@@ -159,10 +159,8 @@ def build_rejection(objects: Sequence[Dataset], decision: Decision) -> Report:
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     for item in ds.ContentSequence:
-        if item.ValueType in ("IMAGE", "COMPOSITE"):
-            del (
-                item.ConceptNameCodeSequence
-            )  # highdicom gives them a purpose, which TID 2010 does not let them have
+        if item.ValueType in ("IMAGE", "COMPOSITE"):  # highdicom names a purpose, which TID 2010 does not allow
+            del item.ConceptNameCodeSequence
     del ds.ContributingEquipmentSequence  # highdicom's own entry, with a time of its own
     envelope.set_origin(ds, first)
     envelope.set_times(ds, first, decision.made_at)

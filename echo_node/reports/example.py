@@ -18,6 +18,7 @@ from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from echo_node.codes import (
+    UNIT_OF,
     Geometry,
     ImageMode,
     Method,
@@ -25,7 +26,6 @@ from echo_node.codes import (
     Quantity,
     Reason,
     Structure,
-    Unit,
     View,
     WallPoint,
 )
@@ -52,14 +52,6 @@ from echo_node.reports.source import normalise
 
 _RETIRED_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3"  # PS3.6 Annex A
 _ED, _ES = 1, 3  # frame numbers
-_UNITS = {
-    Quantity.LVEF: Unit.PERCENT,
-    Quantity.LV_EDV: Unit.MILLILITRE,
-    Quantity.LV_ESV: Unit.MILLILITRE,
-    Quantity.LV_MASS: Unit.GRAM,
-    Quantity.LV_MASS_INDEX: Unit.GRAM_PER_SQUARE_METRE,
-    Quantity.LV_RWT: Unit.RATIO,
-}
 _VOLUMES = (Quantity.LVEF, Quantity.LV_EDV, Quantity.LV_ESV)
 _WALLS = (Quantity.IVSD, Quantity.LVIDD, Quantity.LVPWD, Quantity.LVIDS)
 _MASS = (
@@ -279,7 +271,7 @@ def _measurement(
     return Measurement(
         quantity=quantity,
         value=50.0 + number,
-        unit=_UNITS.get(quantity, Unit.MILLIMETRE),
+        unit=UNIT_OF[quantity],
         method=method,
         view=view,
         sources=tuple(Source(SOPInstanceUID=c.SOPInstanceUID, frame_numbers=(_ED, _ES)) for c in clips),

@@ -282,10 +282,6 @@ def _integer(text: str) -> str | None:
     return str(int(float(number)))
 
 
-def _whole(text: str) -> int:
-    return int(text)
-
-
 def _size(text: str) -> str | None:
     """A height or weight; zero stands for unknown on some carts."""
     number = _number(text)
@@ -337,9 +333,9 @@ _MENDERS: dict[str, Callable[[str], object]] = {
     "SH": _text,
     "LO": _text,
     "CS": _code,
-    "US": _whole,
-    "UL": _whole,
-    "SL": _whole,
+    "US": int,
+    "UL": int,
+    "SL": int,
     "FL": float,
     "FD": float,
 }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from echo_node.codes import Unit
 
 _ANNOTATION = re.compile(r"\{[^{}]*\}")  # means nothing (UCUM section 2.1, 6); alone it is the unity
-_FACTORS: Mapping[Unit, Mapping[str, float]] = {
+UCUM: Mapping[Unit, Mapping[str, float]] = {
     Unit.MILLIMETRE: {"mm": 1.0, "cm": 10.0, "dm": 100.0, "m": 1000.0, "um": 0.001},
     Unit.MILLILITRE: {
         **dict.fromkeys(("ml", "mL", "cm3"), 1.0),
@@ -35,5 +35,5 @@ def converted(value: float, unit: str, to: Unit) -> float | None:
     to : Unit
         One of the keys above.
     """
-    factor = _FACTORS[to].get(_ANNOTATION.sub("", unit.strip()) or ("1" if unit.strip() else ""))
+    factor = UCUM[to].get(_ANNOTATION.sub("", unit.strip()) or ("1" if unit.strip() else ""))
     return None if factor is None else value * factor

@@ -134,14 +134,9 @@ class Decisions:
                 if before is not None:
                     return before
                 now = self._now()
-                for report, path in zip(made, paths, strict=True):
-                    outbox.add_report(
-                        conn, report, path=path, StudyInstanceUID=uid, revision=decision.revision, at=now
-                    )
+                revision = decision.revision
+                outbox.add(conn, made, paths, deliveries, StudyInstanceUID=uid, revision=revision, at=now)
                 _insert(conn, decision)
-                for destination, report in deliveries:
-                    form = outbox.form_for(conn, destination, report, made, uid)
-                    outbox.enqueue(conn, destination, form.SOPInstanceUID, at=now)
         return decision
 
 

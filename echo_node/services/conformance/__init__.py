@@ -36,7 +36,7 @@ def statement(config: Config) -> str:
         *introduction.introduction(),
         *networking.model(config),
         *receiving.receive_entity(config),
-        *sending.deliver_entity(config),
+        *sending.deliver_entity(config, made),
         *sending.status_entity(config),
         *networking.interfaces(config),
         *media_and_security.sections(config),

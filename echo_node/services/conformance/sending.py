@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from pydicom.uid import (
-    UID,
-    EncapsulatedPDFStorage,
-    ExplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    KeyObjectSelectionDocumentStorage,
-    SegmentationStorage,
-    UltrasoundMultiFrameImageStorage,
-)
+from pydicom.uid import UID
 
 from echo_node.codes import ObjectKind, SegTransferSyntax
 from echo_node.config import Config, Deliver, Destination
 from echo_node.dicom import recode, scu
 from echo_node.dicom.contexts import known_classes
 from echo_node.errors import DeliveryRefused
-from echo_node.reports.document import PROFILES
-from echo_node.reports.seg import LabelMapSegmentationStorage
 from echo_node.services import deliver
 from echo_node.services.conformance.markdown import table
+from echo_node.services.conformance.objects import Made
 
 _STATUSES = range(0x10000)
-_CLASSES: Mapping[ObjectKind, UID] = {
-    **{kind: profile.SOPClassUID for kind, profile in PROFILES.items()},
-    ObjectKind.SEG: SegmentationStorage,
-    ObjectKind.SEG_LABELMAP: LabelMapSegmentationStorage,
-    ObjectKind.OVERLAY: UltrasoundMultiFrameImageStorage,
-    ObjectKind.PDF: EncapsulatedPDFStorage,
-    ObjectKind.REJECTION: KeyObjectSelectionDocumentStorage,
-}
 _TREATMENTS = {
     "sent": "the destination has it; it is not sent again",
     "again": "sent again later",
@@ -41,7 +24,7 @@ _TREATMENTS = {
 }
 
 
-def deliver_entity(config: Config) -> list[str]:
+def deliver_entity(config: Config, made: Made) -> list[str]:
     """SOP classes, association policies and treatment of statuses of the sender (PS3.2 A.4.2)."""
     settings = config.deliver
     return [
@@ -50,7 +33,7 @@ def deliver_entity(config: Config) -> list[str]:
         "Table 4.2-7: proposed presentation contexts, by destination",
         table(
             ("destination", "SOP class", "UID", "transfer syntax", "UID", "role", "extended negotiation"),
-            _proposed(settings.destinations),
+            _proposed(settings.destinations, made),
         ),
         "A context is proposed only where an object of its class waits for the destination. Of an object that is "
         "not compressed each transfer syntax has a context of its own, in the order of preference: the next is "
@@ -72,16 +55,16 @@ def deliver_entity(config: Config) -> list[str]:
     ]
 
 
-def _proposed(destinations: Sequence[Destination]) -> Iterator[tuple[str, ...]]:
+def _proposed(destinations: Sequence[Destination], made: Made) -> Iterator[tuple[str, ...]]:
     names = {known.uid: known.name for known in known_classes()}
     wanted = [(d.name, d.objects, d.seg_transfer_syntax) for d in destinations if d.url is None]
     every: tuple[ObjectKind, ...] = Destination.model_fields["objects"].default
     by_default = ("(none is configured; by default)", every, SegTransferSyntax.UNCOMPRESSED)
     for name, objects, of_segs in wanted or [by_default]:
         for kind in (*objects, ObjectKind.REJECTION):
-            own = JPEGBaseline8Bit if kind is ObjectKind.OVERLAY else ExplicitVRLittleEndian
-            for syntax in map(UID, scu.encodings(own, recode.preferred(_CLASSES[kind], of_segs))):
-                yield name, names[_CLASSES[kind]], _CLASSES[kind], syntax.name, syntax, "SCU", "none"
+            uid = made[kind].SOPClassUID
+            for syntax in map(UID, scu.encodings(made[kind].TransferSyntaxUID, recode.preferred(uid, of_segs))):
+                yield name, names[uid], uid, syntax.name, syntax, "SCU", "none"
 
 
 def _policies(settings: Deliver) -> list[str]:

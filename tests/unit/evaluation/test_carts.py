@@ -181,11 +181,11 @@ def test_a_report_of_another_patient_is_compared_with_nothing(house: House) -> N
 
 def test_the_table_and_the_csv_name_no_patient(house: House, tmp_path: Path, capsys) -> None:
     house.clip()
-    assert print_agreement(house.config, None) == 0
+    assert print_agreement(house.store.carts.compared(), None) == 0
     assert "no cart's number" in capsys.readouterr().out
     house.cart(cart(EF))
     out = tmp_path / "pairs.csv"
-    assert print_agreement(house.config, out) == 0
+    assert print_agreement(house.store.carts.compared(), out) == 0
     said = capsys.readouterr().out
     heading, line = said.splitlines()
     assert heading.split()[:6] == ["engine", "quantity", "method", "view", "unit", "n"]
@@ -209,4 +209,4 @@ def test_the_table_and_the_csv_name_no_patient(house: House, tmp_path: Path, cap
 
 def test_a_file_that_cannot_be_written_is_an_error_with_its_name(house: House, tmp_path: Path) -> None:
     with pytest.raises(EchoNodeError, match="nowhere"):
-        print_agreement(house.config, tmp_path / "nowhere" / "pairs.csv")
+        print_agreement(house.store.carts.compared(), tmp_path / "nowhere" / "pairs.csv")
