@@ -24,12 +24,11 @@ from pydicom.uid import (
     SimplifiedAdultEchoSRStorage,
 )
 
-from echo_node.codes import ObjectKind
 from echo_node.dicom import scu, stow
 from echo_node.dicom.scu import Outgoing, Peer
 from echo_node.records import Report
 from tests.peers import Orthanc, dcmqrscp, free_port, orthanc
-from tests.validation.exams import make
+from tests.validation.exams import KINDS, make
 
 # What an archive adds is in the file meta information, where dcmqrscp and Orthanc write their own names: not in
 # the data set, of which all is compared.
@@ -52,7 +51,7 @@ def objects(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Repor
     reports = [make(name, tmp_path_factory.mktemp("exam"), data).reports for name in NAMES]
     other = [r for r in reports[1] if r.SOPInstanceUID not in {seen.SOPInstanceUID for seen in reports[0]}]
     found = (*reports[0], *other)
-    assert {report.kind for report in found} == {*ObjectKind} - {ObjectKind.REJECTION}  # a person's, of no study
+    assert {report.kind for report in found} == {*KINDS}
     return found
 
 
