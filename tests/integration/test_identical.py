@@ -24,11 +24,12 @@ from pydicom.uid import (
     SimplifiedAdultEchoSRStorage,
 )
 
+from echo_node.codes import ObjectKind
 from echo_node.dicom import scu, stow
 from echo_node.dicom.scu import Outgoing, Peer
 from echo_node.records import Report
 from tests.peers import Orthanc, dcmqrscp, free_port, orthanc
-from tests.validation.exams import KINDS, make
+from tests.validation.exams import make
 
 # What an archive adds is in the file meta information, where dcmqrscp and Orthanc write their own names: not in
 # the data set, of which all is compared.
@@ -42,17 +43,18 @@ NEWER_THAN_THE_PEERS = {
 }  # Label Map Segmentation: refused by C-STORE; Orthanc takes it by STOW-RS
 # DCMTK 3.6.7 proposes less than 128 contexts, and not this class: dcmqrscp keeps it, and cannot send it again.
 NOT_PROPOSED = {SimplifiedAdultEchoSRStorage}
-NAMES = "walls, mass, learned EF, disagreement", "ISO 2022 IR 87"
+NAMES = "accepted by a person", "rejected by a person", "ISO 2022 IR 87"
 
 
 @pytest.fixture(scope="module")
 def objects(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, ...]:
-    """Every kind of object that a study makes, with all sorts of numbers, and some with Japanese names."""
-    reports = [make(name, tmp_path_factory.mktemp("exam"), data).reports for name in NAMES]
-    other = [r for r in reports[1] if r.SOPInstanceUID not in {seen.SOPInstanceUID for seen in reports[0]}]
-    found = (*reports[0], *other)
-    assert {report.kind for report in found} == {*KINDS}
-    return found
+    """Every kind of object, with all sorts of numbers, accepted and rejected, and some with Japanese names."""
+    found: dict[str, Report] = {}
+    for name in NAMES:
+        for report in make(name, tmp_path_factory.mktemp("exam"), data).reports:
+            found.setdefault(report.SOPInstanceUID, report)
+    assert {report.kind for report in found.values()} == {*ObjectKind}
+    return tuple(found.values())
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydicom import Dataset
 
-from echo_node.codes import ObjectKind
+from echo_node.codes import Code, ObjectKind
+from echo_node.decisions import Decision, DecisionKind, Person
 from echo_node.dicom.clips import open_clip
 from echo_node.records import Analysis, Report
-from echo_node.reports import build_reports, read_source
+from echo_node.reports import DOCUMENTS, accept_document, build_rejection, build_reports, read_made, read_source
 from echo_node.reports.observers import edits_of
 from tests.unit.reports.builders import STUDY, analysis, clip
 from tests.unit.reports.drawn import drawn
@@ -23,6 +25,7 @@ from tests.validation.files import write_source
 from tests.validation.plans import ABSENT, CHARACTER_SETS, MEASURED
 
 KINDS = tuple(kind for kind in ObjectKind if kind is not ObjectKind.REJECTION)  # that is a person's
+READER = Person(name="Öztürk^Rosa", organization="Herzklinik Süd", code=Code("4711", "99HC", "Kardiologin"))
 PLANS = MEASURED | ABSENT | CHARACTER_SETS | BAD
 
 
@@ -70,7 +73,8 @@ def make(name: str, folder: Path, data: Path) -> Exam:
         first = clip(headers[0])
         earlier = built(analysis(first))
     latest = built(study, earlier)
-    reports = {report.SOPInstanceUID: report for report in (*earlier, *latest)}  # a clip's objects stay
+    decided = () if plan.decided is None else _decided(plan.decided, study, latest, folder)
+    reports = {report.SOPInstanceUID: report for report in (*earlier, *latest, *decided)}  # a clip's objects stay
     persons = [_person(folder, one.SOPInstanceUID, one.SeriesInstanceUID, headers[0]) for one in edits_of(study)]
     return Exam(
         name=name,
@@ -79,6 +83,25 @@ def make(name: str, folder: Path, data: Path) -> Exam:
         reports=tuple(reports.values()),
         taken=plan.taken,
     )
+
+
+def _decided(kind: DecisionKind, study: Analysis, latest: Sequence[Report], folder: Path) -> tuple[Report, ...]:
+    """What goes out once a person has decided on the results."""
+    decision = Decision(
+        StudyInstanceUID=STUDY,
+        revision=study.revision,
+        kind=kind,
+        by=READER,
+        reason="Wie von mir gelesen; die Außenwand im Blick behalten.",
+        made_at=datetime(2026, 11, 24, 9, 30, 15, 5, tzinfo=UTC),
+        decided=(),
+        made=(),
+    )
+    if kind is DecisionKind.ACCEPTED:
+        return tuple(accept_document(report, decision) for report in latest if report.kind in DOCUMENTS)
+    for report in latest:
+        (folder / report.SOPInstanceUID).write_bytes(report.content)
+    return (build_rejection([read_made(folder / report.SOPInstanceUID) for report in latest], decision),)
 
 
 def _person(folder: Path, uid: str, series: str, of: Dataset) -> Path:

@@ -13,6 +13,7 @@ LONGEST, TOO_LONG, SEVERAL = (
 NOTHING_SAID, REAL_FILE = "nothing said of patient and study", "a real file"
 MISSING = ("no PatientName", "no PatientID", "no PatientBirthDate", "no PatientSex")
 JAPANESE = ("ISO 2022 IR 87", "ISO 2022 IR 13 and 87")
+ACCEPTED = ("accepted by a person", "accepted after a correction")
 LEADING_ZERO = "a UID with a leading zero"
 
 
@@ -42,6 +43,12 @@ NAMED = (
         says="Unrecognized defined term = <99ECHONODE>",
         why="The scheme of the node's own codes. The Coding Scheme Identification Sequence says whose it is; "
         "dciodvfy warns of every scheme that the standard does not list.",
+    ),
+    Named(
+        validator="dciodvfy",
+        says="Unrecognized defined term = <99HC>",
+        exams=ACCEPTED,
+        why="The scheme in which that hospital numbers who accepts, as the person gave it.",
     ),
     Named(
         validator="dciodvfy",
@@ -103,8 +110,9 @@ NAMED = (
     Named(
         validator="dsrdump",
         says="Check for template constraints not yet supported",
-        kinds=(ObjectKind.SR_TID5300,),
-        why="DCMTK checks the relations of a Simplified Adult Echo SR, not its template.",
+        kinds=(ObjectKind.SR_TID5300, ObjectKind.REJECTION),
+        why="DCMTK checks the relations of a Simplified Adult Echo SR and of a Key Object Selection, not their "
+        "templates.",
     ),
     Named(
         validator="dsrdump",
@@ -146,7 +154,7 @@ NAMED = (
     ),
     Named(
         validator="dcentvfy",
-        says="Element=<AccessionNumber> IE <Study> versus <Series>",
+        says="Element=<AccessionNumber> IE <",
         why="dcentvfy counts the Accession Number as a study's in images and as a series' in reports, where it "
         "also stands in the Referenced Request Sequence. The values are the same.",
     ),

@@ -9,6 +9,7 @@ from typing import Any
 from pydicom import Dataset
 
 from echo_node.codes import Method, Quantity, Reason, Structure, View
+from echo_node.decisions import DecisionKind
 from echo_node.records import Analysis, NotMeasured
 from tests.unit.reports.builders import (
     analysis,
@@ -36,6 +37,7 @@ class Plan:
     is_implicit: bool = False
     taken: Mapping[str, str] = field(default_factory=dict)
     file: str = ""  # a real one, in the place of written ones
+    decided: DecisionKind | None = None  # by a person, on the latest results
 
 
 def one_clip(of: Sequence[Dataset]) -> Analysis:
@@ -150,6 +152,9 @@ MEASURED: dict[str, Plan] = {
     "every view": Plan(analyse=_every_view, sent=[{}] * len(View)),
     "every reason": Plan(analyse=_every_reason, sent=[{}] * len(Reason)),
     "only stills": Plan(analyse=_stills, sent=[_STILL] * 2),
+    "accepted by a person": Plan(analyse=_walls_and_estimate, sent=[_BODY] * 3, decided=DecisionKind.ACCEPTED),
+    "accepted after a correction": Plan(analyse=_corrected, decided=DecisionKind.ACCEPTED),
+    "rejected by a person": Plan(analyse=_late_clip, sent=[{}] * 2, decided=DecisionKind.REJECTED),
     "a real file": Plan(analyse=one_clip, file="acuson-a4c-65f-jpeg.dcm"),
 }
 

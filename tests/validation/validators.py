@@ -21,6 +21,7 @@ from pydicom.uid import (
     SimplifiedAdultEchoSRStorage,
 )
 
+from echo_node.codes import ObjectKind
 from echo_node.records import Report
 from echo_node.reports import read_source
 from tests.validation.exams import Exam
@@ -35,6 +36,7 @@ IODS = {
     f"{_SEG}7": "Segmentation",
     f"{_SR}33": "ComprehensiveSR",
     f"{_SR}34": "Comprehensive3DSR",
+    f"{_SR}59": "KeyObjectSelectionDocument",
     "1.2.840.10008.5.1.4.1.1.3.1": "USMultiFrameImage",
     "1.2.840.10008.5.1.4.1.1.104.1": "EncapsulatedPDF",
 }
@@ -117,7 +119,10 @@ def _read(report: Report) -> None:
     for _ in pydicom.dcmread(BytesIO(report.content)).iterall():
         pass  # every value is converted, and so held against its VR
     content = BytesIO(known(report.content))
-    if _is_sr(report):
+    if report.kind is ObjectKind.REJECTION:
+        selection = highdicom.ko.KeyObjectSelectionDocument.from_dataset(pydicom.dcmread(content))
+        assert len(selection.content.get_references()) > 0
+    elif _is_sr(report):
         document = highdicom.sr.srread(content)
         assert len(document.content) > 0
     elif report.SOPClassUID.startswith(_SEG):
