@@ -12,7 +12,7 @@ from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source
 from echo_node.evaluation.distances import diameter_at, walls_at
 from echo_node.evaluation.frames import region_of, seen_clip, whole_clip
 from echo_node.evaluation.quality import quality
-from echo_node.inference.sampling import VIEW_FRAMES, spread
+from echo_node.inference.sampling import spread
 from echo_node.phantom import Patient, SimulatedClip, sample_patient, sample_screen, simulate_clip, simulate_still
 from echo_node.phantom.others import Kind, render
 from echo_node.phantom.planes import VIEWS
@@ -23,6 +23,7 @@ from echo_node.records import Clip, Landmarks, Segmentation
 CAVEAT = "simulated hearts (phantoms), not patients: no clinical figures"
 _CINES = (View.A4C, View.A2C, View.PLAX)  # measured over whole beats; of the others a few frames do
 _FEW_FRAMES = 12
+_MASK_FRAMES = 8  # spread over the clip; those of ED and ES come with them
 _LEAST_AREA = 0.003  # of the sector: a sliver that a plane grazes is nobody's structure
 _OTHERS = 3  # pictures without a heart of each patient, beside a Doppler still
 _OTHER_FRAMES, _OTHER_MS = 12, 40.0
@@ -98,7 +99,7 @@ def look_of(screen: Screen) -> dict[Axis, str]:
 
 def _masks(simulated: SimulatedClip, uid: str) -> tuple[Segmentation, ...]:
     """The truth of the structures that are shown, on frames spread over the clip, ED and ES among them."""
-    some = {*spread(len(simulated.frames), VIEW_FRAMES), simulated.ed_frame, simulated.es_frame}
+    some = {*spread(len(simulated.frames), _MASK_FRAMES), simulated.ed_frame, simulated.es_frame}
     chosen, area = sorted(some), simulated.sector.sum()
     return tuple(
         Segmentation(

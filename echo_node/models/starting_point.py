@@ -62,7 +62,7 @@ def read_encoder(folder: Path) -> VisionTransformer:
         The files are missing or do not fit each other.
     """
     try:
-        encoder = VisionTransformer(_read_shape(folder / ARCHITECTURE))
+        encoder = VisionTransformer(read_shape(folder / ARCHITECTURE))
         weights = load_file(folder / WEIGHTS)
         if any(name.startswith(_PREFIX) for name in weights):
             weights = {n.removeprefix(_PREFIX): w for n, w in weights.items() if n.startswith(_PREFIX)}
@@ -74,10 +74,19 @@ def read_encoder(folder: Path) -> VisionTransformer:
     return encoder
 
 
-def _read_shape(path: Path) -> ViTShape:
+def read_shape(path: Path) -> ViTShape:
+    """An encoder's shape as :data:`ARCHITECTURE` has it.
+
+    Raises
+    ------
+    EngineError
+        The file is missing, or describes no encoder.
+    """
     try:
         values = yaml.safe_load(path.read_bytes())
         choices = {"stem": Stem(values["stem"]), "positions": Positions(values["positions"])}
         return ViTShape(**(values | choices))
+    except OSError as error:
+        raise EngineError(f"{path.parent}: holds no encoder: {error.strerror or error}") from error
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise EngineError(f"{path}: describes no encoder: {error}") from error

@@ -25,7 +25,7 @@ from echo_node.training.view_fit import fit_views
 
 NAME = "echoapex-tiny-phantom"
 VERSION = "0.4.0"
-_CALIBRATION_CLIPS = 420
+CALIBRATION_CLIPS = 420
 
 
 def train_and_ship(
@@ -56,7 +56,24 @@ def train_and_ship(
     known = data.load(run / "phantoms", seed=1, clips=recipe.train_clips, frames=recipe.frames)
     fit_views(model, known)
     train_ejection(model, run)
-    unseen = data.load(run / "phantoms", seed=2, clips=_CALIBRATION_CLIPS, frames=recipe.frames)
+    return ship(model, recipe, run, engine, patients=patients)
+
+
+def ship(
+    model: EchoModel, recipe: Recipe, run: Path, engine: Path, *, patients: int = PHANTOM_PATIENTS
+) -> Mapping[str, float]:
+    """Calibrate a trained model, export it, evaluate the package and write it; returns the figures.
+
+    Parameters
+    ----------
+    model : EchoModel
+        Complete.
+    recipe : Recipe
+        What made it.
+    run, engine, patients
+        As of :func:`train_and_ship`.
+    """
+    unseen = data.load(run / "phantoms", seed=2, clips=CALIBRATION_CLIPS, frames=recipe.frames)
     calibration = calibrate(model, unseen)
     with tempfile.TemporaryDirectory() as folder:  # the figures come from the package itself
         write_package(_contents(model, recipe, calibration, {}), Path(folder))
