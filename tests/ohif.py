@@ -231,6 +231,43 @@ class Viewer:
         """The row of the panel with a text."""
         return self.wait(lambda: next((row for row in self.rows() if text in row.text), None))
 
+    def log_in(self, family_name: str, given_name: str) -> None:
+        """Be somebody, as an identity provider says it."""
+        self.ask(
+            "services.userAuthenticationService.setUser({profile: {family_name: arguments[0],"
+            " given_name: arguments[1]}})",
+            family_name,
+            given_name,
+        )
+
+    def measure(self, line: Points, label: str) -> None:
+        """Draw a length with the mouse, have it tracked, and give it a label by its row's menu."""
+        self.wait(lambda: self._one("[data-cy=Length-btn], [data-cy=Length]")).click()
+        drawing = ActionChains(self.driver)
+        pointer = drawing.w3c_actions.pointer_action
+        (start, end) = self.on_screen(line)
+        pointer.move_to_location(*start)
+        pointer.pointer_down()
+        pointer.move_to_location((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
+        pointer.move_to_location(*end)
+        pointer.pointer_up()
+        drawing.perform()
+        self.press("Yes")
+        self.wait(self.rows)[0].click()
+        self.wait(lambda: self._one("[data-cy=actionsMenuTrigger]")).click()
+        self.wait(lambda: self._shown("//*[@role='menuitem'][normalize-space()='Rename']")).click()
+        self._enter(label)
+        self.wait(lambda: [m["label"] for m in self.measurements()] == [label])
+
+    def save_report(self, name: str) -> None:
+        """Store what is tracked in the archive, as SR."""
+        self.press("Create SR")
+        self._enter(name)
+
+    def _enter(self, text: str) -> None:
+        self.wait(lambda: self._one("[data-cy=dialog-input]")).send_keys(text)
+        self.press("Save")
+
     def _one(self, selector: str) -> WebElement | None:
         with contextlib.suppress(StaleElementReferenceException):
             return next((e for e in self.driver.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), None)

@@ -2,21 +2,24 @@
 
 import os
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
-from echo_node.codes import Quantity, Structure, View
+from echo_node.codes import Quantity, Structure, View, WallPoint
 from echo_node.dicom import scu
 from echo_node.phantom import sample_patient
 from echo_node.phantom.exam import simulate_exam
 from echo_node.phantom.heart import Rhythm
 from echo_node.services.process import utc_now
 from echo_node.services.simulate import send_exam
+from echo_node.store import Outcome
 from tests.acceptance.conftest import wait_for
 from tests.acceptance.test_corrections import House
-from tests.acceptance.test_node import _destination, peer_of
+from tests.acceptance.test_node import _destination, _objects, peer_of
 from tests.ohif import Viewer, browser, served
 from tests.peers import orthanc
 
@@ -180,3 +183,45 @@ def measurements_lead_to_their_frames(house, viewer) -> None:
         viewer.row(label).click()
         viewer.wait(lambda c=clip, f=frame: viewer.place() == (c.SOPInstanceUID, f))
     keep(viewer, "ohif-measurements")
+
+
+@pytest.mark.peer("storescu")
+def test_a_line_that_a_person_draws_comes_back_as_the_measurement(house, viewer):
+    """By STOW-RS into the archive, from there to the node, and its answer back to the archive."""
+    (first,) = house.readings()
+    plax = house.analysis(View.PLAX)
+    frame = plax.diameters.ed_frame
+    (found,) = (landmarks for landmarks in plax.landmarks if landmarks.frame_number == frame)
+    at = {point: (column, row) for point, row, column in found.points}
+    line = at[WallPoint.SEPTUM_INNER], at[WallPoint.POSTERIOR_INNER]
+    viewer.log_in("Reader", "Rosa")
+    viewer.show_clip(plax.SOPInstanceUID)
+    viewer.go_to(frame)
+    viewer.measure(line, "LVIDd")
+    keep(viewer, "ohif-drawn")
+    viewer.save_report("Walls")
+    saved = wait_for(lambda: _saved(house, "Walls"), seconds=300)
+    house.send(saved)  # as an archive's routing does
+
+    last = wait_for(lambda: next((r for r in house.readings() if _edited(r)), None), seconds=300)
+    assert last.SOPInstanceUID != first.SOPInstanceUID
+    measured = _edited(last)[Quantity.LVIDD]
+    assert [(e.SOPInstanceUID, e.observer) for e in measured.edits] == [(saved.SOPInstanceUID, "Reader^Rosa")]
+    length = np.hypot(*np.subtract(*line)) * plax.spacing_mm[0]
+    assert measured.value == pytest.approx(length, abs=1.5)  # a pixel of the window is 0.5 mm at either end
+    assert measured.value != _value(first, Quantity.LVIDD)
+    assert house.ended(saved)[saved.SOPInstanceUID].outcome is Outcome.APPLIED
+
+
+def _saved(house, description):
+    found = (pydicom.dcmread(BytesIO(content)) for content in _objects(house.archive))
+    return next((ds for ds in found if ds.get("SeriesDescription") == description), None)
+
+
+def _edited(reading):
+    return {m.quantity: m for m in reading.measurements if m.edits}
+
+
+def _value(reading, quantity):
+    (value,) = (m.value for m in reading.measurements if m.quantity is quantity)
+    return value
