@@ -81,22 +81,25 @@ def mean(earlier: Weights, later: Weights, *, share: float, new: Collection[int]
     new : collection of int
         The later one's blocks that the earlier one does not have.
     """
-    depth = 1 + max(int(name.split(".")[2]) for name in later if name.startswith(_BLOCKS))
-    old = {block: place for place, block in enumerate(b for b in range(depth) if b not in new)}
     found: dict[str, Tensor] = {}
     for name, value in later.items():
-        if name.startswith(_BLOCKS):
-            number, _, rest = name.removeprefix(_BLOCKS).partition(".")
-            if int(number) in new:
-                found[name] = share * value if rest.startswith(_LAST) else value
-                continue
-            before = earlier[f"{_BLOCKS}{old[int(number)]}.{rest}"]
-        else:
-            before = earlier[name]
-        found[name] = share * value + (1 - share) * before
-        if name.endswith("num_batches_tracked"):
+        block, rest = _place(name)
+        if block in new:
+            found[name] = share * value if rest.startswith(_LAST) else value
+        elif name.endswith("num_batches_tracked"):
             found[name] = value.long()
+        else:
+            before = name if block is None else f"{_BLOCKS}{block - sum(n < block for n in new)}.{rest}"
+            found[name] = share * value + (1 - share) * earlier[before]
     return found
+
+
+def _place(name: str) -> tuple[int | None, str]:
+    """The block of the encoder that a weight is of, and its name there; None where it is of none."""
+    if not name.startswith(_BLOCKS):
+        return None, name
+    number, _, rest = name.removeprefix(_BLOCKS).partition(".")
+    return int(number), rest
 
 
 def _looked_at(path: Path) -> Clip:

@@ -54,9 +54,11 @@ class House:
     def readings(self) -> list:
         return [r for r in map(read_report, _objects(self.archive)) if r is not None]
 
+    def objects(self) -> list[pydicom.Dataset]:
+        return [pydicom.dcmread(BytesIO(content)) for content in _objects(self.archive)]
+
     def segmentations(self) -> list[pydicom.Dataset]:
-        found = (pydicom.dcmread(BytesIO(content)) for content in _objects(self.archive))
-        return [ds for ds in found if ds.Modality == "SEG"]
+        return [ds for ds in self.objects() if ds.Modality == "SEG"]
 
     def send(self, *reports: pydicom.Dataset) -> None:
         """As a PACS does that routes what a workstation saved."""

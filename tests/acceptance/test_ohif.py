@@ -2,11 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 
 from echo_node.codes import Quantity, Structure, View, WallPoint
@@ -19,7 +17,7 @@ from echo_node.services.simulate import send_exam
 from echo_node.store import Outcome
 from tests.acceptance.conftest import wait_for
 from tests.acceptance.test_corrections import House
-from tests.acceptance.test_node import _destination, _objects, peer_of
+from tests.acceptance.test_node import _destination, peer_of
 from tests.ohif import Viewer, browser, served
 from tests.peers import orthanc
 
@@ -214,8 +212,7 @@ def test_a_line_that_a_person_draws_comes_back_as_the_measurement(house, viewer)
 
 
 def _saved(house, description):
-    found = (pydicom.dcmread(BytesIO(content)) for content in _objects(house.archive))
-    return next((ds for ds in found if ds.get("SeriesDescription") == description), None)
+    return next((ds for ds in house.objects() if ds.get("SeriesDescription") == description), None)
 
 
 def _edited(reading):

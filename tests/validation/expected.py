@@ -154,9 +154,15 @@ NAMED = (
     ),
     Named(
         validator="dcentvfy",
-        says="Element=<AccessionNumber> IE <",
+        says="Element=<AccessionNumber> IE <Study> versus <Series>",
         why="dcentvfy counts the Accession Number as a study's in images and as a series' in reports, where it "
         "also stands in the Referenced Request Sequence. The values are the same.",
+    ),
+    Named(
+        validator="dcentvfy",
+        says="Element=<AccessionNumber> IE <Series> versus <Study>",
+        exams=("rejected by a person",),
+        why="The same, of a Key Object Selection, where dcentvfy says it the other way round.",
     ),
     Named(
         validator="dcentvfy",
