@@ -160,12 +160,11 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
         default=Path("runs/tiny"),
         help="folder of phantoms, checkpoint and metrics (default: %(default)s)",
     )
+    parser.add_argument("--engine", type=Path, required=True, help="folder of the package, made or overwritten")
     parser.add_argument(
-        "--engine", type=Path, required=True, help="folder for the engine package, made or overwritten"
+        "--encoder", type=Path, help="to start from: the folder of a pretraining, or of a package, heads and all"
     )
-    parser.add_argument(
-        "--encoder", type=Path, help="folder of an encoder to start from: a pretraining's run, or a package"
-    )
+    parser.add_argument("--steps", type=int, default=12_000, help="updates of the weights (default: %(default)s)")
     parser.set_defaults(run=_train)
 
 
@@ -359,7 +358,7 @@ def _pretrain(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from echo_node.training.ship import train_and_ship
 
-    train_and_ship(args.run_folder, args.engine, encoder=args.encoder)
+    train_and_ship(args.run_folder, args.engine, encoder=args.encoder, steps=args.steps)
     return 0
 
 

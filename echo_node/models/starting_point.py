@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from echo_node.errors import EngineError
 from echo_node.models.checkpoints import save_weights
@@ -72,6 +73,31 @@ def read_encoder(folder: Path) -> VisionTransformer:
     except (SafetensorError, RuntimeError) as error:
         raise EngineError(f"{folder / WEIGHTS}: does not fit {ARCHITECTURE}: {error}") from error
     return encoder
+
+
+def load_heads(model: nn.Module, folder: Path) -> None:
+    """Give a model the heads that stand beside an encoder in an engine package; elsewhere there are none.
+
+    Parameters
+    ----------
+    model : Module
+        With an ``encoder``, which is left as it is, and heads by the package's names.
+    folder : Path
+        What :func:`read_encoder` reads.
+
+    Raises
+    ------
+    EngineError
+        The package's heads are of other labels or of another shape.
+    """
+    weights = {name: weight.float() for name, weight in load_file(folder / WEIGHTS).items()}
+    if not any(name.startswith(_PREFIX) for name in weights):
+        return
+    encoder = {n: w for n, w in model.state_dict().items() if n.startswith(_PREFIX)}
+    try:
+        model.load_state_dict(weights | encoder)
+    except RuntimeError as error:
+        raise EngineError(f"{folder / WEIGHTS}: has other heads than are trained: {error}") from error
 
 
 def read_shape(path: Path) -> ViTShape:

@@ -1,4 +1,4 @@
-"""Domain randomisation on top of the phantom's: place, scale, grey levels, blur, noise, haze.
+"""Domain randomisation on top of the phantom's: place, proportions, grey levels, blur, noise, haze.
 
 Half of it looks at a whole sector, half into a window around one structure or the wall points, as an engine does.
 
@@ -118,11 +118,9 @@ def moved(points: Points, warp: Warp) -> Points:
 
 def _whole(stored: int, size: int, rng: np.random.Generator) -> Warp:
     """Turn, zoom and shift about the middle."""
-    zoom = size / stored * np.exp(rng.uniform(-0.16, 0.2))
-    turn = float(rng.normal(0, 5))
-    warp = np.asarray(cv2.getRotationMatrix2D((stored / 2, stored / 2), turn, float(zoom)), np.float64)
-    warp[:, 2] += size / 2 - stored / 2 + rng.uniform(-0.07, 0.07, 2) * size
-    return warp
+    zoom = size / stored * float(np.exp(rng.uniform(-0.16, 0.2)))
+    middle = np.full(2, stored / 2)
+    return _turned(middle, size / 2 + rng.uniform(-0.07, 0.07, 2) * size, zoom, rng)
 
 
 def _close(around: Around, size: int, rng: np.random.Generator) -> Warp:
@@ -130,32 +128,55 @@ def _close(around: Around, size: int, rng: np.random.Generator) -> Warp:
     side = max(around.width, around.height) * rng.uniform(*around.margins)
     middle = np.array([around.left + around.width / 2, around.top + around.height / 2])
     middle = middle + rng.uniform(-0.1, 0.1, 2) * side
-    turn = float(rng.normal(0, 5))
-    warp = np.asarray(cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), turn, size / side), np.float64)
-    warp[:, 2] += size / 2 - middle
-    return warp
+    return _turned(middle, np.full(2, size / 2), size / side, rng)
+
+
+def _turned(middle: Warp, to: Warp, zoom: float, rng: np.random.Generator) -> Warp:
+    """A warp that takes a point (x, y) to another, turned, squeezed and sheared: hearts of other proportions."""
+    turn, squeeze, shear = np.deg2rad(rng.normal(0, 5)), float(np.exp(rng.normal(0, 0.06))), rng.normal(0, 0.05)
+    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    linear = zoom * rotation @ np.array([[squeeze, shear], [0.0, 1 / squeeze]])
+    return np.column_stack([linear, to - linear @ middle])
 
 
 def randomise_greys(frames: Images, rng: np.random.Generator) -> Images:
-    size = frames.shape[-1]
+    """Other machines, settings and windows than the phantom's; what is black outside the sector stays so."""
     x = frames.astype(np.float32) / 255
-    inside = x > 0
+    inside = _sector(frames)
     x = x ** float(np.exp(rng.normal(0, 0.35)))
     if rng.uniform() < 0.5:  # uneven gain
-        field = cv2.resize(
-            rng.normal(0, 0.3, (4, 4)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
-        )
-        x = x * np.exp(field)
+        x = x * np.exp(_field(frames.shape[-1], 0.3, rng))
     x = x * float(rng.uniform(0.6, 1.4)) + float(rng.uniform(-0.06, 0.06))
+    if rng.uniform() < 0.25:  # a narrow dynamic range: cavities are black
+        black = float(rng.uniform(0.2, 0.7) * np.clip(x[:, inside].mean(), 0, 0.5)) if inside.any() else 0.0
+        x = (x - black) / (1 - black)
+    if rng.uniform() < 0.25:  # haze: cavities are grey
+        haze = np.clip(_field(frames.shape[-1], 0.25, rng), 0, 0.6)
+        x = x + haze * (1 - x)
     if rng.uniform() < 0.35:
         sigma = float(rng.uniform(0.4, 1.3))
         x = np.stack([cv2.GaussianBlur(f, (0, 0), sigma) for f in x])
+    if rng.uniform() < 0.2:  # stored small once, or few beams: coarser along one axis or both
+        coarse = tuple(int(frames.shape[-1] / rng.uniform(1, 2.4)) for _ in range(2))
+        x = np.stack([cv2.resize(cv2.resize(f, coarse, interpolation=cv2.INTER_AREA), f.shape) for f in x])
     if rng.uniform() < 0.3:  # edge enhancement
         x = np.stack([f + rng.uniform(0.3, 1.0) * (f - cv2.GaussianBlur(f, (0, 0), 1.5)) for f in x])
     if rng.uniform() < 0.4:
         x = x + rng.normal(0, rng.uniform(0.01, 0.06), x.shape).astype(np.float32)
     out = np.asarray(np.clip(np.where(inside, x, 0), 0, 1) * 255, np.uint8)
     return _cut(out, rng)
+
+
+def _sector(frames: Images) -> npt.NDArray[np.bool_]:
+    """What is no black surroundings on any frame, its dark holes filled [S,S]."""
+    lit = (frames.max(axis=0) > 0).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(lit, cv2.MORPH_CLOSE, np.ones((11, 11), np.uint8)) > 0, np.bool_)
+
+
+def _field(size: int, deviation: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A smooth random field [S,S]."""
+    coarse = rng.normal(0, deviation, (4, 4)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _cut(frames: Images, rng: np.random.Generator) -> Images:

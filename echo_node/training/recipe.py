@@ -27,6 +27,6 @@ class Recipe:
     learning_rate: float = 7e-4
     weight_decay: float = 0.05
     warm_up: int = 100
-    averaging: float = 0.995  # of the weights that are kept
+    averaging: float = 0.998  # of the weights that are kept
     half_precision: bool = True  # bfloat16 in the encoder: twice as fast where the processor knows it
     validate_every: int = 500

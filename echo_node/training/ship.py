@@ -29,7 +29,7 @@ CALIBRATION_CLIPS = 420
 
 
 def train_and_ship(
-    run: Path, engine: Path, *, encoder: Path | None = None, patients: int = PHANTOM_PATIENTS
+    run: Path, engine: Path, *, steps: int, encoder: Path | None = None, patients: int = PHANTOM_PATIENTS
 ) -> Mapping[str, float]:
     """Everything from phantoms to a package; each step goes on where an earlier call stopped.
 
@@ -39,8 +39,11 @@ def train_and_ship(
         Folder of shards, checkpoint and metrics.
     engine : Path
         Folder of the package.
+    steps : int
+        Of the joint training.
     encoder : Path, optional
-        Folder of an encoder to start from: a pretraining's run, ``engines import --checkpoint``, or a package.
+        Folder to start from: a pretraining's run, ``engines import --checkpoint``, or a package, whose heads go on
+        as well.
     patients : int
         Unseen ones for the figures in the manifest and on the card.
 
@@ -49,7 +52,7 @@ def train_and_ship(
     mapping
         The figures; nothing in all but the first of several processes.
     """
-    recipe = Recipe(encoder=encoder)
+    recipe = Recipe(encoder=encoder, steps=steps)
     model = train(run, recipe)
     if Place.find().rank:
         return {}  # one process does the rest

@@ -18,7 +18,7 @@ from tqdm import trange
 
 from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.models.checkpoints import load_state, save_state
-from echo_node.models.starting_point import read_encoder
+from echo_node.models.starting_point import load_heads, read_encoder
 from echo_node.training import data
 from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
@@ -47,8 +47,9 @@ class Run:
         start = None if recipe.encoder is None else read_encoder(recipe.encoder)
         shape = SHAPES[recipe.size] if start is None else start.shape
         model = EchoModel(shape, views=len(data.LABELS), structures=len(data.STRUCTURES))
-        if start is not None:
+        if recipe.encoder is not None and start is not None:
             model.encoder.load_state_dict(start.state_dict())
+            load_heads(model, recipe.encoder)
         dense = DenseHead(model.shape, structures=len(data.STRUCTURES))
         optimiser = torch.optim.AdamW(
             [*model.parameters(), *dense.parameters()],
@@ -178,4 +179,7 @@ def _average(run: Run, recipe: Recipe, step: int) -> None:
     for kept, new in zip(run.average.parameters(), run.model.parameters(), strict=True):
         kept.lerp_(new, 1 - keep)
     for held, current in zip(run.average.buffers(), run.model.buffers(), strict=True):
-        held.copy_(current)
+        if held.is_floating_point():
+            held.lerp_(current, 1 - keep)
+        else:
+            held.copy_(current)

@@ -8,9 +8,17 @@ import yaml
 from torch import Tensor
 
 from echo_node.errors import EngineError
-from echo_node.models.assemble import SHAPES
+from echo_node.models.assemble import SHAPES, EchoModel
+from echo_node.models.checkpoints import save_weights
 from echo_node.models.pretrained import load_pretrained, published_shape
-from echo_node.models.starting_point import read_encoder, write_encoder
+from echo_node.models.starting_point import (
+    ARCHITECTURE,
+    WEIGHTS,
+    architecture,
+    load_heads,
+    read_encoder,
+    write_encoder,
+)
 from echo_node.models.vit import Positions, Stem, VisionTransformer, ViTShape
 from echo_node.training.dino.pretrain import DinoRecipe, Pretraining
 from echo_node.training.start import import_encoder
@@ -117,3 +125,41 @@ def published_tiny() -> ViTShape:
 def test_an_engine_package_is_a_start_too():
     shipped = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"
     assert read_encoder(shipped).shape == SHAPES["tiny"]
+
+
+SMALL = ViTShape(width=32, depth=1, heads=2, image_size=32, patch_size=8, stem=Stem.CONVOLUTION)
+
+
+def package(folder: Path, *, views: int) -> EchoModel:
+    """What training reads of an engine package."""
+    torch.manual_seed(5)
+    model = EchoModel(SMALL, views=views, structures=6)
+    save_weights(model, folder / WEIGHTS)
+    (folder / ARCHITECTURE).write_text(yaml.safe_dump(architecture(SMALL)))
+    return model
+
+
+def test_a_package_gives_its_heads_too(tmp_path):
+    kept = package(tmp_path, views=3)
+    torch.manual_seed(6)
+    model = EchoModel(SMALL, views=3, structures=6)
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    load_heads(model, tmp_path)
+    for name, value in model.state_dict().items():
+        is_encoder = name.startswith("encoder.")
+        expected = before[name.removeprefix("encoder.")] if is_encoder else kept.state_dict()[name]
+        assert torch.allclose(value, expected, atol=2e-3, rtol=2e-3), name  # kept in half precision
+
+
+def test_heads_of_other_labels_are_refused(tmp_path):
+    package(tmp_path, views=4)
+    with pytest.raises(EngineError, match="has other heads than are trained"):
+        load_heads(EchoModel(SMALL, views=3, structures=6), tmp_path)
+
+
+def test_an_encoder_alone_gives_no_heads(tmp_path):
+    write_encoder(VisionTransformer(SMALL), tmp_path / "alone")
+    model = EchoModel(SMALL, views=3, structures=6)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    load_heads(model, tmp_path / "alone")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -15,7 +15,7 @@ from echo_node.inference.prompts import PointKind
 from echo_node.models.assemble import SHAPES, build
 from echo_node.training import data
 from echo_node.training import train as training
-from echo_node.training.augment import Around, augment, draw_warp, moved, warped
+from echo_node.training.augment import Around, augment, draw_warp, moved, randomise_greys, warped
 from echo_node.training.batches import draw_clips, view_weights
 from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
@@ -96,6 +96,31 @@ def test_points_move_with_the_picture_exactly():
             rows, cols = np.mgrid[0:112, 0:112]
             found = (rows * picture).sum() / picture.sum(), (cols * picture).sum() / picture.sum()
             assert found == pytest.approx(tuple(moved(np.array([row, col], np.float32), warp)), abs=0.06)
+
+
+def test_greys_change_inside_the_sector_alone():
+    frames = np.zeros((2, 64, 64), np.uint8)
+    frames[:, 8:56, 8:56] = np.random.default_rng(1).integers(1, 255, (2, 48, 48))
+    frames[:, 30:34, 30:34] = 0  # a black cavity, which haze may fill
+    filled = 0
+    for seed in range(40):
+        changed = randomise_greys(frames.copy(), np.random.default_rng(seed))
+        assert changed.shape == frames.shape
+        outside = np.ones((64, 64), bool)
+        outside[8:56, 8:56] = False
+        assert not changed[:, outside].any()
+        filled += bool(changed[:, 31:33, 31:33].any())
+    assert 5 < filled < 40
+
+
+def test_the_warp_squeezes_and_shears_about_the_middle():
+    squeezes = []
+    for seed in range(200):
+        linear = draw_warp(128, 112, np.random.default_rng(seed), around=None)[:, :2]
+        long, short = np.linalg.svd(linear, compute_uv=False)
+        squeezes.append(long / short)
+    assert 1.05 < np.median(squeezes) < 1.2
+    assert max(squeezes) < 1.7
 
 
 def test_augment_moves_points_by_the_warp_that_it_draws():
