@@ -28,5 +28,5 @@ class Recipe:
     weight_decay: float = 0.05
     warm_up: int = 100
     averaging: float = 0.998  # of the weights that are kept
-    half_precision: bool = True  # bfloat16 in the encoder: twice as fast where the processor knows it
+    half_precision: bool = True  # bfloat16 in the encoder, where the device knows it: twice as fast
     validate_every: int = 500
