@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -131,7 +132,7 @@ def to_document(
         content=content,
         series_instance_uid=series_uid(analysis.StudyInstanceUID, profile.series.kind, analysis.engine),
         series_number=profile.series.number,
-        sop_instance_uid=_sop_instance_uid(profile, analysis, evidence),
+        sop_instance_uid=derived_uid(analysis.StudyInstanceUID, profile.series.kind, analysis.revision),
         instance_number=max(analysis.revision, 1),
         manufacturer=MANUFACTURER,
         is_complete=bool(analysis.measurements) and not analysis.not_measured,
@@ -147,18 +148,9 @@ def to_document(
     ds.CodingSchemeIdentificationSequence.append(own)
     refer_to(ds, sources)
     _unfill(ds)
+    draft = envelope.to_report(kind, ds)  # the UID goes by all that is said: no other document has it
+    ds.SOPInstanceUID = derived_uid(draft.SOPInstanceUID, hashlib.sha256(draft.content).hexdigest())
     return envelope.to_report(kind, ds)
-
-
-def _sop_instance_uid(profile: Profile, analysis: Analysis, evidence: Evidence) -> str:
-    """By study, what of it was there, engine and revision."""
-    return derived_uid(
-        analysis.StudyInstanceUID,
-        profile.series.kind,
-        analysis.engine.digest,
-        analysis.revision,
-        *sorted(evidence.clips),
-    )
 
 
 def _unfill(ds: Dataset) -> None:

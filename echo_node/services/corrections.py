@@ -70,7 +70,7 @@ def _corrected(store: Store, config: Config, engine: Engine, report: Instance, d
     corrected = []
     for uid, given in by_clip.items():
         if uid not in known:
-            raise CorrectionError(Reason.NO_CORRECTION, f"image {uid} was not analysed")
+            raise CorrectionError(Reason.ANALYSIS_FAILED, f"image {uid} was not analysed")
         clip = _clip(images[uid], known[uid], config)
         analysis = correct(known[uid], clip, given, engine)
         if analysis is not known[uid]:

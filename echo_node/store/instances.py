@@ -97,6 +97,7 @@ def record(conn: sa.Connection, received: Received, *, path: Path, at: datetime)
     if received.job is not None and received.reason is None:
         if received.job is JobKind.CLIP:
             studies.reopen(conn, received.StudyInstanceUID, at=at)
+            jobs.take_up_corrections(conn, received.StudyInstanceUID, at=at)
         jobs.add(
             conn,
             received.job,

@@ -12,9 +12,12 @@ from echo_node.codes import Reason
 from echo_node.errors import LeaseLost
 from echo_node.records import Job, JobKind
 from echo_node.store.database import insert_or_ignore
-from echo_node.store.schema import JobState, jobs
+from echo_node.store.schema import JobState, instances, jobs
 
 UNFINISHED = (JobState.QUEUED, JobState.LEASED)
+_WANTS_A_CLIP = (Reason.UNKNOWN_CLIP, Reason.ANALYSIS_FAILED)  # why a correction is refused, but not for good
+
+FRESH = {"state": JobState.QUEUED, "attempts": 0, "finished_at": None, "reason": None, "detail": ""}
 
 
 def add(
@@ -90,6 +93,22 @@ def _is_in_turn() -> sa.ColumnElement[bool]:
         before.c.StudyInstanceUID == jobs.c.StudyInstanceUID, before.c.state.in_(UNFINISHED), is_before
     )
     return sa.or_(jobs.c.kind != JobKind.CORRECTION, sa.not_(waits))
+
+
+def take_up_corrections(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> int:
+    """Queue anew the corrections that were refused for want of a clip; returns how many.
+
+    They came before the clip, or the clip's own job was given up.
+    """
+    wants = sa.select(jobs.c.target).where(
+        jobs.c.StudyInstanceUID == StudyInstanceUID,
+        jobs.c.kind == JobKind.CORRECTION,
+        jobs.c.state == JobState.DONE,
+        jobs.c.reason.in_(_WANTS_A_CLIP),
+    )
+    conn.execute(sa.update(instances).where(instances.c.SOPInstanceUID.in_(wants)).values(reason=None))
+    taken_up = sa.update(jobs).where(jobs.c.kind == JobKind.CORRECTION, jobs.c.target.in_(wants))
+    return conn.execute(taken_up.values(**FRESH, due_at=at)).rowcount
 
 
 def bury_worn_out(conn: sa.Connection, *, max_attempts: int, at: datetime) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+import echo_node.store.jobs as job_statements
 import echo_node.store.outbox as deliveries
 import echo_node.store.studies as studies
 from echo_node.records import DeliveryState, JobKind, StudyState
@@ -36,7 +37,7 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
 
     A report is written again only where it is the one that the study still waits for: an open study gets
     its next report when it closes, one in quarantine none. A clip that is measured now opens its study, as does
-    a correction that is applied.
+    a correction that is applied; one that was refused for want of such a clip is tried with it.
     """
     studies.lock(conn, StudyInstanceUID)
     awaited = sa.exists().where(
@@ -44,7 +45,7 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
         study_rows.c.revision == jobs.c.revision,
         study_rows.c.state == StudyState.CLOSED,
     )
-    return {
+    fresh = {
         kind: conn.execute(
             sa.update(jobs)
             .where(
@@ -53,10 +54,13 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
                 jobs.c.state == JobState.DEAD,
                 awaited if kind is JobKind.STUDY else sa.true(),
             )
-            .values(state=JobState.QUEUED, attempts=0, due_at=at, finished_at=None, reason=None, detail="")
+            .values(**job_statements.FRESH, due_at=at)
         ).rowcount
         for kind in JobKind
     }
+    if fresh[JobKind.CLIP]:
+        fresh[JobKind.CORRECTION] += job_statements.take_up_corrections(conn, StudyInstanceUID, at=at)
+    return fresh
 
 
 def deliveries_of(

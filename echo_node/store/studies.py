@@ -13,8 +13,8 @@ import echo_node.store.jobs as jobs
 from echo_node.codes import Reason
 from echo_node.records import CloseReason, DeliveryState, Instance, JobKind, Study, StudyState
 from echo_node.store.database import insert_or_ignore
+from echo_node.store.schema import instances, outbox, reports, studies
 from echo_node.store.schema import jobs as job_rows
-from echo_node.store.schema import outbox, reports, studies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,7 @@ def receive(
 ) -> None:
     """Create a study, or note that more of it has come; a second patient quarantines it.
 
+    Whose it is, its first object says that is no correction: those are refused where they are another's.
     Names are not compared: marriage and spelling change them. An unknown birth date is nobody's.
     """
     create(
@@ -122,7 +123,7 @@ def receive(
     )
     patient = lock(conn, StudyInstanceUID)
     assert patient is not None, "inserted or found above"
-    known_id, known_birth = patient
+    known_id, known_birth = patient if _has_more_than_corrections(conn, StudyInstanceUID) else (PatientID, None)
     conn.execute(
         sa.update(studies)
         .where(studies.c.StudyInstanceUID == StudyInstanceUID)
@@ -130,12 +131,23 @@ def receive(
             source_ae=source_ae,
             last_received_at=at,
             association_ended_at=None,
+            PatientID=known_id,
             PatientBirthDate=known_birth or PatientBirthDate,
         )
     )
     is_born_otherwise = known_birth and PatientBirthDate and known_birth != PatientBirthDate
     if known_id != PatientID or is_born_otherwise:
         quarantine(conn, StudyInstanceUID, Reason.MIXED_PATIENTS, at=at)
+
+
+def _has_more_than_corrections(conn: sa.Connection, StudyInstanceUID: str) -> bool:
+    corrections = sa.select(job_rows.c.target).where(
+        job_rows.c.StudyInstanceUID == StudyInstanceUID, job_rows.c.kind == JobKind.CORRECTION
+    )
+    others = sa.select(instances.c.SOPInstanceUID).where(
+        instances.c.StudyInstanceUID == StudyInstanceUID, instances.c.SOPInstanceUID.not_in(corrections)
+    )
+    return conn.scalar(others.limit(1)) is not None
 
 
 def reopen(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> None:

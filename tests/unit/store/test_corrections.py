@@ -78,6 +78,32 @@ def test_a_report_of_another_patient_puts_no_study_in_quarantine(reported: Store
     assert lease(reported).kind is JobKind.CORRECTION
 
 
+def test_a_report_that_came_first_does_not_say_whose_the_study_is(store: Store) -> None:
+    keep_report(store, PatientID="P2", PatientBirthDate="19610203", source_ae="PACS")
+    store.keep(received(store, CLIP))
+    study = store.study(STUDY)
+    assert (study.state, study.PatientID) == (StudyState.RECEIVING, "P1")
+    store.keep(received(store, "1.2.826.1.9", PatientID="P2"))
+    assert store.study(STUDY).state is StudyState.QUARANTINED
+
+
+@pytest.mark.parametrize("reason", [Reason.UNKNOWN_CLIP, Reason.ANALYSIS_FAILED])
+def test_a_correction_that_wants_a_clip_is_taken_up_when_one_comes(store: Store, reason: Reason) -> None:
+    keep_report(store)
+    store.refuse_correction(lease(store), reason, "image 1.9")
+    keep_report(store, "1.2.826.1.7")
+    store.refuse_correction(lease(store), Reason.NO_CORRECTION, "nothing is drawn")
+    store.keep(received(store, CLIP))
+    assert outcome_of(store).outcome is Outcome.WAITING
+    store.complete_clip(lease(store), measured(CLIP))
+    job = lease(store)
+    assert (job.target, job.attempts) == (REPORT, 1)
+    store.complete_correction(job, [measured(CLIP, seed=5)])
+    assert outcome_of(store).outcome is Outcome.APPLIED
+    assert outcome_of(store, "1.2.826.1.7").reason is Reason.NO_CORRECTION
+    assert not has_work(store)
+
+
 def test_corrections_wait_for_their_study_s_clips_and_for_each_other(store: Store) -> None:
     keep_report(store, "1.2.826.1.3")
     keep_report(store, "1.2.826.1.4")

@@ -75,6 +75,16 @@ def test_a_dead_correction_is_tried_again_and_opens_its_study(store: Store, cloc
     assert store.study(STUDY).revision == 2
 
 
+def test_a_clip_that_is_tried_again_takes_the_corrections_along_that_wanted_it(store: Store) -> None:
+    _dead_clip(store, "1.1", STUDY)
+    store.keep(received(store, "1.2", job=JobKind.CORRECTION))
+    store.refuse_correction(_leased(store, JobKind.CORRECTION), Reason.ANALYSIS_FAILED, "image 1.1")
+    assert store.requeue_jobs() == {JobKind.CLIP: 1, JobKind.CORRECTION: 1, JobKind.STUDY: 0}
+    assert store.lease([JobKind.CORRECTION], "w", 60) is None
+    store.complete_clip(_leased(store, JobKind.CLIP), failed("1.1"))
+    assert _leased(store, JobKind.CORRECTION).target == "1.2"
+
+
 def test_a_dead_report_is_written_again_while_its_study_waits_for_it(store: Store, clock: Clock) -> None:
     store.keep(received(store, job=None))
     _closed(store, clock)
