@@ -13,6 +13,7 @@
     │   ├── SameUIDOtherContent  a known SOP Instance UID arrived with other bytes
     │   ├── LeaseLost          the job's lease ran out and another worker has it
     │   └── DiskFull           the disk is under its watermark or full
+    ├── DamagedError           what was kept is lost or damaged: trying again later does not help
     ├── LabelError             a user's labelled data cannot be used: file, line, column and what is allowed
     ├── DecisionError          a person's acceptance or rejection cannot be taken
     ├── ReportError            a DICOM object cannot be written from the records
@@ -85,6 +86,10 @@ class LeaseLost(StoreError):
 
 class DiskFull(StoreError):
     """The disk is under its watermark or full."""
+
+
+class DamagedError(EchoNodeError):
+    """What was kept is lost or damaged: trying again later does not help."""
 
 
 class LabelError(EchoNodeError):

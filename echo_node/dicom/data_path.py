@@ -76,6 +76,7 @@ class StoringProvider(DULServiceProvider):
         self._request: command.Command | None = None  # of the C-STORE whose data set is coming
         self._object: IncomingObject | None = None  # None while a refused data set is passed over
         self._refusal: tuple[int, str] | None = None
+        self._passed_over = 0  # bytes of a data set that is refused
         self._passed_on = 0  # bytes of a data set that pynetdicom gets
         self._context_id = 0
         self.studies: set[str] = set()
@@ -238,7 +239,7 @@ class StoringProvider(DULServiceProvider):
 
     def _begin(self, request: command.Command) -> None:
         """A C-STORE request: open its file, or know already why it is refused."""
-        self._request, self._refusal = request, None
+        self._request, self._refusal, self._passed_over = request, None, 0
         context = self.assoc._accepted_cx.get(self._context_id)
         if context is None or context.abstract_syntax != request.AffectedSOPClassUID:
             self._refusal = DOES_NOT_MATCH_SOP_CLASS, "SOP Class is not the presentation context's"
@@ -264,11 +265,15 @@ class StoringProvider(DULServiceProvider):
     def _take(self, content: memoryview) -> None:
         """A fragment: to the file, or passed over where the object is refused already."""
         if self._object is None:
+            self._passed_over += len(content)
+            if self._passed_over > self._storing.settings.max_object_mib << 20:
+                raise Cut("a data set that is refused goes on and on")
             return
         try:
             self._object.write(content)
-        except TooLarge as error:
-            raise Cut(str(error)) from error
+        except TooLarge as error:  # what follows on the association may well be kept
+            self._drop_object_only()
+            self._refusal = CANNOT_UNDERSTAND, str(error)
         except OSError as error:
             self._refuse_for_disk(error)
 

@@ -90,7 +90,7 @@ class IncomingObject:
         """
         self._length += len(fragment)
         if self._length > self._limit:
-            raise TooLarge(f"{self.SOPInstanceUID}: more than {self._limit} bytes")
+            raise TooLarge(f"more than {self._limit >> 20} MiB")
         self._digest.update(fragment)
         self._write(fragment)
 

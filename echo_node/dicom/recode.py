@@ -1,4 +1,4 @@
-"""A segmentation in a compressed transfer syntax: the same dataset, nothing of it lost."""
+"""An object in another transfer syntax: a segmentation compressed, nothing of it lost, an overlay clip decoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGLSLossless, SegmentationStorage
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless, SegmentationStorage
 from pynetdicom.sop_class import LabelMapSegmentationStorage  # type: ignore[attr-defined]
 
 from echo_node.codes import SegTransferSyntax
@@ -51,6 +51,20 @@ def recoded(path: Path, TransferSyntaxUID: str) -> Dataset:
         ds.PixelData = encapsulate(list(_coded_frames(ds)))
         ds["PixelData"].is_undefined_length = True
     ds.file_meta.TransferSyntaxUID = UID(TransferSyntaxUID)
+    return ds
+
+
+def uncompressed(path: Path) -> Dataset:
+    """Read an object, and decode its frames where they are JPEG baseline: the same instance (PS3.4 B.3.3).
+
+    Raises
+    ------
+    RuntimeError, ValueError
+        The frames cannot be decoded.
+    """
+    ds = dcmread(path)
+    if ds.file_meta.TransferSyntaxUID == JPEGBaseline8Bit:
+        ds.decompress(generate_instance_uid=False)
     return ds
 
 

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydicom import dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from echo_node.codes import Reason
 from echo_node.dicom.header import read_header
-from echo_node.dicom.recode import recoded
+from echo_node.dicom.recode import recoded, uncompressed
 from echo_node.errors import (
     AssociationRejected,
     ClassRefused,
@@ -34,8 +33,11 @@ _WARNINGS = frozenset((0xB000, 0xB006, 0xB007))  # stored, with a remark (PS3.4 
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
 _NO_SUCH_CLASS = 0x0122  # SOP class not supported (PS3.7 annex C)
 _CLASS_NOT_SUPPORTED = 0x03  # result of a presentation context (PS3.8 table 9-18)
-# Encodings of the same dataset: an object in one of them can go in the other (PS3.5 10).
-_INTERCHANGEABLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+_UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+_RECODABLE = (
+    *_UNCOMPRESSED,
+    JPEGBaseline8Bit,
+)  # an object in one of them can go in the uncompressed ones (PS3.5 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +69,9 @@ def send(
 ) -> list[DeliveryError | None]:
     """Send objects in one association, each in its own transfer syntax, as its bytes are.
 
-    What is not compressed is encoded anew for a peer that takes its class in another uncompressed syntax only, or
-    in the one that is preferred for it: the same dataset. What is compressed goes as it is, or not at all. An
-    object that is refused in its preferred syntax is sent once more in its own.
+    What is uncompressed or JPEG baseline is encoded anew for a peer that takes its class in another uncompressed
+    syntax only, or in the one that is preferred for it: the same dataset. What is compressed otherwise goes as it
+    is, or not at all. An object that is refused in its preferred syntax is sent once more in its own.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def _contexts(objects: Sequence[Outgoing], syntaxes: Sequence[str | DeliveryRefu
 
 def encodings(syntax: str, preferred: str | None = None) -> list[str]:
     """The transfer syntaxes in which an object can go, the preferred one first, then its own."""
-    others = _INTERCHANGEABLE if syntax in _INTERCHANGEABLE else ()
+    others = _UNCOMPRESSED if syntax in _RECODABLE else ()
     first = [] if preferred is None else [preferred]
     return [*first, syntax, *(str(other) for other in others if other != syntax)]
 
@@ -190,7 +192,7 @@ def _store(assoc: Association, item: Outgoing, encoding: str, *, own: str) -> De
             answer = assoc.send_c_store(item.path)
         else:
             is_preferred = encoding == item.preferred
-            answer = assoc.send_c_store(recoded(item.path, encoding) if is_preferred else dcmread(item.path))
+            answer = assoc.send_c_store(recoded(item.path, encoding) if is_preferred else uncompressed(item.path))
     except (OSError, ValueError, RuntimeError) as error:
         return DeliveryUnreachable(f"C-STORE broke off: {type(error).__name__}")
     if "Status" not in answer:

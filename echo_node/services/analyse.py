@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from types import FrameType
 
 from pydicom import Dataset
 
@@ -40,20 +45,41 @@ _FAILURES = (
 )  # fmt: skip
 
 
+class _DrainIsOver(BaseException):
+    """The time that a job in hand has once the process is to stop is over."""
+
+
 def run(config: Config, stop: Stop) -> int:
-    """Analyse until told to stop; a job in hand is finished first.
+    """Analyse until told to stop; a job in hand is finished first, or after the drain time put back.
 
     A job that outlasts its lease ends this process by SIGALRM: whatever hung it is gone with it, the
     supervisor starts the next one, and the job is leased again until its attempts are used up.
     """
     engine = open_engine(config)
-    with opened_store(config) as store:
+    _bound_drain(stop, config.receive.drain_seconds)
+    with opened_store(config) as store, suppress(_DrainIsOver):
         store.release(is_gone)
         _log.info("engine %s %s on %s", engine.identity.name, engine.identity.version, engine.identity.backend)
         while not stop.is_set():
             if not analyse_once(store, config, engine):
                 stop.wait(POLL_SECONDS)
     return 0
+
+
+def _bound_drain(stop: Stop, seconds: float) -> None:
+    """See to it that SIGUSR1 ends a job so long after the process was told to stop."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise _DrainIsOver
+
+    def watch() -> None:
+        while not stop.wait(POLL_SECONDS):
+            pass
+        time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    signal.signal(signal.SIGUSR1, interrupt)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def analyse_once(store: Store, config: Config, engine: Engine) -> bool:
@@ -70,6 +96,10 @@ def analyse_once(store: Store, config: Config, engine: Engine) -> bool:
             do_correction(store, config, engine, job)
         else:
             _do_study(store, config, engine, job)
+    except _DrainIsOver:
+        _log.warning("job %d on %s is put back: it outlasted the drain", job.id, job.target)
+        store.put_off(job, until=utc_now())
+        raise
     except LeaseLost:
         _log.warning("job %d: its lease ran out; another worker has it", job.id)
     except StoreError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,10 +15,10 @@ from echo_node.codes import ObjectKind
 from echo_node.config import Config
 from echo_node.decisions import Decision, DecisionKind, Person, standing_acceptance
 from echo_node.errors import DecisionError, ReportError
-from echo_node.records import Report
+from echo_node.records import Delivery, Report
 from echo_node.reports import DOCUMENTS, accept_document, build_rejection, check_person, read_made
 from echo_node.services.addresses import addressed
-from echo_node.store import MadeObject, Results, Store, check_revision, earlier_decision
+from echo_node.store import Made, MadeObject, Results, Store, check_revision, earlier_decision
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +71,8 @@ def accept(
     if not documents:
         raise DecisionError(f"study {StudyInstanceUID}: there is no document to accept; no destination takes one")
     made = tuple(accept_document(_read(document), decision) for document in documents)
-    saved = store.decisions.save(
-        _naming(decision, [d.SOPInstanceUID for d in documents], made), made, addressed(made, config)
-    )
+    accepted = Made(reports=made, deliveries=addressed(made, config))
+    saved = store.decisions.save(_naming(decision, documents), lambda _: accepted)
     _log.info("study %s: revision %d accepted, %d documents", StudyInstanceUID, saved.revision, len(saved.made))
     return saved
 
@@ -89,6 +89,7 @@ def reject(
 ) -> Decision:
     """Reject a study's results: every destination is told which of the objects that it was sent are meant.
 
+    What it was not sent yet it does not get.
     What a person accepted of an earlier revision stands. Who accepted these very results takes that back so.
 
     Parameters and errors are those of :func:`accept`.
@@ -99,8 +100,8 @@ def reject(
     rejected = _rejected(store.decisions.of_study(StudyInstanceUID), seen)
     if not rejected:
         raise DecisionError(f"study {StudyInstanceUID}: there is no object to reject")
-    made, deliveries = _rejections(store, config, decision, rejected)
-    saved = store.decisions.save(_naming(decision, [o.SOPInstanceUID for o in rejected], made), made, deliveries)
+    decision = _naming(decision, rejected)
+    saved = store.decisions.save(decision, lambda deliveries: _rejections(deliveries, config, decision, rejected))
     _log.info("study %s: revision %d rejected, %d objects", StudyInstanceUID, saved.revision, len(saved.decided))
     return saved
 
@@ -140,8 +141,8 @@ def _read(made: MadeObject) -> Report:
     return Report(kind=made.kind, SOPClassUID=made.SOPClassUID, SOPInstanceUID=made.SOPInstanceUID, content=content)
 
 
-def _naming(decision: Decision, decided: list[str], made: tuple[Report, ...]) -> Decision:
-    return replace(decision, decided=tuple(sorted(decided)), made=tuple(sorted(r.SOPInstanceUID for r in made)))
+def _naming(decision: Decision, decided: Sequence[MadeObject]) -> Decision:
+    return replace(decision, decided=tuple(sorted(o.SOPInstanceUID for o in decided)))
 
 
 def _rejected(decisions: tuple[Decision, ...], seen: Results) -> list[MadeObject]:
@@ -157,17 +158,23 @@ def _rejected(decisions: tuple[Decision, ...], seen: Results) -> list[MadeObject
 
 
 def _rejections(
-    store: Store, config: Config, decision: Decision, rejected: list[MadeObject]
-) -> tuple[tuple[Report, ...], list[tuple[str, Report]]]:
-    """A note for each set of objects that a destination was sent, and who gets which."""
+    deliveries: Sequence[Delivery], config: Config, decision: Decision, rejected: Sequence[MadeObject]
+) -> Made:
+    """A note for each set of objects that a destination was sent, and who gets which.
+
+    An attempt that failed counts: the object may have come though its answer did not.
+    """
     known = {destination.name for destination in config.deliver.destinations}
-    meant = {o.SOPInstanceUID: o for o in rejected}
+    paths = {o.SOPInstanceUID: o.path for o in rejected}
     sent: dict[str, set[str]] = defaultdict(set)
-    for delivery in store.deliveries(decision.StudyInstanceUID):
-        if delivery.destination in known and delivery.SOPInstanceUID in meant:
+    for delivery in deliveries:
+        if delivery.destination in known and (delivery.attempts or delivery.sent_at):
             sent[delivery.destination].add(delivery.SOPInstanceUID)
     notes = {
-        uids: build_rejection([read_made(meant[uid].path) for uid in sorted(uids)], decision)
+        uids: build_rejection([read_made(paths[uid]) for uid in sorted(uids)], decision)
         for uids in {frozenset(uids) for uids in sent.values()}
     }
-    return tuple(notes.values()), [(name, notes[frozenset(uids)]) for name, uids in sorted(sent.items())]
+    return Made(
+        reports=tuple(notes.values()),
+        deliveries=[(name, notes[frozenset(uids)]) for name, uids in sorted(sent.items())],
+    )

@@ -65,7 +65,7 @@ def resend(
     for name, number in Counter(delivery.destination for delivery in found).items():
         print(f"{name}: {number} objects")
     if count < len(found):
-        print(f"{len(found) - count} of them are being sent at this moment")
+        print(f"{len(found) - count} of them stay: rejected by a person, or being sent at this moment")
     return 0
 
 

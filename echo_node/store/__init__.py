@@ -1,7 +1,7 @@
 """The spool, the database and the outbox: all that knows SQLAlchemy and where files lie."""
 
 from echo_node.store.commitments import Unconfirmed, Verdict
-from echo_node.store.decisions import MadeObject, Results, check_revision, earlier_decision
+from echo_node.store.decisions import Made, MadeObject, Results, check_revision, earlier_decision
 from echo_node.store.instances import KeepOutcome, Received
 from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome
 from echo_node.store.schema import JobState
@@ -15,6 +15,7 @@ __all__ = [
     "InstanceOutcome",
     "JobState",
     "KeepOutcome",
+    "Made",
     "MadeObject",
     "Outcome",
     "Received",

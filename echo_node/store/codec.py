@@ -13,13 +13,14 @@ import json
 import types
 import typing
 import zipfile
+import zlib
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.errors import StoreError
+from echo_node.errors import DamagedError
 from echo_node.records import ClipAnalysis
 
 _Arrays = dict[str, npt.NDArray[Any]]
@@ -41,14 +42,14 @@ def decode(scalars: str, content: bytes | None) -> ClipAnalysis:
 
     Raises
     ------
-    StoreError
+    DamagedError
         The text or the arrays are damaged, or of another version of the record.
     """
     try:
         arrays = {} if content is None else dict(np.load(io.BytesIO(content), allow_pickle=False))
         analysis = _decode(json.loads(scalars), ClipAnalysis, arrays)
-    except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise StoreError(f"a stored analysis cannot be read: {type(error).__name__}") from error
+    except (LookupError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DamagedError(f"a stored analysis cannot be read: {type(error).__name__}") from error
     assert isinstance(analysis, ClipAnalysis)
     return analysis
 

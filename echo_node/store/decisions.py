@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import sqlalchemy as sa
 
 import echo_node.store.jobs as jobs
 import echo_node.store.outbox as outbox
+import echo_node.store.schema as schema
 import echo_node.store.studies as studies
 from echo_node.codes import Code, ObjectKind
 from echo_node.decisions import Decision, DecisionKind, Person
 from echo_node.errors import DecisionError
-from echo_node.records import JobKind, Report, StudyState
+from echo_node.records import Delivery, JobKind, Report, StudyState
 from echo_node.store.database import Database
 from echo_node.store.files import Files
 from echo_node.store.schema import decision_objects, decisions, reports
@@ -40,6 +41,14 @@ class Results:
 
     revision: int
     objects: tuple[MadeObject, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a decision brings about: documents, and which destination gets which of them."""
+
+    reports: Sequence[Report]
+    deliveries: Sequence[tuple[str, Report]]
 
 
 class Decisions:
@@ -100,19 +109,18 @@ class Decisions:
         )
         return Results(revision=revision, objects=objects)
 
-    def save(
-        self, decision: Decision, made: Sequence[Report], deliveries: Sequence[tuple[str, Report]]
-    ) -> Decision:
+    def save(self, decision: Decision, make: Callable[[Sequence[Delivery]], Made]) -> Decision:
         """Write a decision down, keep the documents that say so and queue them, all or nothing.
+
+        What is rejected and still waits for a destination is not sent any more.
 
         Parameters
         ----------
         decision : Decision
-            On the study's latest results.
-        made : sequence of Report
-            What ``decision.made`` names.
-        deliveries : sequence of (destination name, Report)
-            Which destination gets which of them.
+            On the study's latest results; what it has made is not known yet.
+        make : callable
+            From the deliveries of the objects decided on, as they stand for good or are sent at this moment, to
+            the documents that say so.
 
         Returns
         -------
@@ -125,19 +133,22 @@ class Decisions:
             Another decision stands, or these are not the study's latest results any more.
         """
         uid = decision.StudyInstanceUID
-        with self._files.writing():
-            paths = [self._files.write(report.content, ".dcm") for report in made]
-            with self._db.write() as conn:
-                studies.lock(conn, uid)
-                check_revision(uid, _decidable(conn, uid), decision.revision)
-                before = earlier_decision(_select(conn, decisions.c.StudyInstanceUID == uid), decision)
-                if before is not None:
-                    return before
-                now = self._now()
-                revision = decision.revision
-                outbox.add(conn, made, paths, deliveries, StudyInstanceUID=uid, revision=revision, at=now)
-                _insert(conn, decision)
-        return decision
+        with self._files.writing(), self._db.write() as conn:
+            studies.lock(conn, uid)
+            check_revision(uid, _decidable(conn, uid), decision.revision)
+            before = earlier_decision(_select(conn, decisions.c.StudyInstanceUID == uid), decision)
+            if before is not None:
+                return before
+            if decision.kind is DecisionKind.REJECTED:
+                outbox.withdraw(conn, decision.decided)
+            of_these = schema.outbox.c.SOPInstanceUID.in_(decision.decided)
+            made = make(outbox.select(conn, self._root, of_these))
+            paths = [self._files.write(report.content, ".dcm") for report in made.reports]
+            now, revision = self._now(), decision.revision
+            outbox.add(conn, made.reports, paths, made.deliveries, StudyInstanceUID=uid, revision=revision, at=now)
+            saved = replace(decision, made=tuple(sorted(report.SOPInstanceUID for report in made.reports)))
+            _insert(conn, saved)
+        return saved
 
 
 def earlier_decision(existing: Sequence[Decision], wanted: Decision) -> Decision | None:

@@ -129,7 +129,8 @@ class Outbox:
     def send_again(self, deliveries: list[Delivery]) -> int:
         """Queue deliveries for now, whatever became of them; the bytes are those that are kept.
 
-        Those of a study in quarantine stay as they are, and those that are being sent at this moment.
+        Those of a study in quarantine or of a rejected object stay as they are, and those that are being sent at
+        this moment.
 
         Returns
         -------

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from echo_node.errors import DiskFull, StoreError
+from echo_node.errors import DamagedError, DiskFull, StoreError
 
 _SHARDS = tuple(f"{n:02x}" for n in range(256))
 _SWEEP_TRIES = 100
@@ -215,6 +215,25 @@ def as_store_errors() -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"the disk is full: {error.strerror}") from error
         raise StoreError(f"the disk refuses: {error.strerror}") from error
+
+
+def read_kept(path: Path) -> bytes:
+    """A file that a row names.
+
+    Raises
+    ------
+    DamagedError
+        It is gone.
+    StoreError
+        The disk refuses.
+    """
+    try:
+        with as_store_errors():
+            return path.read_bytes()
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise DamagedError(f"{path.name} is gone, though the database names it") from error
+        raise
 
 
 def _locks(descriptor: int) -> bool:

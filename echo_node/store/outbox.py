@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from echo_node.codes import FALLBACKS, ObjectKind
+from echo_node.decisions import DecisionKind
 from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
-from echo_node.store.schema import decision_objects, outbox, reports, studies
+from echo_node.store.schema import decision_objects, decisions, outbox, reports, studies
 
 # Large, and never replaced: a clip's findings do not change. A rejection says nothing of its own.
 _NOT_REPLACED = (ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY, ObjectKind.REJECTION)
@@ -251,18 +252,32 @@ def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
     )
 
 
-def is_in_quarantine() -> sa.ColumnElement[bool]:
-    """Is a delivery's study in quarantine?"""
-    found = (
+def is_withheld() -> sa.ColumnElement[bool]:
+    """Is a delivery not to be sent any more: of a study in quarantine, or of an object that a person rejected?"""
+    quarantined = (
         sa.select(reports.c.SOPInstanceUID)
         .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
         .where(studies.c.state == StudyState.QUARANTINED)
     )
-    return outbox.c.SOPInstanceUID.in_(found)
+    rejected = (
+        sa.select(decision_objects.c.SOPInstanceUID)
+        .join(decisions, decisions.c.id == decision_objects.c.decision)
+        .where(decisions.c.kind == DecisionKind.REJECTED, ~decision_objects.c.is_made)
+    )
+    return sa.or_(outbox.c.SOPInstanceUID.in_(quarantined), outbox.c.SOPInstanceUID.in_(rejected))
+
+
+def withdraw(conn: sa.Connection, uids: Collection[str]) -> None:
+    """End the deliveries of these objects that wait, and those that are being sent should they fail."""
+    conn.execute(
+        sa.update(outbox)
+        .where(outbox.c.SOPInstanceUID.in_(uids), outbox.c.state == DeliveryState.QUEUED)
+        .values(state=DeliveryState.DEAD, last_error="rejected by a person")
+    )
 
 
 def send_again(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
-    """Make due now what is not on its way, but for studies in quarantine; returns how many there were.
+    """Make due now what is not on its way, but for what is withheld; returns how many there were.
 
     What waits for its next attempt keeps their count, which fences off a sender whose lease ran out; all
     else begins anew.
@@ -271,7 +286,7 @@ def send_again(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: da
     waits = outbox.c.state == DeliveryState.QUEUED
     return conn.execute(
         sa.update(outbox)
-        .where(condition, is_free, ~is_in_quarantine())
+        .where(condition, is_free, ~is_withheld())
         .values(
             state=DeliveryState.QUEUED,
             attempts=sa.case((waits, outbox.c.attempts), else_=0),

@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 import echo_node.store.jobs as job_statements
+import echo_node.store.outbox as deliveries
 from echo_node.codes import Reason
 from echo_node.records import CloseReason, DeliveryState, JobKind, StudyState
 from echo_node.store.analyses import latest
@@ -20,7 +21,6 @@ from echo_node.store.schema import (
     instances_aside,
     jobs,
     outbox,
-    reports,
     studies,
 )
 
@@ -74,7 +74,7 @@ class StoreStatus:
     oldest_job_at: datetime | None  # UTC, of those that are not finished
     unreported: Mapping[str, str]  # why the report failed for good, by StudyInstanceUID
     shortened: int  # studies whose latest report leaves something out
-    given_up: Mapping[tuple[str, str], int]  # dead deliveries but quarantine's, by destination and last error
+    given_up: Mapping[tuple[str, str], int]  # dead deliveries but what is withheld, by destination and last error
 
 
 def status(conn: sa.Connection) -> StoreStatus:
@@ -130,9 +130,7 @@ def _unreported(conn: sa.Connection) -> dict[str, str]:
 def _given_up(conn: sa.Connection) -> dict[tuple[str, str], int]:
     rows = conn.execute(
         sa.select(outbox.c.destination, outbox.c.last_error, sa.func.count())
-        .join(reports, reports.c.SOPInstanceUID == outbox.c.SOPInstanceUID)
-        .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
-        .where(outbox.c.state == DeliveryState.DEAD, studies.c.state != StudyState.QUARANTINED)
+        .where(outbox.c.state == DeliveryState.DEAD, ~deliveries.is_withheld())
         .group_by(outbox.c.destination, outbox.c.last_error)
     )
     return {(destination, error): count for destination, error, count in rows}

@@ -26,7 +26,7 @@ from echo_node.store.carts import Carts
 from echo_node.store.database import Database
 from echo_node.store.decisions import Decisions
 from echo_node.store.delivering import Outbox
-from echo_node.store.files import Files, as_store_errors, discard
+from echo_node.store.files import Files, discard, read_kept
 from echo_node.store.instances import KeepOutcome, Received
 from echo_node.store.overview import InstanceOutcome, StoreStatus, StudyOutcome
 from echo_node.store.studies import ClosedStudy, ClosePolicy
@@ -353,11 +353,9 @@ class Store:
         """The latest analysis of each of a study's clips, in the order of receipt."""
         with self._db.read() as conn:
             rows = analyses.of_study(conn, StudyInstanceUID)
-        with as_store_errors():
-            return tuple(
-                codec.decode(scalars, None if path is None else (self._root / path).read_bytes())
-                for scalars, path in rows
-            )
+        return tuple(
+            codec.decode(scalars, None if path is None else read_kept(self._root / path)) for scalars, path in rows
+        )
 
     def has_made(self, SOPInstanceUID: str) -> bool:
         """Is this a report of the node's own?"""
@@ -372,16 +370,15 @@ class Store:
         """The documents that earlier closes of a study brought about, oldest first; no SEG, no overlay."""
         with self._db.read() as conn:
             found = outbox.reports_before(conn, StudyInstanceUID, revision)
-        with as_store_errors():
-            return tuple(
-                Report(
-                    kind=row.kind,
-                    SOPClassUID=row.SOPClassUID,
-                    SOPInstanceUID=row.SOPInstanceUID,
-                    content=(self._root / row.path).read_bytes(),
-                )
-                for row in found
+        return tuple(
+            Report(
+                kind=row.kind,
+                SOPClassUID=row.SOPClassUID,
+                SOPInstanceUID=row.SOPInstanceUID,
+                content=read_kept(self._root / row.path),
             )
+            for row in found
+        )
 
     def status(self) -> StoreStatus:
         """Counts of everything."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pydicom
 import pytest
+import simplejpeg
+from pydicom.encaps import generate_frames
 from pydicom.uid import ImplicitVRLittleEndian
 
 from echo_node.dicom import scu
@@ -69,16 +71,38 @@ def test_an_object_in_implicit_vr_goes_to_a_peer_that_prefers_another(tmp_path, 
     assert only_by_uid(kept)["1.2.3.4"].file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
 
 
-@pytest.mark.peer("storescp")
-def test_what_is_compressed_is_refused_clearly_and_holds_no_other_back(result_files, kept, data):
-    path = data / "acuson-a4c-65f-jpeg.dcm"
+def outgoing(path: Path) -> scu.Outgoing:
     header = read_header(path)
-    clip_ = scu.Outgoing(header.SOPClassUID, header.SOPInstanceUID, path)
+    return scu.Outgoing(header.SOPClassUID, header.SOPInstanceUID, path)
+
+
+@pytest.mark.peer("storescp")
+def test_a_clip_in_jpeg_baseline_goes_decoded_where_that_is_not_taken(kept, data):
+    path = data / "examples_ybr_color.dcm"
     with storescp(kept, "+xi") as port:
-        refused, *others = send([clip_, *result_files], port)
+        assert send([outgoing(path)], port) == [None]
+    made = pydicom.dcmread(path)
+    came = only_by_uid(kept)[made.SOPInstanceUID]
+    assert (came.file_meta.TransferSyntaxUID, came.PhotometricInterpretation) == (ImplicitVRLittleEndian, "RGB")
+    assert (came.LossyImageCompression, came.NumberOfFrames) == ("01", made.NumberOfFrames)
+    coded = list(generate_frames(made.PixelData, number_of_frames=made.NumberOfFrames))
+    for index in (0, made.NumberOfFrames - 1):
+        reference = simplejpeg.decode_jpeg(coded[index], colorspace="RGB").astype(int)
+        assert abs(came.pixel_array[index] - reference).max() <= 8  # two ways to widen the colours
+    del came.PixelData, made.PixelData, came.PhotometricInterpretation, made.PhotometricInterpretation
+    came.pop("PlanarConfiguration", None)
+    made.pop("PlanarConfiguration", None)
+    assert as_json(came) == as_json(made)
+
+
+@pytest.mark.peer("storescp")
+def test_what_is_compressed_otherwise_is_refused_clearly_and_holds_no_other_back(result_files, kept, data):
+    with storescp(kept, "+xi") as port:
+        refused, *others = send([outgoing(data / "US1_J2KR.dcm"), *result_files], port)
     assert isinstance(refused, DeliveryRefused)
     assert (
-        str(refused) == "the peer does not take Ultrasound Multi-frame Image Storage in JPEG Baseline (Process 1)"
+        str(refused)
+        == "the peer does not take Ultrasound Image Storage in JPEG 2000 Image Compression (Lossless Only)"
     )
     assert others == [None, None]
 

@@ -377,7 +377,21 @@ def test_an_abort_in_mid_store_leaves_no_file(make_receiver):
     assert receiver.received == []
 
 
-def test_an_object_over_the_limit_is_cut(make_receiver):
+def test_an_object_over_the_limit_is_refused_and_the_next_one_kept(make_receiver):
+    receiver = make_receiver(max_object_mib=1)
+    with associated(receiver) as raw:
+        raw.sendall(store_request())
+        for _ in range(15):
+            raw.sendall(data_pdu(0, b"\0" * 100_000))
+        assert list(receiver.incoming.iterdir()) == []
+        raw.sendall(data_pdu(2, b"\0" * 100_000))
+        assert struct.pack("<HHI", 0, 0x900, 2) + b"\x00\xc0" in raw.recv(4096)
+        raw.sendall(store_request() + data_pdu(2, b"\0" * 100_000))
+        assert struct.pack("<HHI", 0, 0x900, 2) + b"\x00\x00" in raw.recv(4096)
+    assert len(receiver.received) == 1
+
+
+def test_an_object_over_the_limit_that_goes_on_is_cut(make_receiver):
     receiver = make_receiver(max_object_mib=1)
     with associated(receiver) as raw:
         raw.sendall(store_request())

@@ -147,7 +147,7 @@ def _acceptance(settings: Receive) -> list[str]:
         f"A connection over {settings.max_associations_per_host} from its address is closed before anything is "
         "read. A connection is also closed, without an answer, by a PDU that is longer than announced, of no "
         f"known type, or not there within {settings.pdu_seconds:g} s ({settings.first_pdu_seconds:g} s before the "
-        f"association stands), by an object of more than {settings.max_object_mib} MiB, by a command inside a "
+        f"association stands), by an object of more than {2 * settings.max_object_mib} MiB, by a command inside a "
         f"data set, and after {settings.idle_seconds:g} s of silence.",
         "###### Extended negotiation",
         "None but role selection, for storage commitment alone. SOP Class Extended and Common Extended Negotiation "

@@ -1,5 +1,7 @@
 """What the analyser does with a job that fails."""
 
+import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -11,16 +13,16 @@ from pydicom.uid import (
 )
 
 from echo_node.codes import ObjectKind, Reason, Structure
-from echo_node.config import Config, Deliver, Destination
+from echo_node.config import Config, Deliver, Destination, Receive
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import DiskFull
 from echo_node.records import JobKind
 from echo_node.reports import build_reports, read_source
 from echo_node.services import addresses, analyse
-from echo_node.services.process import utc_now
+from echo_node.services.process import Stop, utc_now
 from echo_node.store import ClosePolicy, JobState, Outcome, Store
 from tests.unit.reports.builders import ENGINE, analysis, clip, source
-from tests.unit.store.builders import received
+from tests.unit.store.builders import measured, received
 
 
 @pytest.fixture
@@ -67,6 +69,38 @@ def test_a_full_disk_costs_a_clip_no_attempt(store, monkeypatch):
     store.keep(received(store))
     assert work(store) == 1
     assert store.status().jobs == {(JobKind.CLIP, JobState.QUEUED): 1}
+
+
+def test_a_job_that_outlasts_the_drain_is_put_back_and_costs_no_attempt(store, monkeypatch):
+    stop = Stop()
+
+    def do_clip(*_):
+        stop.set()
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(analyse, "_do_clip", do_clip)
+    monkeypatch.setattr(analyse, "open_engine", lambda _: SimpleNamespace(identity=ENGINE))
+    monkeypatch.setattr(analyse, "opened_store", lambda _: nullcontext(store))
+    store.keep(received(store))
+    assert analyse.run(Config(receive=Receive(drain_seconds=0.1)), stop) == 0
+    assert store.status().jobs == {(JobKind.CLIP, JobState.QUEUED): 1}
+    job = store.lease((JobKind.CLIP,), "w", 60)
+    assert job is not None
+    assert job.attempts == 1
+
+
+def test_a_stored_analysis_that_is_gone_fails_its_report_and_is_told(store, monkeypatch):
+    store.keep(received(store))
+    job = store.lease((JobKind.CLIP,), "w", 60)
+    assert job is not None
+    store.complete_clip(job, measured())
+    store.close_studies(ClosePolicy(quiet_seconds=0, hard_cap_seconds=3600))
+    for path in (store._root / "results").rglob("*.npz"):
+        path.unlink()
+    assert work(store) == 3
+    (told,) = store.status().unreported.values()
+    assert "DamagedError" in told
 
 
 def test_an_object_whose_file_is_gone_fails_alone(store):

@@ -83,6 +83,12 @@ class House:
         """What a destination is sent, in the order of its queue."""
         return [pydicom.dcmread(d.path) for d in self.store.deliveries(self.study) if d.destination == name]
 
+    def deliver(self, *names: str) -> None:
+        """Destinations take what is queued for them."""
+        for name in names or ("PACS", "CVIS", "PACS2"):
+            for delivery in self.store.outbox.lease(name, "d", 60, 99):
+                self.store.outbox.mark_sent(delivery)
+
     def accept(self, by: Person = ROSA, **changes):
         self.clock.pass_(1)
         return accept(self.store, CONFIG, self.study, by=by, at=AT, **changes)
@@ -152,6 +158,7 @@ def test_a_late_clip_makes_a_preliminary_document_that_names_the_accepted(house:
 
 def test_a_rejection_tells_each_destination_what_it_had(house: House) -> None:
     had = {name: {ds.SOPInstanceUID for ds in house.sent(name)} for name in ("PACS", "CVIS", "PACS2")}
+    house.deliver()
     made = house.reject(reason="wrong\npatient position")
     assert made.reason == "wrong patient position"
     assert set(made.decided) >= set().union(*had.values())
@@ -168,10 +175,26 @@ def test_a_rejection_tells_each_destination_what_it_had(house: House) -> None:
         house.accept()
 
 
+def test_what_was_not_sent_is_withdrawn_and_what_may_have_come_is_named(house: House) -> None:
+    house.deliver("CVIS")
+    for delivery in house.store.outbox.lease("PACS", "d", 60, 1):
+        house.store.outbox.mark_failed(delivery, "no answer", next_attempt_at=house.clock())
+    tried = {
+        d.SOPInstanceUID for d in house.store.deliveries(house.study) if d.destination == "PACS" and d.attempts
+    }
+    assert len(tried) == 1
+    house.reject()
+    waiting = [d for name in ("PACS", "PACS2") for d in house.store.outbox.lease(name, "d", 60, 99)]
+    assert [(d.destination, pydicom.dcmread(d.path).Modality) for d in waiting] == [("PACS", "KO")]
+    assert rejected_by(house.sent("PACS")[-1]) == tried
+    assert house.sent("CVIS")[-1].Modality == "KO"
+
+
 def test_what_was_accepted_before_outlives_the_rejection_of_what_followed(house: House) -> None:
     accepted = house.accept()
     kept = {o.SOPInstanceUID for o in house.store.decisions.results(house.study).objects}
     house.report()
+    house.deliver()
     made = house.reject(EMIL)
     assert made.revision == 2
     assert not kept & set(made.decided)
@@ -212,6 +235,7 @@ def test_what_was_looked_at_must_be_the_latest(house: House) -> None:
 
 
 def test_a_destination_that_is_gone_is_told_nothing(house: House) -> None:
+    house.deliver()
     first, *_ = CONFIG.deliver.destinations
     config = Config(deliver=Deliver(destinations=(first,)))
     reject(house.store, config, house.study, by=ROSA, at=AT + timedelta(hours=1))

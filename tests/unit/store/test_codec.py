@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from echo_node.codes import Quantity, WallPoint
-from echo_node.errors import StoreError
+from echo_node.errors import DamagedError
 from echo_node.store import codec
 from tests.unit.store.builders import measured
 
@@ -45,5 +45,5 @@ def test_a_row_of_the_first_version_is_still_read() -> None:
 def test_a_row_of_a_later_version_is_refused() -> None:
     scalars, arrays = codec.encode(measured())
     later = json.loads(scalars) | {"unheard_of": 1}
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(DamagedError, match="cannot be read"):
         codec.decode(json.dumps(later), arrays)

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from echo_node.codes import Code, Reason
 from echo_node.decisions import Decision, DecisionKind, Person, standing_acceptance
 from echo_node.errors import DecisionError
-from echo_node.records import JobKind, StudyState
-from echo_node.store import Store, earlier_decision
+from echo_node.records import DeliveryState, JobKind, StudyState
+from echo_node.store import Made, Store, earlier_decision
 from echo_node.store.schema import decisions
 from tests.unit.store.builders import POLICY, STUDY, Clock, measured, received, report
 
@@ -54,7 +54,7 @@ def decision(clock: Clock, kind: DecisionKind = DecisionKind.ACCEPTED, **changes
 
 def save(store: Store, what: Decision) -> Decision:
     made = [report(uid, b"accepted") for uid in what.made]
-    return store.decisions.save(what, made, [("PACS", r) for r in made])
+    return store.decisions.save(what, lambda _: Made(reports=made, deliveries=[("PACS", r) for r in made]))
 
 
 def test_a_decision_reads_back_with_its_documents_queued(reported: Store, clock: Clock) -> None:
@@ -63,6 +63,34 @@ def test_a_decision_reads_back_with_its_documents_queued(reported: Store, clock:
     assert reported.decisions.of_study(STUDY) == (wanted,) == reported.decisions.every()
     assert [d.SOPInstanceUID for d in reported.deliveries(STUDY)] == ["2.25.1", "2.25.7"]
     assert reported.has_made("2.25.7")
+
+
+def test_what_is_rejected_is_not_sent_any_more(reported: Store, clock: Clock) -> None:
+    (taken,) = reported.outbox.lease("PACS", "d", 60, 9)
+    seen = []
+    made = report("2.25.7")
+
+    def make(deliveries):
+        seen.extend(deliveries)
+        return Made(reports=[made], deliveries=[("PACS", made)])
+
+    reported.decisions.save(decision(clock, DecisionKind.REJECTED, made=()), make)
+    assert [(d.SOPInstanceUID, d.state, d.attempts) for d in seen] == [("2.25.1", DeliveryState.DEAD, 1)]
+    reported.outbox.mark_failed(taken, "no association", next_attempt_at=clock())
+    clock.pass_(100)
+    assert [d.SOPInstanceUID for d in reported.outbox.lease("PACS", "d", 60, 9)] == ["2.25.7"]
+    assert reported.requeue_deliveries(["PACS"]) == 0
+    assert reported.outbox.send_again(reported.deliveries(STUDY)[:1]) == 0
+    assert not reported.status().given_up
+    assert reported.deliveries(STUDY)[0].last_error == "rejected by a person"
+
+
+def test_what_was_being_sent_when_it_was_rejected_has_arrived(reported: Store, clock: Clock) -> None:
+    (taken,) = reported.outbox.lease("PACS", "d", 60, 9)
+    save(reported, decision(clock, DecisionKind.REJECTED))
+    assert reported.outbox.fall_back(taken, "no such class") is None
+    reported.outbox.mark_sent(taken)
+    assert reported.deliveries(STUDY)[0].state is DeliveryState.SENT
 
 
 def test_the_same_decision_twice_is_one(reported: Store, clock: Clock) -> None:
