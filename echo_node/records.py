@@ -188,8 +188,8 @@ class Shape(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Correction:
-    """What a person drew on one frame of a clip.
+class Drawn:
+    """A drawing on one frame of a clip.
 
     Points are (row, column) in pixels of the source image; a pixel's centre has whole numbers.
     """
@@ -199,6 +199,12 @@ class Correction:
     shape: Shape
     points: tuple[tuple[float, float], ...]
     subject: Structure | Quantity  # of a line a quantity, of all else a structure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction(Drawn):
+    """A drawing, and the person's report that it stands in."""
+
     edit: Edit
 
 

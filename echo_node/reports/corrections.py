@@ -24,6 +24,7 @@ from echo_node.errors import CorrectionError
 from echo_node.identity import MANUFACTURER
 from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
+from echo_node.reports.edited import MODEL as EDITED
 from echo_node.reports.observers import made_at, person
 from echo_node.reports.source import date_of, patient_id
 from echo_node.reports.subjects import Subject, remarks_in, subject_of
@@ -81,8 +82,9 @@ def corrected_images(ds: Dataset) -> frozenset[str]:
 
 
 def refuse_own(ds: Dataset) -> None:
-    """CorrectionError where the node, or another of its kind, made the document."""
-    if str(ds.get("Manufacturer") or "").strip() == MANUFACTURER:
+    """CorrectionError where the node, or another of its kind, made the document for itself and for no person."""
+    is_persons = str(ds.get("ManufacturerModelName") or "").strip() == EDITED
+    if str(ds.get("Manufacturer") or "").strip() == MANUFACTURER and not is_persons:
         raise CorrectionError(Reason.OWN_REPORT, "its Manufacturer is this software")
 
 

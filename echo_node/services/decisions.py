@@ -1,24 +1,38 @@
-"""A person accepts or rejects a study's results: records, and documents that say so.
+"""A person accepts, edits or rejects a study's results: records, and documents that say so.
 
 For whatever asks on a person's behalf: the command line, a page. Nothing is printed here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from io import BytesIO
 
-from echo_node.codes import ObjectKind
+import pydicom
+
+from echo_node.codes import ObjectKind, Reason
 from echo_node.config import Config
 from echo_node.decisions import Decision, DecisionKind, Person, standing_acceptance
-from echo_node.errors import DecisionError, ReportError
-from echo_node.records import Delivery, Report
-from echo_node.reports import DOCUMENTS, accept_document, build_rejection, check_person, read_made
+from echo_node.errors import CorrectionError, DecisionError, ReportError
+from echo_node.records import Delivery, Drawn, JobKind, Report
+from echo_node.reports import (
+    DOCUMENTS,
+    accept_document,
+    build_edit,
+    build_rejection,
+    check_person,
+    read_corrections,
+    read_made,
+)
 from echo_node.services.addresses import addressed
-from echo_node.store import Made, MadeObject, Results, Store, check_revision, earlier_decision
+from echo_node.services.sources import readable_source
+from echo_node.store import Made, MadeObject, Received, Results, Store, check_revision, earlier_decision
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +118,74 @@ def reject(
     saved = store.decisions.save(decision, lambda deliveries: _rejections(deliveries, config, decision, rejected))
     _log.info("study %s: revision %d rejected, %d objects", StudyInstanceUID, saved.revision, len(saved.decided))
     return saved
+
+
+def edit(
+    store: Store, StudyInstanceUID: str, drawn: Sequence[Drawn], *, by: Person, at: datetime, reason: str = ""
+) -> str:
+    """Correct a study's results by drawings on its clips, as a report that a viewer sends does.
+
+    The record is the report that is kept: who drew what, when and why. The analyser measures anew by it, and the
+    documents that follow name the person.
+
+    Parameters
+    ----------
+    store, StudyInstanceUID, by, at, reason
+        As of :func:`accept`.
+    drawn : sequence of Drawn
+        At least one.
+
+    Returns
+    -------
+    str
+        The report's SOPInstanceUID; ``echo-node status --objects`` says what became of it.
+
+    Raises
+    ------
+    DecisionError
+        The person is not named well, or nothing is drawn.
+    CorrectionError
+        A drawing lies on no clip of the study, or beside its frames.
+    StoreError
+        The store refuses; nothing is changed.
+    """
+    check_person(by)
+    if not drawn:
+        raise DecisionError(f"study {StudyInstanceUID}: nothing is drawn")
+    images = store.find({drawing.SOPInstanceUID for drawing in drawn})
+    found = ((uid, readable_source(image.path)) for uid, image in images.items())
+    sources = {uid: ds for uid, ds in found if ds is not None and ds.StudyInstanceUID == StudyInstanceUID}
+    for drawing in drawn:
+        if drawing.SOPInstanceUID not in sources:
+            raise CorrectionError(Reason.UNKNOWN_CLIP, f"image {drawing.SOPInstanceUID}")
+    made = build_edit(drawn, sources, by=by, reason=" ".join(reason.split()), at=at)
+    ds = pydicom.dcmread(BytesIO(made.content))
+    read_corrections(ds, sources)
+    path = store.incoming / f"{made.SOPInstanceUID}.part"
+    with path.open("wb") as file:
+        file.write(made.content)
+        file.flush()
+        os.fsync(file.fileno())
+    store.keep(
+        Received(
+            SOPClassUID=made.SOPClassUID,
+            SOPInstanceUID=made.SOPInstanceUID,
+            SeriesInstanceUID=str(ds.SeriesInstanceUID),
+            StudyInstanceUID=StudyInstanceUID,
+            PatientID=str(ds.get("PatientID") or ""),
+            PatientBirthDate=str(ds.get("PatientBirthDate") or ""),
+            TransferSyntaxUID=str(ds.file_meta.TransferSyntaxUID),
+            path=path,
+            sha256=hashlib.sha256(made.content).hexdigest(),
+            size=len(made.content),
+            source_ae="",
+            source_host="",
+            reason=None,
+            job=JobKind.CORRECTION,
+        )
+    )
+    _log.info("study %s: edited by report %s", StudyInstanceUID, made.SOPInstanceUID)
+    return made.SOPInstanceUID
 
 
 def _begun(

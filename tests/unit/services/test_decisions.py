@@ -11,17 +11,18 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
-from echo_node.codes import ObjectKind
+from echo_node.codes import ObjectKind, Quantity, Reason
 from echo_node.config import Config, Deliver, Destination
 from echo_node.decisions import DecisionKind, Person
-from echo_node.errors import DecisionError
-from echo_node.records import JobKind, StudyState
-from echo_node.reports import DOCUMENTS, build_reports
+from echo_node.errors import CorrectionError, DecisionError
+from echo_node.records import Drawn, JobKind, Shape, StudyState
+from echo_node.reports import DOCUMENTS, build_reports, read_corrections, read_source
 from echo_node.reports.retired import every_item
 from echo_node.services.addresses import addressed, wanted
 from echo_node.services.analyse import _decided_before
 from echo_node.services.decisions import accept, reject
-from echo_node.store import Store
+from echo_node.services.decisions import edit as edit_study
+from echo_node.store import Outcome, Store
 from tests.unit.reports.builders import analysis, clip, edit, edited, source
 from tests.unit.store.builders import POLICY, Clock, measured, received
 
@@ -257,3 +258,60 @@ def test_without_a_document_there_is_nothing_to_accept(tmp_path: Path) -> None:
 def test_documents_are_the_kinds_that_a_person_can_stand_for() -> None:
     of_clips = {ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY}
     assert set(ObjectKind) - of_clips - {ObjectKind.REJECTION} == DOCUMENTS
+
+
+def drawing(uid: str, **changes) -> Drawn:
+    made = Drawn(
+        SOPInstanceUID=uid,
+        frame_number=2,
+        shape=Shape.LINE,
+        points=((5.0, 6.0), (20.0, 9.0)),
+        subject=Quantity.IVSD,
+    )
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def real(house: House, data: Path) -> Dataset:
+    """A real clip in the house."""
+    path = data / "acuson-a4c-65f-jpeg.dcm"
+    ds = pydicom.dcmread(path, stop_before_pixels=True)
+    taken = received(
+        house.store, ds.SOPInstanceUID, StudyInstanceUID=ds.StudyInstanceUID, content=path.read_bytes()
+    )
+    house.store.keep(replace(taken, PatientID=str(ds.PatientID), PatientBirthDate=""))
+    return ds
+
+
+def test_an_edit_is_a_report_in_the_person_s_name_that_waits_for_the_analyser(house: House, real: Dataset) -> None:
+    uid = edit_study(
+        house.store, real.StudyInstanceUID, [drawing(real.SOPInstanceUID)], by=ROSA, at=AT, reason="dim"
+    )
+    kept = pydicom.dcmread(house.store.instance(uid).path)
+    (found,) = read_corrections(
+        kept, {real.SOPInstanceUID: read_source(house.store.instance(real.SOPInstanceUID).path)}
+    )
+    assert (found.edit.observer, found.edit.made_at, found.edit.reason) == (ROSA.name, AT, "dim")
+    kinds = [job.kind for job in iter(lambda: house.store.lease((JobKind.CLIP,), "w", 60), None)]
+    assert kinds == [JobKind.CLIP]
+    (outcome,) = (o for o in house.store.instance_outcomes() if o.SOPInstanceUID == uid)
+    assert outcome.outcome is Outcome.WAITING
+    assert house.store.study(real.StudyInstanceUID).state is StudyState.RECEIVING
+
+
+def test_what_cannot_be_an_edit_is_refused_and_keeps_nothing(house: House, real: Dataset) -> None:
+    study, uid = real.StudyInstanceUID, real.SOPInstanceUID
+    before = len(house.store.instance_outcomes())
+    refused = {
+        Reason.UNKNOWN_CLIP: drawing("1.9"),
+        Reason.OUTSIDE_IMAGE: drawing(uid, frame_number=66),
+    }
+    for reason, given in refused.items():
+        with pytest.raises(CorrectionError) as caught:
+            edit_study(house.store, study, [given], by=ROSA, at=AT)
+        assert caught.value.reason is reason
+    with pytest.raises(DecisionError, match="nothing is drawn"):
+        edit_study(house.store, study, [], by=ROSA, at=AT)
+    with pytest.raises(DecisionError):
+        edit_study(house.store, study, [drawing(uid)], by=replace(ROSA, name=""), at=AT)
+    assert len(house.store.instance_outcomes()) == before
