@@ -8,6 +8,7 @@ own. The figures come from whole cines of other patients, seen through the frame
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
     recipe = recipe or EjectionRecipe()
     known, unseen = _data(model, out / "cines", recipe)
     torch.manual_seed(recipe.seed)
-    head = EjectionHead(image_width=model.shape.width, grid=model.shape.grid)
+    head = copy.deepcopy(model.ejection).train()  # of a package it goes on; else it is as it was drawn
     smoothing = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
     average = AveragedModel(head, multi_avg_fn=smoothing)
     optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
