@@ -61,6 +61,11 @@ class ClipFile:
     body: Body
 
     @property
+    def stated_mode(self) -> ImageMode | None:
+        """The image mode that the regions state; None where they state none."""
+        return region_items.mode(self.regions)
+
+    @property
     def spacing_mm(self) -> tuple[float, float] | None:
         """Height and width of a pixel; None unless the 2D region fits the picture."""
         region = self._region
@@ -162,7 +167,7 @@ class ClipFile:
     @cached_property
     def _seen(self) -> tuple[ImageMode, npt.NDArray[np.bool_]]:
         """The mode and the sector [H,W], from the regions and a few frames."""
-        stated = region_items.mode(self.regions)
+        stated = self.stated_mode
         if stated not in (None, ImageMode.TWO_D, ImageMode.COLOUR_FLOW):
             raise ClipError(Reason.NOT_TWO_D, stated.code.meaning)  # a strip over time has no sector
         looked = self._looked_at
