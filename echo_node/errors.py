@@ -10,7 +10,6 @@
     ├── EngineError            an engine package or its backend cannot be used
     │   └── ManifestError      the manifest does not fit its files or graphs
     ├── StoreError             the spool or the database refuses
-    │   ├── SameUIDOtherContent  a known SOP Instance UID arrived with other bytes
     │   ├── LeaseLost          the job's lease ran out and another worker has it
     │   └── DiskFull           the disk is under its watermark or full
     ├── DamagedError           what was kept is lost or damaged: trying again later does not help
@@ -74,10 +73,6 @@ class ManifestError(EngineError):
 
 class StoreError(EchoNodeError):
     """The spool or the database refuses."""
-
-
-class SameUIDOtherContent(StoreError):
-    """A known SOP Instance UID arrived with other bytes."""
 
 
 class LeaseLost(StoreError):

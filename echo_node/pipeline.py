@@ -84,7 +84,7 @@ def analyse_clip(
     analysis = analyse_source(
         source, SOPInstanceUID=SOPInstanceUID, StudyInstanceUID=StudyInstanceUID, engine=engine, rules=rules
     )
-    return replace(analysis, body=source.body)
+    return replace(analysis, body=source.body, stated_mode=source.stated_mode)
 
 
 def analyse_source(
@@ -95,7 +95,7 @@ def analyse_source(
     try:
         clip = source.read(spread(source.NumberOfFrames))
         if clip.mode not in _PICTURE_MODES:
-            return replace(found, outcome=Reason.NOT_TWO_D, detail=clip.mode.code.meaning)
+            return replace(found, stated_mode=clip.mode, outcome=Reason.NOT_TWO_D, detail=clip.mode.code.meaning)
         prediction = engine.classify(clip)
         found = replace(found, prediction=prediction, spacing_mm=clip.spacing_mm)
         decision = decide(prediction, frames=source.NumberOfFrames, engine=engine, rules=rules)

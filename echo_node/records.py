@@ -117,8 +117,7 @@ class Sex(enum.Enum):
     MALE = "M"
 
 
-HEIGHT_M = (1.2, 2.4)  # adults: the normal values hold for them alone
-WEIGHT_KG = (25.0, 350.0)
+HEIGHT_M, WEIGHT_KG = (1.2, 2.4), (25.0, 350.0)  # adults: the normal values hold for them alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,6 +334,12 @@ class ClipAnalysis:
     landmarks: tuple[Landmarks, ...] = ()  # of the frames that walls were measured on
     estimate: EjectionEstimate | None = None
     lines: tuple[DrawnLine, ...] = ()
+    stated_mode: ImageMode | None = None  # by the header; None where it does not say
+
+    @property
+    def mode(self) -> ImageMode | None:
+        """As it was seen, else as the header states it. Rules find it, no model: it has no probability."""
+        return self.stated_mode if self.prediction is None else self.prediction.mode
 
     @property
     def cycle(self) -> tuple[int, int] | None:

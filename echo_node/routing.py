@@ -26,6 +26,8 @@ STRUCTURES: Mapping[View, tuple[Structure, ...]] = {
     View.A2C: (Structure.LV_CAVITY, Structure.LV_MYOCARDIUM, Structure.LA),
 }
 
+RESTS_ON: Mapping[Head, Head] = {Head.EJECTION_FRACTION: Head.SEGMENTATION}  # volumes and EF need the outlines
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -70,7 +72,8 @@ def route(
         )
     if view is View.OTHER:
         return _nowhere(Reason.NOT_A_STANDARD_VIEW, f"probability {prediction.probability:.2f}")
-    heads = tuple(h for h in HEADS.get(view, ()) if h not in rules.disabled.get(view, ()))
+    off = rules.disabled.get(view, ())
+    heads = tuple(h for h in HEADS.get(view, ()) if h not in off and RESTS_ON.get(h) not in off)
     if not heads:
         return _nowhere(Reason.NO_HEAD_FOR_VIEW, view.name)
     heads = tuple(h for h in heads if h in available)
@@ -78,7 +81,7 @@ def route(
         return _nowhere(Reason.NO_HEAD_IN_ENGINE, view.name)
     if frames == 1:
         return _nowhere(Reason.SINGLE_FRAME, f"{view.name} still")
-    return Route(heads=heads, structures=STRUCTURES.get(view, ()))
+    return Route(heads=heads, structures=STRUCTURES[view] if Head.SEGMENTATION in heads else ())
 
 
 def _nowhere(reason: Reason, detail: str) -> Route:

@@ -61,6 +61,11 @@ class ClipFile:
     body: Body
 
     @property
+    def stated_mode(self) -> ImageMode | None:
+        """The image mode that the regions state; None where they state none."""
+        return region_items.mode(self.regions)
+
+    @property
     def spacing_mm(self) -> tuple[float, float] | None:
         """Height and width of a pixel; None unless the 2D region fits the picture."""
         region = self._region
@@ -86,19 +91,17 @@ class ClipFile:
                 f"{len(chosen)} frames of {self.coding.Rows} x {self.coding.Columns} do not fit into memory",
             )
         mode, mask = self._seen
-        with open_elements(self.path) as elements:
-            grey = self._decode(elements, chosen, in_colour=False)
         keep = mask & ~self._overlay if mode is ImageMode.TWO_D else mask
-        return Clip(
-            SOPInstanceUID=self.SOPInstanceUID,
-            frames=np.where(keep, grey, np.uint8(0)),
-            frame_numbers=tuple(index + 1 for index in chosen),
-            times_ms=None if self.times_ms is None else self.times_ms[chosen],
-            spacing_mm=self.spacing_mm,
-            sector=mask,
-            mode=mode,
-            NumberOfFrames=self.NumberOfFrames,
-        )
+        return self._clip(chosen, keep=keep, sector=mask, mode=mode)
+
+    def read_whole(self, indices: Sequence[int]) -> Clip:
+        """Decode a few frames for people to look at, where a clip has no sector to be read by.
+
+        Its ``sector`` is the whole picture, what the cart wrote on it included; its mode is the stated one, or
+        2D where none is stated. The same errors as :meth:`colours`.
+        """
+        whole = np.ones((self.coding.Rows, self.coding.Columns), np.bool_)
+        return self._clip(indices, keep=whole, sector=whole, mode=self.stated_mode or ImageMode.TWO_D)
 
     @property
     def sector(self) -> npt.NDArray[np.bool_]:
@@ -136,6 +139,28 @@ class ClipFile:
             for i in indices:
                 yield pixels.colour(index.read(elements.buffer, i), coding)
 
+    def _clip(
+        self,
+        indices: Sequence[int],
+        *,
+        keep: npt.NDArray[np.bool_],
+        sector: npt.NDArray[np.bool_],
+        mode: ImageMode,
+    ) -> Clip:
+        """Some frames, black outside of what is kept [H,W]."""
+        with open_elements(self.path) as elements:
+            grey = self._decode(elements, indices, in_colour=False)
+        return Clip(
+            SOPInstanceUID=self.SOPInstanceUID,
+            frames=np.where(keep, grey, np.uint8(0)),
+            frame_numbers=tuple(index + 1 for index in indices),
+            times_ms=None if self.times_ms is None else self.times_ms[list(indices)],
+            spacing_mm=self.spacing_mm,
+            sector=sector,
+            mode=mode,
+            NumberOfFrames=self.NumberOfFrames,
+        )
+
     @property
     def _region(self) -> Region | None:
         region = region_items.two_d(self.regions)
@@ -162,7 +187,7 @@ class ClipFile:
     @cached_property
     def _seen(self) -> tuple[ImageMode, npt.NDArray[np.bool_]]:
         """The mode and the sector [H,W], from the regions and a few frames."""
-        stated = region_items.mode(self.regions)
+        stated = self.stated_mode
         if stated not in (None, ImageMode.TWO_D, ImageMode.COLOUR_FLOW):
             raise ClipError(Reason.NOT_TWO_D, stated.code.meaning)  # a strip over time has no sector
         looked = self._looked_at

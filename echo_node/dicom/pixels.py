@@ -73,7 +73,8 @@ def grey(content: bytes, coding: Coding) -> Grey:
     ClipError
         IMPOSSIBLE_SIZE or UNREADABLE.
     """
-    if coding.TransferSyntaxUID == JPEG_BASELINE and coding.PhotometricInterpretation.startswith("YBR"):
+    is_colour = coding.TransferSyntaxUID == JPEG_BASELINE and coding.SamplesPerPixel == 3
+    if is_colour and not _is_plain_rgb(content, coding):
         _check_codestream(content, coding)
         return _guarded(lambda: _jpeg_luma(content), coding)
     return _to_grey(_samples(content, coding), coding)
@@ -142,10 +143,21 @@ def _jpeg_luma(content: bytes) -> Grey:
 def _jpeg(content: bytes, coding: Coding) -> npt.NDArray[Any]:
     if coding.SamplesPerPixel == 1:
         return _jpeg_luma(content)
-    if coding.PhotometricInterpretation == "RGB":  # coded without a colour transform
+    if _is_plain_rgb(content, coding):
         decoded: npt.NDArray[Any] = imagecodecs.jpeg8_decode(content, colorspace="RGB", outcolorspace="RGB")
         return decoded
     return np.asarray(simplejpeg.decode_jpeg(content, colorspace="RGB"))
+
+
+def _is_plain_rgb(content: bytes, coding: Coding) -> bool:
+    """Is a JPEG of three components coded without a colour transform, by its header alone?
+
+    A stream that says itself what its components are is believed before the header; libjpeg-turbo goes by it.
+    """
+    return coding.PhotometricInterpretation == "RGB" and not any(
+        marker in _NAMES_COLOURS and content.startswith(_NAMES_COLOURS[marker], start + 2)
+        for marker, start in _segments(content)
+    )
 
 
 def _rle(content: bytes, coding: Coding) -> npt.NDArray[Any]:
@@ -198,6 +210,14 @@ def _codestream_size(content: bytes) -> tuple[int, int, int] | None:
 
 def _frame_headers(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Rows, columns and components of each frame header (SOF) before the first scan (ITU-T T.81 B.2.2)."""
+    for marker, start in _segments(content):
+        if marker in _START_OF_FRAME:
+            rows, cols, components = struct.unpack_from(">HHB", content, start + 3)
+            yield rows, cols, components
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and start of the length of each marker segment before the first scan (ITU-T T.81 B.1.1.4)."""
     position = 2
     while position + 10 <= len(content) and content[position] == 0xFF:
         marker = content[position + 1]
@@ -206,13 +226,13 @@ def _frame_headers(content: bytes) -> Iterator[tuple[int, int, int]]:
         if marker == 0xFF:  # fill
             position += 1
             continue
-        if marker in _START_OF_FRAME:
-            rows, cols, components = struct.unpack_from(">HHB", content, position + 5)
-            yield rows, cols, components
+        yield marker, position + 2
         position += 2 + int(struct.unpack_from(">H", content, position + 2)[0])
 
 
 _START_OF_SCAN = 0xDA
+# APP0 and APP14: JFIF's components are always YCbCr (ITU-T T.871 7), Adobe's segment has a flag (T.872 6.5.3)
+_NAMES_COLOURS = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}
 _START_OF_FRAME = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7))
 
 

@@ -47,9 +47,9 @@ SHORT_NAMES: Mapping[Quantity, str] = {
 
 
 def headline(analysis: ClipAnalysis) -> str:
-    """The view and its probability."""
+    """The view and its probability; of a picture without a view its mode."""
     if analysis.prediction is None:
-        return "no view"
+        return "no view" if analysis.mode is None else analysis.mode.code.meaning
     return f"{analysis.prediction.view.name}  {analysis.prediction.probability:.2f}"
 
 

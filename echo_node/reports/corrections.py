@@ -22,6 +22,7 @@ import echo_node.reports.coded as coded
 from echo_node.codes import Code, Reason
 from echo_node.errors import CorrectionError
 from echo_node.identity import MANUFACTURER
+from echo_node.patients import Patient, are_several
 from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.edited import MODEL as EDITED
@@ -161,9 +162,11 @@ def _correction(
 
 def _is_one_patient(source: Dataset, ds: Dataset) -> bool:
     """By PatientID, and by PatientBirthDate where both have one, as the objects of a study are told apart."""
-    ids = {patient_id(of) for of in (source, ds)}
-    births = {date_of(str(of.get("PatientBirthDate") or "")) for of in (source, ds)}
-    return len(ids) == 1 and len(births - {""}) < 2
+    patients = [
+        Patient(PatientID=patient_id(of), PatientBirthDate=date_of(str(of.get("PatientBirthDate") or "")) or None)
+        for of in (source, ds)
+    ]
+    return not are_several(patients)
 
 
 def _frame(ds: Dataset, drawing: Drawing, sources: Mapping[str, Dataset]) -> int:

@@ -14,7 +14,7 @@ from pydicom import Dataset
 
 import echo_node.reports.coded as coded
 import echo_node.reports.places as places
-from echo_node.codes import ImageMode, Method, Quantity, Reason, Unit, View
+from echo_node.codes import Method, Quantity, Reason, Unit, View
 from echo_node.records import Analysis, ClipAnalysis, Finding, Measurement
 from echo_node.reports.clip_seg import segment_number
 from echo_node.reports.coded import concept
@@ -28,13 +28,15 @@ Group = sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
 
 def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
-    """What is seen on a clip, how certainly, and why nothing was measured on it if so."""
+    """What is seen on a clip, how certainly, its mode, and why nothing was measured on it if so."""
     source = evidence.sources[clip.SOPInstanceUID]
     prediction = clip.prediction
-    evaluations = [not_measured(n) for n in clip.not_measured]
+    evaluations = [] if prediction is None else [_view(prediction.view)]
+    if clip.mode is not None:
+        evaluations.append(sr.QualitativeEvaluation(concept(coded.IMAGE_MODE), concept(clip.mode.code)))
+    evaluations += [not_measured(n) for n in clip.not_measured]
     certainty = []
     if prediction is not None:
-        evaluations = [_view(prediction.view), _mode(prediction.mode), *evaluations]
         certainty = [
             sr.Measurement(
                 name=concept(coded.CERTAINTY),
@@ -164,7 +166,3 @@ def _view(view: View) -> sr.QualitativeEvaluation:
     if view.modifier is not None:
         evaluation[0].ContentSequence = [modifier(coded.IMAGE_VIEW_MODIFIER, view.modifier)]
     return evaluation
-
-
-def _mode(mode: ImageMode) -> sr.QualitativeEvaluation:
-    return sr.QualitativeEvaluation(concept(coded.IMAGE_MODE), concept(mode.code))

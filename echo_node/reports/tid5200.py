@@ -86,8 +86,10 @@ def build_tid5200(
 def _images(clip: ClipAnalysis, evidence: Evidence) -> list[sr.ImageContentItem]:
     """A clip as what it was recognised, and its frames of end diastole and end systole."""
     source = evidence.sources[clip.SOPInstanceUID]
-    items = [] if clip.prediction is None else _recognised(clip, clip.prediction, source)
-    images = [_image(source, items)]
+    seen = [] if clip.mode is None else [_context(coded.IMAGE_MODE, clip.mode.code)]
+    if clip.prediction is not None:
+        seen.append(_recognised(clip, clip.prediction, source))
+    images = [_image(source, seen)]
     if clip.cycle is not None:
         for frame, phase in zip(clip.cycle, CardiacPhase, strict=True):
             images.append(_image(source, [_context(coded.CARDIAC_CYCLE_POINT, phase.code)], frame=frame))
@@ -108,8 +110,8 @@ def _image(source: Dataset, context: Sequence[sr.ContentItem], *, frame: int | N
     return image
 
 
-def _recognised(clip: ClipAnalysis, prediction: ViewPrediction, source: Dataset) -> list[sr.CodeContentItem]:
-    """Mode and view, with how certain the view is and who says so."""
+def _recognised(clip: ClipAnalysis, prediction: ViewPrediction, source: Dataset) -> sr.CodeContentItem:
+    """The view, with how certain it is and who says so."""
     view = _context(coded.IMAGE_VIEW, prediction.view.code)
     certainty = sr.NumContentItem(
         concept(coded.CERTAINTY),
@@ -122,7 +124,7 @@ def _recognised(clip: ClipAnalysis, prediction: ViewPrediction, source: Dataset)
     view.ContentSequence = sr.ContentSequence(
         [*narrowed, *algorithm(clip.engine), *view_tracking(clip, source), certainty]
     )
-    return [_context(coded.IMAGE_MODE, prediction.mode.code), view]
+    return view
 
 
 def _context(name: Code, value: Code) -> sr.CodeContentItem:

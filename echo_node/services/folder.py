@@ -6,26 +6,28 @@ import dataclasses
 import enum
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset
 
-from echo_node.codes import Method, ObjectKind
+from echo_node.codes import Method, ObjectKind, Reason
 from echo_node.config import Config
-from echo_node.dicom.clips import open_clip
+from echo_node.dicom.clips import ClipFile, open_clip
 from echo_node.dicom.header import Header, read_header
 from echo_node.errors import ClipError, EchoNodeError
 from echo_node.inference.engine import Engine
+from echo_node.patients import are_several, patient_of
 from echo_node.pictures import clip_tile, png
 from echo_node.pipeline import Rules, analyse_clip, shown_frames, summarise_study
-from echo_node.records import ClipAnalysis, Measurement
+from echo_node.records import Clip, ClipAnalysis, Measurement
 from echo_node.reports import build_reports
 from echo_node.services.engines import open_engine
-from echo_node.services.process import utc_now
+from echo_node.services.process import private_files, utc_now
 from echo_node.services.sources import readable_source
 
 _WRITTEN = (ObjectKind.SR, ObjectKind.SEG, ObjectKind.OVERLAY, ObjectKind.PDF)
@@ -36,7 +38,13 @@ def analyse_folder(config: Config, folder: Path, out: Path) -> int:
     """Analyse every DICOM file below a folder; one result folder per study.
 
     Each study's folder gets ``sr.dcm``, ``pdf.dcm``, one ``seg-*.dcm`` and one ``overlay-*.dcm`` per measured
-    clip, one PNG per clip and ``results.json``. A file that is not DICOM is named and passed over.
+    clip, one PNG per clip that can be shown and ``results.json``. A file that is not DICOM is named and passed
+    over. A study of more than one patient is named and gets none of it.
+
+    Returns
+    -------
+    int
+        The exit status: 1 where there was no study, or one of several patients.
     """
     if not folder.is_dir():
         raise EchoNodeError(f"{folder} is not a folder")
@@ -45,22 +53,41 @@ def analyse_folder(config: Config, folder: Path, out: Path) -> int:
     studies: dict[str, list[tuple[Header, Path]]] = defaultdict(list)
     for header, path in _dicom_files(folder):
         studies[header.StudyInstanceUID].append((header, path))
-    for number, (uid, files) in enumerate(sorted(studies.items()), start=1):
-        target = out / f"study-{number:03d}"
-        target.mkdir(parents=True, exist_ok=True)
-        _analyse(uid, files, engine=engine, rules=rules, out=target, made_at=utc_now())
-    print(f"{len(studies)} studies in {out}")
-    return 0 if studies else 1
+    good = {uid: files for uid, files in sorted(studies.items()) if _is_of_one_patient(uid, files)}
+    with private_files():
+        for number, (uid, files) in enumerate(good.items(), start=1):
+            target = out / f"study-{number:03d}"
+            target.mkdir(parents=True, exist_ok=True)
+            _analyse(uid, files, engine=engine, rules=rules, out=target, made_at=utc_now())
+    print(f"{len(good)} studies in {out}")
+    return 0 if good and len(good) == len(studies) else 1
 
 
 def _dicom_files(folder: Path) -> Iterator[tuple[Header, Path]]:
+    """The objects below a folder, each once: by its UID, the first in the order of names."""
+    known: dict[str, Path] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         header = read_header(path)
         if not (header.StudyInstanceUID and header.SOPInstanceUID):
             reason = "" if header.reason is None else header.reason.code.meaning
             print(f"{path}: passed over: {reason}")
             continue
-        yield header, path
+        first = known.setdefault(header.SOPInstanceUID, path)
+        if first is path:
+            yield header, path
+        elif cmp(first, path, shallow=False):
+            print(f"{path}: passed over: the same as {first}")
+        else:
+            print(f"{path}: not analysed: {Reason.SAME_UID_OTHER_CONTENT.code.meaning} ({first})")
+
+
+def _is_of_one_patient(uid: str, files: Sequence[tuple[Header, Path]]) -> bool:
+    if not are_several([patient_of(header.PatientID, header.PatientBirthDate) for header, _ in files]):
+        return True
+    print(f"study {uid}: not analysed: {Reason.MIXED_PATIENTS.code.meaning}")
+    for _, path in files:
+        print(f"  {path}")
+    return False
 
 
 def _analyse(
@@ -86,8 +113,7 @@ def _analyse(
         source = readable_source(path)
         if source is not None:
             sources[header.SOPInstanceUID] = source
-        if clip.prediction is not None:
-            _write_picture(path, clip, out / f"clip-{number:03d}.png")
+        _write_picture(path, clip, out / f"clip-{number:03d}.png")
         print(f"{path.name}: {_line(clip)}")
     analysis = summarise_study(uid, clips, revision=1, engine=engine, made_at=made_at)
     paths = {header.SOPInstanceUID: path for header, path in files}
@@ -99,13 +125,25 @@ def _analyse(
 
 
 def _write_picture(path: Path, analysis: ClipAnalysis, target: Path) -> None:
+    """A tile of whatever can be shown; what is refused as a whole has been said."""
     try:
         source = open_clip(path)
-        clip = source.read(shown_frames(analysis, source.NumberOfFrames))
-    except ClipError as error:  # the view was named from other frames
-        print(f"{path.name}: no picture: {error.reason.code.meaning}")
+        clip = _shown(source, shown_frames(analysis, source.NumberOfFrames))
+    except ClipError as error:
+        if error.reason is not analysis.outcome:
+            print(f"{path.name}: no picture: {error.reason.code.meaning}")
         return
     target.write_bytes(png(clip_tile(clip, analysis)))
+
+
+def _shown(source: ClipFile, indices: Sequence[int]) -> Clip:
+    """Frames cut to their sector; whole ones of a spectrum, say, which has none."""
+    try:
+        return source.read(indices)
+    except ClipError as error:
+        if error.reason not in (Reason.NOT_TWO_D, Reason.NO_SECTOR):
+            raise
+        return source.read_whole(indices)
 
 
 def _line(clip: ClipAnalysis) -> str:

@@ -1,4 +1,4 @@
-"""What every process of the node shares: log lines, the signal to stop, the clock."""
+"""What every process of the node shares: log lines, the signal to stop, the clock, who may read its files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -19,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 SUPERVISOR = "ECHO_NODE_SUPERVISOR"  # the supervisor's process id, in its children's environment
 POLL_SECONDS = 0.25
+_OTHERS = 0o077  # what everyone but the process's own user may do: nothing, as in the systemd units
 
 
 class OneLine(logging.Formatter):
@@ -90,6 +93,16 @@ def is_gone(worker: str) -> bool:
     except PermissionError:
         return False
     return False
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Keep what is written meanwhile to the process's own user: it holds patients' data."""
+    former = os.umask(_OTHERS)
+    try:
+        yield
+    finally:
+        os.umask(former)
 
 
 def utc_now() -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,12 +14,12 @@ import echo_node.store.jobs as jobs
 import echo_node.store.studies as studies
 from echo_node.codes import Reason
 from echo_node.errors import StoreError
+from echo_node.patients import patient_of
 from echo_node.records import Instance, JobKind
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import instances, instances_aside
 
 _UID = re.compile(r"[0-9.]{1,64}")  # VR UI, PS3.5 9.1; leading zeros are met and let pass
-_EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 
 
 class KeepOutcome(enum.Enum):
@@ -110,14 +110,13 @@ def record(conn: sa.Connection, received: Received, *, path: Path, at: datetime)
 
 
 def _insert(conn: sa.Connection, received: Received, *, path: Path, at: datetime) -> None:
-    PatientID = received.PatientID.replace("\0", "").strip()
+    patient = patient_of(received.PatientID, received.PatientBirthDate)
     # A correction neither holds a study open nor quarantines it: whether it is of this patient, its job finds out.
     arrive = studies.create if received.job is JobKind.CORRECTION else studies.receive
     arrive(
         conn,
         received.StudyInstanceUID,
-        PatientID=PatientID,
-        PatientBirthDate=_birth_date(received.PatientBirthDate),
+        patient=patient,
         source_ae=_plain(received.source_ae),
         at=at,
     )
@@ -128,7 +127,7 @@ def _insert(conn: sa.Connection, received: Received, *, path: Path, at: datetime
             SOPClassUID=received.SOPClassUID,
             SeriesInstanceUID=received.SeriesInstanceUID,
             StudyInstanceUID=received.StudyInstanceUID,
-            PatientID=PatientID,
+            PatientID=patient.PatientID,
             TransferSyntaxUID=_plain(received.TransferSyntaxUID),
             path=str(path),
             sha256=received.sha256,
@@ -208,21 +207,6 @@ def _is_identified(received: Received) -> bool:
         received.StudyInstanceUID,
     )
     return received.reason is not Reason.MISSING_UID and all(_UID.fullmatch(uid) for uid in uids)
-
-
-def _birth_date(text: str) -> str | None:
-    """A DA value as YYYYMMDD; None where it is no date, as carts' fillers are none.
-
-    ACR-NEMA's form with full stops is still to be taken (PS3.5 6.2).
-    """
-    digits = text.replace("\0", "").strip().replace(".", "")
-    if _EIGHT_DIGITS.fullmatch(digits) is None:
-        return None
-    try:
-        date.fromisoformat(digits)
-    except ValueError:
-        return None
-    return digits
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 import echo_node.store.jobs as jobs
 from echo_node.codes import Reason
+from echo_node.patients import Patient, are_several
 from echo_node.records import CloseReason, DeliveryState, Instance, JobKind, Study, StudyState
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import instances, outbox, reports, studies
@@ -62,8 +63,8 @@ def why_close(study: OpenStudy, policy: ClosePolicy, *, now: datetime) -> CloseR
     return CloseReason.QUIET if (now - study.last_received_at).total_seconds() >= quiet else None
 
 
-def lock(conn: sa.Connection, StudyInstanceUID: str) -> tuple[str, str | None] | None:
-    """Hold the study's row until the transaction ends; returns its PatientID and PatientBirthDate.
+def lock(conn: sa.Connection, StudyInstanceUID: str) -> Patient | None:
+    """Hold the study's row until the transaction ends; returns its patient.
 
     Every transaction takes the study before its jobs, so that none waits for another in a ring.
     """
@@ -72,15 +73,14 @@ def lock(conn: sa.Connection, StudyInstanceUID: str) -> tuple[str, str | None] |
         .where(studies.c.StudyInstanceUID == StudyInstanceUID)
         .with_for_update()
     ).one_or_none()
-    return None if row is None else (row.PatientID, row.PatientBirthDate)
+    return None if row is None else Patient(PatientID=row.PatientID, PatientBirthDate=row.PatientBirthDate)
 
 
 def create(
     conn: sa.Connection,
     StudyInstanceUID: str,
     *,
-    PatientID: str,
-    PatientBirthDate: str | None,
+    patient: Patient,
     source_ae: str,
     at: datetime,
 ) -> None:
@@ -88,8 +88,8 @@ def create(
     conn.execute(
         insert_or_ignore(conn, studies).values(
             StudyInstanceUID=StudyInstanceUID,
-            PatientID=PatientID,
-            PatientBirthDate=PatientBirthDate,
+            PatientID=patient.PatientID,
+            PatientBirthDate=patient.PatientBirthDate,
             source_ae=source_ae,
             state=StudyState.RECEIVING,
             revision=0,
@@ -103,27 +103,19 @@ def receive(
     conn: sa.Connection,
     StudyInstanceUID: str,
     *,
-    PatientID: str,
-    PatientBirthDate: str | None,
+    patient: Patient,
     source_ae: str,
     at: datetime,
 ) -> None:
     """Create a study, or note that more of it has come; a second patient quarantines it.
 
     Whose it is, its first object says that is no correction: those are refused where they are another's.
-    Names are not compared: marriage and spelling change them. An unknown birth date is nobody's.
     """
-    create(
-        conn,
-        StudyInstanceUID,
-        PatientID=PatientID,
-        PatientBirthDate=PatientBirthDate,
-        source_ae=source_ae,
-        at=at,
-    )
-    patient = lock(conn, StudyInstanceUID)
-    assert patient is not None, "inserted or found above"
-    known_id, known_birth = patient if _has_more_than_corrections(conn, StudyInstanceUID) else (PatientID, None)
+    create(conn, StudyInstanceUID, patient=patient, source_ae=source_ae, at=at)
+    known = lock(conn, StudyInstanceUID)
+    assert known is not None, "inserted or found above"
+    if not _has_more_than_corrections(conn, StudyInstanceUID):
+        known = patient
     conn.execute(
         sa.update(studies)
         .where(studies.c.StudyInstanceUID == StudyInstanceUID)
@@ -131,12 +123,11 @@ def receive(
             source_ae=source_ae,
             last_received_at=at,
             association_ended_at=None,
-            PatientID=known_id,
-            PatientBirthDate=known_birth or PatientBirthDate,
+            PatientID=known.PatientID,
+            PatientBirthDate=known.PatientBirthDate or patient.PatientBirthDate,
         )
     )
-    is_born_otherwise = known_birth and PatientBirthDate and known_birth != PatientBirthDate
-    if known_id != PatientID or is_born_otherwise:
+    if are_several((known, patient)):
         quarantine(conn, StudyInstanceUID, Reason.MIXED_PATIENTS, at=at)
 
 

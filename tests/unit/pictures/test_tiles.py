@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from echo_node.codes import ImageMode, Structure, View
-from echo_node.pictures import COLOURS, TILE_HEIGHT, TILE_WIDTH, Picture, clip_tile
+from echo_node.pictures import COLOURS, TILE_HEIGHT, TILE_WIDTH, Picture, clip_tile, headline
 from echo_node.pipeline import shown_frames
 from echo_node.records import Clip, VolumeCurve
 from tests.unit.reports.builders import COLUMNS, ED, ES, FRAMES, ROWS, clip, long_axis, source, unmeasured
@@ -72,3 +72,9 @@ def test_a_clip_without_results_shows_one_frame_and_no_curve(view):
     tile = clip_tile(grey_clip(frames=(index + 1,)), analysis)
     assert not has(tile[46:], CAVITY)
     assert not has(tile[46:], WALL)
+
+
+def test_a_clip_without_a_view_is_headed_by_its_mode():
+    refused = replace(unmeasured(source()), prediction=None)
+    assert headline(refused) == "no view"
+    assert headline(replace(refused, stated_mode=ImageMode.PW_DOPPLER)) == "Pulsed wave Doppler"

@@ -9,7 +9,7 @@ import pytest
 
 from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, View, WallPoint
 from echo_node.config import Head, Routing
-from echo_node.measure.results import MASS, WALLS
+from echo_node.measure.results import EJECTION, MASS, WALLS
 from echo_node.phantom import sample_patient
 from echo_node.phantom.exam import simulate_exam
 from echo_node.phantom.heart import Rhythm
@@ -215,6 +215,16 @@ def test_an_engine_without_the_head_measures_no_walls_and_misses_none(analyse, e
 def test_a_site_can_switch_the_head_off(analyse, exam):
     routing = Routing(disabled={View.PLAX: (Head.HYPERTROPHY,)})
     assert analyse(exam[0].ds, KnowingEngine(exam), routing=routing).outcome is Reason.NO_HEAD_FOR_VIEW
+
+
+def test_a_site_can_switch_segmentation_off(analyse, exam):
+    engine = KnowingEngine(exam)
+    routing = Routing(disabled={View.A4C: (Head.SEGMENTATION,)})
+    result = analyse(exam[1].ds, engine, routing=routing)
+    assert (result.segmentations, result.measurements) == ((), ())
+    assert result.outcome is Reason.NO_HEAD_FOR_VIEW
+    reasons = {n.quantity: n.reason for n in summary([result], engine).not_measured if n.view is None}
+    assert reasons == dict.fromkeys(EJECTION, Reason.VIEW_MISSING)
 
 
 def test_a_study_without_a_long_axis_says_so(analyse, exam):

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.encaps import encapsulate, generate_frames
 
-from echo_node.codes import Quantity, Reason, Structure, View
+from echo_node.codes import ImageMode, Quantity, Reason, Structure, View
 from echo_node.config import Backend, Routing
 from echo_node.inference.engine import load_engine
 from echo_node.phantom import sample_patient
@@ -101,6 +101,15 @@ def test_doppler_is_not_measured_and_says_why(analyse, exam):
     assert analyse(spectral.ds).outcome is Reason.NOT_TWO_D
     assert analyse(colour.ds).outcome is not None
     assert not analyse(colour.ds).measurements
+
+
+def test_every_clip_has_its_mode(analyse, exam):
+    """What is refused as Doppler too: its header states it."""
+    modes = [ImageMode.TWO_D, ImageMode.COLOUR_FLOW, ImageMode.PW_DOPPLER]
+    assert [analyse(item.ds).mode for item in exam[1]] == modes
+    unstated = copy.deepcopy(exam[1][2].ds)
+    unstated.PixelData = unstated.PixelData[:20]
+    assert analyse(unstated).mode is None  # nothing of it can be read
 
 
 def test_a_grey_clip_with_a_colour_box_is_not_measured(analyse, exam):

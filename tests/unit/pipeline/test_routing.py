@@ -74,3 +74,10 @@ def test_config_switches_heads_off():
     both = Routing(disabled={View.A2C: tuple(Head)})
     assert routed(View.A2C, rules=both).reason is Reason.NO_HEAD_FOR_VIEW
     assert routed(View.A4C, rules=both).heads == (Head.SEGMENTATION, Head.EJECTION_FRACTION)
+
+
+def test_without_segmentation_there_is_no_ejection_fraction():
+    rules = Routing(disabled={View.A4C: (Head.SEGMENTATION,)})
+    assert routed(View.A4C, rules=rules).reason is Reason.NO_HEAD_FOR_VIEW
+    assert routed(View.A4C, rules=rules).structures == ()
+    assert routed(View.A2C, rules=rules).structures == STRUCTURES[View.A2C]

@@ -119,12 +119,14 @@ def cine(of: Dataset, **changes: Any) -> FakeCine:
     return replace(made, **changes)
 
 
-def jpeg_clip(path: Path, of: Dataset, *, cut: int) -> Path:
-    """A clip as JPEG, of one frame of which the second half is lost."""
+def jpeg_clip(path: Path, of: Dataset, *, cut: int | None = None, **changes: Any) -> Path:
+    """A clip as JPEG; of one frame the second half may be lost."""
     coded = [simplejpeg.encode_jpeg(frame, colorsubsampling="422") for frame in cine(of).frames]
-    coded[cut - 1] = coded[cut - 1][: len(coded[cut - 1]) // 2]
+    if cut is not None:
+        coded[cut - 1] = coded[cut - 1][: len(coded[cut - 1]) // 2]
     size = {keyword: of[keyword].value for keyword in ("Rows", "Columns", "NumberOfFrames")}
-    ds = header(uid=of.SOPInstanceUID, **size, FrameTime="20", SamplesPerPixel=3, PlanarConfiguration=0)
+    ds = header(uid=of.SOPInstanceUID, **size, FrameTime="20", SamplesPerPixel=3, **changes)
+    ds.PlanarConfiguration = 0
     ds.PhotometricInterpretation = "YBR_FULL_422"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
     ds.PixelData = encapsulate(coded)

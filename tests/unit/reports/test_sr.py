@@ -205,6 +205,16 @@ def test_mode_of_the_image_is_coded() -> None:
     assert [i.ConceptCodeSequence[0].CodeValue for i in modes] == [ImageMode.COLOUR_FLOW.code.value]
 
 
+def test_a_clip_that_was_refused_keeps_its_mode() -> None:
+    """Doppler is refused by its mode: the report says which it was, and not that it was seen with any certainty."""
+    of = source()
+    refused = replace(unmeasured(of, outcome=Reason.NOT_TWO_D), prediction=None, stated_mode=ImageMode.PW_DOPPLER)
+    ds = read(report_of(analysis(refused), {of.SOPInstanceUID: of}))
+    modes = [i for i in items(ds, "CODE") if i.ConceptNameCodeSequence[0].CodeValue == "399264008"]
+    assert [i.ConceptCodeSequence[0].CodeValue for i in modes] == [ImageMode.PW_DOPPLER.code.value]
+    assert not list(items(ds, "NUM"))
+
+
 def test_times_are_the_carts() -> None:
     study, _ = two_views()
     of = [source(uid=c.SOPInstanceUID, TimezoneOffsetFromUTC="-0330") for c in study.clips]

@@ -1,5 +1,7 @@
 """The store that commands and processes share."""
 
+import os
+
 import pytest
 
 from echo_node.codes import Reason
@@ -20,3 +22,17 @@ def test_a_job_has_as_many_attempts_as_the_settings_say(tmp_path, max_attempts, 
         assert job is not None
         store.fail(job, Reason.ANALYSIS_FAILED, "", retry_at=utc_now())
         assert store.status().jobs == {(JobKind.CLIP, state): 1}
+
+
+def test_nobody_else_may_read_what_is_stored(tmp_path):
+    config = Config.model_validate({"node": {"storage": tmp_path / "storage"}})
+    former = os.umask(0)
+    try:
+        with opened_store(config) as store:
+            store.keep(received(store))
+        assert os.umask(0) == 0
+    finally:
+        os.umask(former)
+    made = list(tmp_path.rglob("*"))
+    assert any(path.suffix == ".dcm" for path in made)
+    assert [path.name for path in made if path.stat().st_mode & 0o077] == []

@@ -1,0 +1,47 @@
+"""Whose an object is, and when objects are of several patients: one rule for the node and for a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+
+_EIGHT_DIGITS = re.compile(r"[0-9]{8}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """Who an object says that it is of."""
+
+    PatientID: str
+    PatientBirthDate: str | None  # YYYYMMDD; None where it is not known
+
+
+def patient_of(PatientID: str, PatientBirthDate: str) -> Patient:
+    """The patient by the values that a header states, without their padding."""
+    return Patient(PatientID=PatientID.replace("\0", "").strip(), PatientBirthDate=_birth_date(PatientBirthDate))
+
+
+def are_several(patients: Collection[Patient]) -> bool:
+    """Do objects of one study name more than one patient?
+
+    Names are not compared: marriage and spelling change them. An unknown birth date is nobody's.
+    """
+    births = {patient.PatientBirthDate for patient in patients} - {None}
+    return len({patient.PatientID for patient in patients}) > 1 or len(births) > 1
+
+
+def _birth_date(text: str) -> str | None:
+    """A DA value as YYYYMMDD; None where it is no date, as carts' fillers are none.
+
+    ACR-NEMA's form with full stops is still to be taken (PS3.5 6.2).
+    """
+    digits = text.replace("\0", "").strip().replace(".", "")
+    if _EIGHT_DIGITS.fullmatch(digits) is None:
+        return None
+    try:
+        date.fromisoformat(digits)
+    except ValueError:
+        return None
+    return digits
