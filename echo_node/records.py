@@ -275,6 +275,7 @@ class NotMeasured:
     detail: str  # for people; no patient data
     view: View | None = None
     method: Method | None = None  # by which it was tried; None where no method could
+    edits: tuple[Edit, ...] = ()  # by persons, of what it was to be read off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +330,16 @@ class ClipAnalysis:
     landmarks: tuple[Landmarks, ...] = ()  # of the frames that walls were measured on
     estimate: EjectionEstimate | None = None
     lines: tuple[DrawnLine, ...] = ()
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """Every edit that a result of the clip rests on, once."""
+        of_results = (
+            *(measurement.edits for measurement in self.measurements),
+            *(segmentation.edits for segmentation in self.segmentations),
+            *(missing.edits for missing in self.not_measured),
+        )
+        return tuple(dict.fromkeys(edit for edits in of_results for edit in edits))
 
     @property
     def cycle(self) -> tuple[int, int] | None:
