@@ -280,6 +280,7 @@ class NotMeasured:
     detail: str  # for people; no patient data
     view: View | None = None
     method: Method | None = None  # by which it was tried; None where no method could
+    edits: tuple[Edit, ...] = ()  # by persons, of what it was to be read off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +341,16 @@ class ClipAnalysis:
     def mode(self) -> ImageMode | None:
         """As it was seen, else as the header states it. Rules find it, no model: it has no probability."""
         return self.stated_mode if self.prediction is None else self.prediction.mode
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """Every edit that a result of the clip rests on, once."""
+        of_results = (
+            *(measurement.edits for measurement in self.measurements),
+            *(segmentation.edits for segmentation in self.segmentations),
+            *(missing.edits for missing in self.not_measured),
+        )
+        return tuple(dict.fromkeys(edit for edits in of_results for edit in edits))
 
     @property
     def cycle(self) -> tuple[int, int] | None:

@@ -27,10 +27,12 @@ def measure_biplane(clips: Sequence[ClipAnalysis]) -> EjectionResult:
     if four is None or two is None:
         missing = " and ".join(name for name, clip in (("A4C", four), ("A2C", two)) if clip is None)
         return nothing(Fault(Reason.VIEW_MISSING, f"no measured {missing} clip"), None)
+    edits = tuple(dict.fromkeys(edit for clip in (four, two) for edit in _cavity(clip).edits))
     ed = _disks_at_ed(four), _disks_at_ed(two)
     es = _disks_at_es(four), _disks_at_es(two)
     if ed[0] is None or ed[1] is None or es[0] is None or es[1] is None:
-        return nothing(Fault(Reason.LOW_QUALITY, "no cavity at end diastole or end systole"), None)
+        unseen = Fault(Reason.LOW_QUALITY, "no cavity at end diastole or end systole")
+        return nothing(unseen, None, edits=edits)
     edv, esv = biplane_volume_ml(ed[0], ed[1]), biplane_volume_ml(es[0], es[1])
     ef = 100 * (edv - esv) / edv
     calibrated = four.spacing_mm is not None and two.spacing_mm is not None
@@ -42,8 +44,7 @@ def measure_biplane(clips: Sequence[ClipAnalysis]) -> EjectionResult:
         calibrated=calibrated,
     )
     if fault is not None:
-        return nothing(fault, None)
-    edits = tuple(dict.fromkeys(edit for clip in (four, two) for edit in _cavity(clip).edits))
+        return nothing(fault, None, edits=edits)
     recipe = Recipe(method=Method.DISKS_BIPLANE, view=None, sources=(_source(four), _source(two)), edits=edits)
     values = {Quantity.LVEF: ef}
     if calibrated:
@@ -52,7 +53,8 @@ def measure_biplane(clips: Sequence[ClipAnalysis]) -> EjectionResult:
         recipe.measurement(quantity, value, uncertainty=_uncertainty((four, two), quantity))
         for quantity, value in values.items()
     )
-    return EjectionResult(measurements=measured, not_measured=() if calibrated else uncalibrated(None))
+    not_measured = () if calibrated else uncalibrated(None, edits=edits)
+    return EjectionResult(measurements=measured, not_measured=not_measured)
 
 
 def _disks_at_ed(clip: ClipAnalysis) -> Disks | None:

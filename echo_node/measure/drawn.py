@@ -72,21 +72,22 @@ def measure_lines(
         Without calibration, or with a length that no heart has, the reason in place of a number.
     """
     lines = tuple(_line(c, quantity) for c in drawn)
+    edits = tuple(dict.fromkeys(c.edit for c in drawn))
     view = None if analysis.prediction is None else analysis.prediction.view
     if analysis.spacing_mm is None:
         fault = Fault(Reason.NO_CALIBRATION, "a line's length needs a pixel spacing")
-        return lines, refused((quantity,), fault, view=view, method=Method.DIRECT)[0]
+        return lines, refused((quantity,), fault, view=view, method=Method.DIRECT, edits=edits)[0]
     ends = np.array([line.ends for line in lines]) * analysis.spacing_mm  # [N,2,2], mm
     lengths = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     implausible = check_length(quantity, float(lengths.mean()))
     if implausible is not None:
-        return lines, refused((quantity,), implausible, view=view, method=Method.DIRECT)[0]
+        return lines, refused((quantity,), implausible, view=view, method=Method.DIRECT, edits=edits)[0]
     frames = tuple(sorted({line.frame_number for line in lines}))
     recipe = Recipe(
         method=Method.DIRECT,
         view=view,
         sources=(Source(SOPInstanceUID=analysis.SOPInstanceUID, frame_numbers=frames),),
-        edits=tuple(dict.fromkeys(c.edit for c in drawn)),
+        edits=edits,
     )
     spread = float(lengths.std()) if len(lengths) > 1 else None
     return lines, recipe.measurement(quantity, float(lengths.mean()), uncertainty=spread)

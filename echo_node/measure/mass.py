@@ -41,7 +41,7 @@ def measure_mass(clips: Sequence[ClipAnalysis]) -> MassResult:
         return MassResult(not_measured=_refused(MASS, Fault(Reason.VIEW_MISSING, "no measured PLAX clip")))
     lengths = [m for m in (value_of(clip, quantity, Method.DIRECT) for quantity in _LENGTHS) if m is not None]
     if len(lengths) < len(_LENGTHS):  # the node measures walls together; a person may have drawn one alone
-        return MassResult(not_measured=_refused(MASS, _why_missing(clip)))
+        return MassResult(not_measured=_without_lengths(clip))
     sources = lengths[0].sources
     thickness = Recipe(
         method=Method.TWICE_POSTERIOR_WALL, view=View.PLAX, sources=sources, edits=_edits(lengths[1:])
@@ -52,7 +52,7 @@ def measure_mass(clips: Sequence[ClipAnalysis]) -> MassResult:
     fault = check_mass(mass.value)
     if fault is not None:
         heavy = (Quantity.LV_MASS, Quantity.LV_MASS_INDEX, Quantity.LV_GEOMETRY)
-        return MassResult(measurements=(rwt,), not_measured=_refused(heavy, fault))
+        return MassResult(measurements=(rwt,), not_measured=_refused(heavy, fault, edits=cube.edits))
     indexed = _indexed(cube, mass, rwt, clip.body or Body())
     return replace(indexed, measurements=(mass, rwt, *indexed.measurements))
 
@@ -114,12 +114,15 @@ def _edits(lengths: Sequence[Measurement]) -> tuple[Edit, ...]:
     return tuple(dict.fromkeys(edit for m in lengths for edit in m.edits))
 
 
-def _why_missing(clip: ClipAnalysis) -> Fault:
-    """The reason of the first length that is not there."""
-    missing = (n for n in clip.not_measured if n.quantity in _LENGTHS)
-    said = next((Fault(n.reason, n.detail) for n in missing), None)
-    return said or Fault(Reason.VIEW_MISSING, "not all three walls are measured")
+def _without_lengths(clip: ClipAnalysis) -> tuple[NotMeasured, ...]:
+    """Nothing, for the reason of the first length that is not there."""
+    first = next((n for n in clip.not_measured if n.quantity in _LENGTHS), None)
+    if first is None:
+        return _refused(MASS, Fault(Reason.VIEW_MISSING, "not all three walls are measured"))
+    return _refused(MASS, Fault(first.reason, first.detail), edits=first.edits)
 
 
-def _refused(quantities: Sequence[Quantity], fault: Fault) -> tuple[NotMeasured, ...]:
-    return refused(quantities, fault, view=View.PLAX, method=None)
+def _refused(
+    quantities: Sequence[Quantity], fault: Fault, *, edits: tuple[Edit, ...] = ()
+) -> tuple[NotMeasured, ...]:
+    return refused(quantities, fault, view=View.PLAX, method=None, edits=edits)

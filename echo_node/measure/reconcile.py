@@ -43,7 +43,9 @@ def report_estimate(estimate: EjectionEstimate, disks: EjectionResult, view: Vie
     learned = recipe.measurement(Quantity.LVEF, estimate.ef, uncertainty=estimate.uncertainty)
     outlined = next((m for m in disks.measurements if m.quantity is Quantity.LVEF), None)
     fault = None if outlined is None else _disagreement(outlined, learned)
-    said = () if fault is None else refused((Quantity.LVEF_COMBINED,), fault, view=view, method=None)
+    if outlined is None or fault is None:
+        return _with(disks, measurements=(learned,))
+    said = refused((Quantity.LVEF_COMBINED,), fault, view=view, method=None, edits=outlined.edits)
     return _with(disks, measurements=(learned,), not_measured=said)
 
 
@@ -51,7 +53,8 @@ def refuse_estimate(disks: EjectionResult, view: View) -> EjectionResult:
     """No estimate where the method of disks found no beat to estimate on: for the same reason."""
     first = disks.not_measured[0]
     fault = Fault(first.reason, first.detail)
-    return _with(disks, not_measured=refused((Quantity.LVEF,), fault, view=view, method=Method.LEARNED))
+    missing = refused((Quantity.LVEF,), fault, view=view, method=Method.LEARNED, edits=first.edits)
+    return _with(disks, not_measured=missing)
 
 
 def explained(first: float | None, second: float | None) -> float:

@@ -77,24 +77,34 @@ class Recipe:
 
 
 def refused(
-    quantities: Sequence[Quantity], fault: Fault, *, view: View | None, method: Method | None
+    quantities: Sequence[Quantity],
+    fault: Fault,
+    *,
+    view: View | None,
+    method: Method | None,
+    edits: tuple[Edit, ...] = (),
 ) -> tuple[NotMeasured, ...]:
-    """Quantities that one fault keeps from being measured."""
+    """Quantities that one fault keeps from being measured; ``edits`` are of what they were to be read off."""
     return tuple(
-        NotMeasured(quantity=quantity, reason=fault.reason, detail=fault.detail, view=view, method=method)
+        NotMeasured(
+            quantity=quantity, reason=fault.reason, detail=fault.detail, view=view, method=method, edits=edits
+        )
         for quantity in quantities
     )
 
 
-def nothing(fault: Fault, view: View | None, *, curve: VolumeCurve | None = None) -> EjectionResult:
+def nothing(
+    fault: Fault, view: View | None, *, curve: VolumeCurve | None = None, edits: tuple[Edit, ...] = ()
+) -> EjectionResult:
     """EF and volumes of a view (None: of two), not measured for one reason."""
-    return EjectionResult(curve=curve, not_measured=refused(EJECTION, fault, view=view, method=_disks(view)))
+    missing = refused(EJECTION, fault, view=view, method=_disks(view), edits=edits)
+    return EjectionResult(curve=curve, not_measured=missing)
 
 
-def uncalibrated(view: View | None) -> tuple[NotMeasured, ...]:
+def uncalibrated(view: View | None, *, edits: tuple[Edit, ...]) -> tuple[NotMeasured, ...]:
     """The volumes, not measured for want of a pixel spacing."""
     fault = Fault(Reason.NO_CALIBRATION, "volumes need a pixel spacing")
-    return refused((Quantity.LV_EDV, Quantity.LV_ESV), fault, view=view, method=_disks(view))
+    return refused((Quantity.LV_EDV, Quantity.LV_ESV), fault, view=view, method=_disks(view), edits=edits)
 
 
 def value_of(clip: ClipAnalysis, quantity: Quantity, method: Method) -> Measurement | None:

@@ -38,14 +38,15 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
     raw = volumes(cavity, clip.spacing_mm)
     fault = check_curve(raw, cavity) or check_cut(cavity, clip.sector)
     if fault is not None:
-        return nothing(fault, view)
+        return nothing(fault, view, edits=cavity.edits)
     known = np.isfinite(raw)
     drawn = np.isin(cavity.frame_numbers, cavity.drawn_frames)
     smoothed = smooth(np.interp(clip.times_ms, clip.times_ms[known], raw[known]), clip.times_ms)
     smoothed = np.where(drawn & known, raw, smoothed)  # a person's outline does not waver
     beats = find_beats(smoothed, clip.times_ms)
     if not beats:
-        return nothing(Fault(Reason.NO_FULL_CYCLE, "no systole lies wholly inside the clip"), view)
+        fault = Fault(Reason.NO_FULL_CYCLE, "no systole lies wholly inside the clip")
+        return nothing(fault, view, edits=cavity.edits)
     seen = [b for b in beats if drawn[b.ed] or drawn[b.es]] or beats
     beat = sorted(seen, key=lambda b: b.ejection_fraction)[(len(seen) - 1) // 2]
     curve = VolumeCurve(
@@ -57,12 +58,13 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
     noise = float(np.std((raw - smoothed)[known]))
     fault = check_single_plane(beat, noise=noise, calibrated=clip.spacing_mm is not None)
     if fault is not None:
-        return nothing(fault, view, curve=curve)
+        return nothing(fault, view, curve=curve, edits=cavity.edits)
     source = Source(SOPInstanceUID=clip.SOPInstanceUID, frame_numbers=(curve.ed_frame, curve.es_frame))
     recipe = Recipe(method=Method.DISKS_SINGLE_PLANE, view=view, sources=(source,), edits=cavity.edits)
     measured = [_ejection_fraction(recipe, beats, beat=beat, noise=noise)]
     if clip.spacing_mm is None:
-        return EjectionResult(curve=curve, measurements=tuple(measured), not_measured=uncalibrated(view))
+        missing = uncalibrated(view, edits=cavity.edits)
+        return EjectionResult(curve=curve, measurements=tuple(measured), not_measured=missing)
     measured += _volume_pair(recipe, beats, beat=beat, noise=noise)
     return EjectionResult(curve=curve, measurements=tuple(measured))
 

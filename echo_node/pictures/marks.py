@@ -60,6 +60,14 @@ def said(measurement: Measurement) -> str:
     return f"{SHORT_NAMES[measurement.quantity]}{by} {measurement.value:.0f} {measurement.unit.code.value}{edited}"
 
 
+def edited_line(analysis: ClipAnalysis) -> str:
+    """The outlines that a person corrected and the lengths that came to no number by it; empty without any."""
+    outlines = [s.structure.code.meaning for s in analysis.segmentations if s.edits]
+    missing = [SHORT_NAMES[n.quantity] for n in analysis.not_measured if n.edits and n.quantity in SHORT_NAMES]
+    named = dict.fromkeys((*outlines, *missing))
+    return f"edited: {', '.join(named)}" if named else ""
+
+
 def curve_of(analysis: ClipAnalysis) -> tuple[str, Curve, Curve] | None:
     """What a clip's size over time is called, its values and their times in ms; None where none was found."""
     if analysis.curve is not None:

@@ -104,11 +104,12 @@ def plan_overlay(analysis: ClipAnalysis, cine: Cine) -> Overlay:
 
 
 def _lines(analysis: ClipAnalysis) -> list[str]:
-    """Banner, view, and each number, or why there is none."""
+    """Banner, view, and each number, or why there is none; what a person outlined."""
     numbers = [marks.said(m) for m in analysis.measurements]
     if analysis.outcome is not None:
         numbers = textwrap.wrap(f"not measured: {analysis.outcome.code.meaning}", _CHARACTERS)
-    return [BANNER, marks.headline(analysis), *numbers]
+    edited = textwrap.wrap(marks.edited_line(analysis), _CHARACTERS)
+    return [BANNER, marks.headline(analysis), *numbers, *edited]
 
 
 def _words_size(analysis: ClipAnalysis, scale: float) -> tuple[int, int]:

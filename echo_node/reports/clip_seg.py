@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import numpy as np
 from pydicom import Dataset
 
 import echo_node.reports.coded as coded
@@ -13,9 +14,15 @@ import echo_node.reports.envelope as envelope
 import echo_node.reports.seg as seg
 from echo_node.codes import ObjectKind, Structure
 from echo_node.errors import ReportError
-from echo_node.records import ClipAnalysis, EngineIdentity, Report, Segmentation
+from echo_node.records import ClipAnalysis, Edit, EngineIdentity, Report, Segmentation
+from echo_node.reports.observers import by_whom, last_person
 from echo_node.reports.seg import SegmentationType
-from echo_node.reports.uids import after_rejections, derived_uid, tracking_uid
+from echo_node.reports.uids import after_edits, after_rejections, derived_uid, tracking_uid
+
+_VERSION = 100_000  # between the InstanceNumbers of a clip's objects
+_NUMBERS = 2**31  # an IS is less (PS3.5 6.2)
+_LONGEST_LO = 64
+_LONGEST_WORDS = 900  # of the 1024 of an ST: a label map adds to them
 
 _FORMS: Mapping[ObjectKind, tuple[SegmentationType, envelope.Series]] = {
     ObjectKind.SEG: (SegmentationType.BINARY, envelope.SEG_SERIES),
@@ -75,22 +82,48 @@ def build_seg(
     envelope.set_origin(ds, source)
     envelope.set_series(ds, series, source, analysis.engine)
     envelope.set_made(ds, source, analysis.engine, made_at)
+    edits = tuple(dict.fromkeys(edit for s in analysis.segmentations for edit in s.edits))
     ds.SOPInstanceUID = derived_uid(
         source.SOPInstanceUID,
         series.kind,
         analysis.engine.digest,
         _digest(shown, layout),
+        *after_edits(edits),
         *after_rejections(rejections),
     )
-    ds.InstanceNumber = source.get("InstanceNumber") or 1
-    ds.ContentLabel = "AI_ECHO"
-    ds.ContentDescription = "Cardiac structures"
-    ds.ContentCreatorName = None
+    _set_content(ds, source, edits, rejections)
     ds.file_meta = envelope.file_meta()
     content = seg.write(ds, source, segments, layout, spacing_mm=analysis.spacing_mm)
     return Report(
         kind=kind, SOPClassUID=str(ds.SOPClassUID), SOPInstanceUID=str(ds.SOPInstanceUID), content=content
     )
+
+
+def _set_content(ds: Dataset, source: Dataset, edits: Sequence[Edit], rejections: int) -> None:
+    """Content Identification macro (PS3.3 10.9), and the reports of the persons who edited (C.12.4).
+
+    A later object of a clip has a higher number, which carts do not count to: viewers list by it, and show the
+    highest last. The persons' reports stand in the Source Instance Sequence alone, not in the Referenced Series
+    Sequence: OHIF 3.13 takes whatever it has loaded of the series named there for the image.
+    """
+    reports = {edit.SOPInstanceUID: edit for edit in edits}
+    version = len(reports) + rejections
+    number = int(source.get("InstanceNumber") or 1)
+    ds.InstanceNumber = (number + version * _VERSION) % _NUMBERS if version else number
+    ds.ContentLabel = "AI_ECHO_EDITED" if edits else "AI_ECHO"
+    ds.ContentDescription = "Cardiac structures"
+    ds.ContentCreatorName = last_person(edits)
+    if edits:
+        edited = f"{ds.ContentDescription}, edited "
+        ds.ContentDescription = edited + by_whom(edits, most=_LONGEST_LO - len(edited))
+        ds.SourceInstanceSequence = [_reference(edit) for edit in reports.values()]
+
+
+def _reference(edit: Edit) -> Dataset:
+    """SOP Instance Reference macro (PS3.3 10.8) to a person's report."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = edit.SOPClassUID, edit.SOPInstanceUID
+    return item
 
 
 def shown_segments(analysis: ClipAnalysis) -> tuple[Segmentation, ...]:
@@ -118,9 +151,11 @@ def _segment(segmentation: Segmentation, source: Dataset, engine: EngineIdentity
     structure = segmentation.structure
     item = Dataset()
     item.SegmentLabel = structure.code.meaning
-    item.SegmentAlgorithmType = "SEMIAUTOMATIC" if segmentation.edits else "AUTOMATIC"
-    item.SegmentAlgorithmName = engine.name
-    item.SegmentationAlgorithmIdentificationSequence = [_algorithm(engine)]
+    item.SegmentAlgorithmType = _algorithm_type(segmentation)
+    if item.SegmentAlgorithmType != "MANUAL":
+        item.SegmentAlgorithmName = engine.name
+        item.SegmentationAlgorithmIdentificationSequence = [_algorithm(engine)]
+    _set_creator(item, segmentation.edits)
     item.SegmentedPropertyCategoryCodeSequence = [coded.code_item(coded.ANATOMICAL_STRUCTURE)]
     item.SegmentedPropertyTypeCodeSequence = [coded.code_item(structure.code)]
     item.RecommendedDisplayCIELabValue = list(coded.DISPLAY_CIELAB[structure])
@@ -132,6 +167,26 @@ def _segment(segmentation: Segmentation, source: Dataset, engine: EngineIdentity
         frame_numbers=segmentation.frame_numbers,
         priority=1 if segmentation.drawn_frames else 0,
     )
+
+
+def _algorithm_type(segmentation: Segmentation) -> str:
+    """MANUAL where a person drew every mask; SEMIAUTOMATIC where the software went by what one drew."""
+    if not segmentation.edits:
+        return "AUTOMATIC"
+    seen = np.asarray(segmentation.masks.any(axis=(1, 2)))
+    shown = {number for number, is_seen in zip(segmentation.frame_numbers, seen, strict=True) if is_seen}
+    return "MANUAL" if shown <= set(segmentation.drawn_frames) else "SEMIAUTOMATIC"
+
+
+def _set_creator(item: Dataset, edits: Sequence[Edit]) -> None:
+    """Who edited a segment: the last person by the attribute for one (PS3.3 C.8.20.2), all in words."""
+    if not edits:
+        return
+    did = "Drawn" if item.SegmentAlgorithmType == "MANUAL" else "Edited"
+    item.SegmentDescription = f"{did} {by_whom(edits, most=_LONGEST_WORDS)}"
+    creator = last_person(edits)
+    if creator is not None:
+        item.ContentCreatorName = creator
 
 
 def _algorithm(engine: EngineIdentity) -> Dataset:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom import Dataset
-from pydicom.uid import UltrasoundMultiFrameImageStorage
+from pydicom.uid import ComprehensiveSRStorage, UltrasoundMultiFrameImageStorage
 
 from echo_node.codes import (
     UNIT_OF,
@@ -35,6 +35,7 @@ from echo_node.records import (
     Analysis,
     ClipAnalysis,
     DiameterCurve,
+    Edit,
     EjectionEstimate,
     EngineIdentity,
     Finding,
@@ -87,12 +88,13 @@ class Example:
 def full(number: int) -> Example:
     """A study from a cart that fills everything in; studies of other numbers share no value with it.
 
-    The first is complete and replaces an earlier report; all others lack a measurement.
+    The first is complete and replaces an earlier report; all others lack a measurement, and a person has
+    corrected them.
     """
     header = _header(number)
     study = _analysis(header, number)
     if number > 1:
-        return _example(study, header)
+        return _example(_edited(study, number), header)
     earlier = _example(replace(study, revision=number), header).reports
     return _example(replace(study, not_measured=()), header, predecessors=earlier)
 
@@ -179,6 +181,27 @@ def _analysis(source: Dataset, number: int) -> Analysis:
         engine=_engine(number),
         made_at=datetime(2001, 2, number, 12, 30, number, tzinfo=UTC),
         findings=(finding,),
+    )
+
+
+def _edited(study: Analysis, number: int) -> Analysis:
+    """The same study where an outline, a number and the lack of one rest on a person's report."""
+    edit = Edit(
+        SOPClassUID=ComprehensiveSRStorage,
+        SOPInstanceUID=f"2.25.{number}.2.1",
+        SeriesInstanceUID=f"2.25.{number}.2",
+        observer=f"Reader{number}^",
+        made_at=study.made_at,
+        reason="why",
+    )
+    first, *clips = study.clips
+    outlined, *others = first.segmentations
+    outlined = replace(outlined, edits=(edit,), drawn_frames=(_ED,))
+    return replace(
+        study,
+        clips=(replace(first, segmentations=(outlined, *others)), *clips),
+        measurements=(replace(study.measurements[0], edits=(edit,)), *study.measurements[1:]),
+        not_measured=(replace(study.not_measured[0], edits=(edit,)), *study.not_measured[1:]),
     )
 
 

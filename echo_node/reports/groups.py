@@ -19,7 +19,18 @@ from echo_node.records import Analysis, ClipAnalysis, Finding, Measurement
 from echo_node.reports.clip_seg import segment_number
 from echo_node.reports.coded import concept
 from echo_node.reports.envelope import numbered
-from echo_node.reports.items import LV, Evidence, algorithm, modifier, not_measured, number, segment, site
+from echo_node.reports.items import (
+    AS_PROPERTY,
+    LV,
+    Evidence,
+    algorithm,
+    modifier,
+    not_measured,
+    number,
+    segment,
+    site,
+)
+from echo_node.reports.observers import edit_items
 from echo_node.reports.uids import tracking_uid
 
 _OF_ALL_LINES = (Quantity.LV_MASS, Quantity.LV_RWT, Quantity.LV_MASS_INDEX)
@@ -28,13 +39,13 @@ Group = sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
 
 def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
-    """What is seen on a clip, how certainly, its mode, and why nothing was measured on it if so."""
+    """What is seen on a clip, how certainly, in what mode, what persons corrected, and why nothing was measured."""
     source = evidence.sources[clip.SOPInstanceUID]
     prediction = clip.prediction
     evaluations = [] if prediction is None else [_view(prediction.view)]
     if clip.mode is not None:
         evaluations.append(sr.QualitativeEvaluation(concept(coded.IMAGE_MODE), concept(clip.mode.code)))
-    evaluations += [not_measured(n) for n in clip.not_measured]
+    evaluations += [*edited_structures(clip, evidence), *(not_measured(n) for n in clip.not_measured)]
     certainty = []
     if prediction is not None:
         certainty = [
@@ -56,6 +67,30 @@ def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
         measurements=certainty,
         qualitative_evaluations=evaluations,
     )
+
+
+def edited_structures(clip: ClipAnalysis, evidence: Evidence) -> list[sr.QualitativeEvaluation]:
+    """The structures that persons outlined anew, with persons and reports, and the segments where they have any."""
+    made = []
+    for segmentation in clip.segmentations:
+        if not segmentation.edits:
+            continue
+        item = sr.QualitativeEvaluation(concept(coded.EDITED_STRUCTURE), concept(segmentation.structure.code))
+        item[0].ContentSequence = sr.ContentSequence(list(edit_items(segmentation.edits)))
+        number_in_seg = segment_number(clip, segmentation.structure)
+        if number_in_seg is not None and clip.SOPInstanceUID in evidence.segs:
+            seg = evidence.segs[clip.SOPInstanceUID]
+            item[0].ContentSequence.append(
+                sr.ImageContentItem(
+                    concept(coded.REFERENCED_SEGMENT),
+                    seg.SOPClassUID,
+                    seg.SOPInstanceUID,
+                    referenced_segment_numbers=number_in_seg,
+                    relationship_type=AS_PROPERTY,
+                )
+            )
+        made.append(item)
+    return made
 
 
 def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:

@@ -118,7 +118,7 @@ def frames_of(measurement: Measurement, source: Source, evidence: Evidence) -> s
 
 
 def not_measured(item: NotMeasured) -> sr.QualitativeEvaluation:
-    """A quantity with the coded reason in place of its value."""
+    """A quantity with the coded reason in place of its value, and the edits that led there."""
     evaluation = sr.QualitativeEvaluation(concept(item.quantity.code), concept(item.reason.code))
     content = sr.ContentSequence()
     if item.view is not None:
@@ -127,6 +127,7 @@ def not_measured(item: NotMeasured) -> sr.QualitativeEvaluation:
         content.append(modifier(coded.MEASUREMENT_METHOD, item.method.code))
     if item.detail:
         content.append(sr.TextContentItem(concept(coded.COMMENT), item.detail, relationship_type=AS_PROPERTY))
+    content.extend(edit_items(item.edits))
     if content:
         evaluation[0].ContentSequence = content
     return evaluation

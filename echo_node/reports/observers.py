@@ -16,6 +16,7 @@ from echo_node.records import Analysis, Edit
 from echo_node.reports.coded import concept
 
 _NOBODY = {"unknown"}  # OHIF writes unknown^unknown for whoever is not logged in
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def person(item: Dataset) -> str:
@@ -35,6 +36,23 @@ def _is_name(text: str) -> bool:
         return False
     words = {word for word in re.split(r"[\^=\s]+", text.lower()) if word}
     return bool(words - _NOBODY)
+
+
+def persons(edits: Sequence[Edit]) -> tuple[str, ...]:
+    """The names of who edited, each once, in order; those of nobody are left out."""
+    return tuple(dict.fromkeys(edit.observer for edit in edits if _is_name(edit.observer)))
+
+
+def last_person(edits: Sequence[Edit]) -> str | None:
+    """Who edited last, as far as the reports say when; None where they name nobody."""
+    named = [edit for edit in edits if _is_name(edit.observer)]
+    return max(reversed(named), key=lambda edit: edit.made_at or _LONG_AGO).observer if named else None
+
+
+def by_whom(edits: Sequence[Edit], *, most: int) -> str:
+    """Who edited, in words of so many bytes at most: a name is given whole or not at all."""
+    said = f"by {'; '.join(persons(edits))}"
+    return said if persons(edits) and len(said.encode()) <= most else "by hand"
 
 
 def made_at(ds: Dataset) -> datetime | None:
@@ -58,7 +76,7 @@ def _aware(local: datetime, offset: str) -> datetime:
 
 
 def edit_items(edits: Sequence[Edit]) -> Iterator[sr.ContentItem]:
-    """Who corrected what a number was read off, each person followed by the report that brought it, and why.
+    """Who corrected an outline or what a number was to be read off, each followed by the report, and why.
 
     An observer whose type is not given is a person (TID 1002); when it was stands in the person's report.
     """
@@ -80,18 +98,18 @@ def edit_items(edits: Sequence[Edit]) -> Iterator[sr.ContentItem]:
         yield report
 
 
-def read_edits(number: Dataset, series: Mapping[str, str]) -> tuple[Edit, ...]:
-    """The edits that :func:`edit_items` wrote below a number, without their times.
+def read_edits(item: Dataset, series: Mapping[str, str]) -> tuple[Edit, ...]:
+    """The edits that :func:`edit_items` wrote below an item, without their times.
 
     Parameters
     ----------
-    number : Dataset
-        The NUM item.
+    item : Dataset
+        A number, or the reason in its place.
     series : mapping of SOPInstanceUID to SeriesInstanceUID
         Of what the report refers to.
     """
-    names = coded.named(number, coded.PERSON_OBSERVER_NAME)
-    reports = coded.named(number, coded.EDITED_BY)
+    names = coded.named(item, coded.PERSON_OBSERVER_NAME)
+    reports = coded.named(item, coded.EDITED_BY)
     return tuple(_edit(name, report, series) for name, report in zip(names, reports, strict=True))
 
 
@@ -108,5 +126,10 @@ def _edit(name: Dataset, report: Dataset, series: Mapping[str, str]) -> Edit:
 
 
 def edits_of(analysis: Analysis) -> tuple[Edit, ...]:
-    """Every edit that a number of the study rests on, once."""
-    return tuple(dict.fromkeys(edit for m in analysis.measurements for edit in m.edits))
+    """Every edit that a number of the study, an outline or a reason in a number's place rests on, once."""
+    of_results = (
+        *(measurement.edits for measurement in analysis.measurements),
+        *(clip.edits for clip in analysis.clips),
+        *(missing.edits for missing in analysis.not_measured),
+    )
+    return tuple(dict.fromkeys(edit for edits in of_results for edit in edits))

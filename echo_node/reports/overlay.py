@@ -25,7 +25,7 @@ from echo_node.errors import ReportError
 from echo_node.pictures import Cine, plan_overlay
 from echo_node.records import ClipAnalysis, Report
 from echo_node.reports.frames import image_reference
-from echo_node.reports.uids import after_rejections, derived_uid
+from echo_node.reports.uids import after_edits, after_rejections, derived_uid
 
 JPEG_QUALITY = 90
 MOST_FRAMES = 3000  # 100 s at 30 a second: the whole object is made in memory
@@ -95,10 +95,11 @@ def build_overlay(
         "OVERLAY",
         analysis.engine.digest,
         _digest(coded_frames),
+        *after_edits(analysis.edits),
         *after_rejections(rejections),
     )
     ds.InstanceNumber = source.get("InstanceNumber") or 1
-    _set_derivation(ds, source)
+    _set_derivation(ds, source, analysis)
     _set_kept(ds, source)
     _set_times(ds, source, cine.times_ms)
     _set_pixels(ds, source, coded_frames)
@@ -121,10 +122,11 @@ def _digest(coded_frames: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _set_derivation(ds: Dataset, source: Dataset) -> None:
+def _set_derivation(ds: Dataset, source: Dataset, analysis: ClipAnalysis) -> None:
     """What it was made from, and how (PS3.3 C.7.6.1.1.3, C.12.4)."""
     ds.ImageType = ["DERIVED", "SECONDARY"]
-    ds.DerivationDescription = "Findings of software drawn on the frames of the source image"
+    of_whom = "of software, in part from what a person drew," if analysis.edits else "of software"
+    ds.DerivationDescription = f"Findings {of_whom} drawn on the frames of the source image"
     item = image_reference(source)
     item.SpatialLocationsPreserved = "YES"
     item.PurposeOfReferenceCodeSequence = [coded.code_item(coded.SOURCE_FOR_PROCESSING)]

@@ -10,7 +10,7 @@ from pydicom import Dataset
 import echo_node
 from echo_node.codes import Reason, Unit, View
 from echo_node.decisions import Decision
-from echo_node.records import Analysis, ClipAnalysis, Measurement, NotMeasured, Source
+from echo_node.records import Analysis, ClipAnalysis, Measurement, NotMeasured, Segmentation, Source
 from echo_node.reports.envelope import warning
 from echo_node.reports.observers import edits_of
 
@@ -129,18 +129,26 @@ def _place(source: Source, clips: Mapping[str, str]) -> str:
 
 
 def _edited(analysis: Analysis) -> Iterable[str]:
-    """Which numbers rest on what a person drew, and who that was."""
-    edited = [m for m in sorted(analysis.measurements, key=_order) if m.edits]
+    """Which numbers and outlines rest on what a person drew, what gave no number, and who that was."""
+    numbers = [_with_view(m) for m in sorted(analysis.measurements, key=_order) if m.edits]
+    outlines = [_outline(s, clip) for clip in analysis.clips for s in clip.segmentations if s.edits]
+    missing = [f"{_with_view(n)}, not measured" for n in analysis.not_measured if n.edits]
+    edited = dict.fromkeys((*numbers, *outlines, *missing))
     if edited:
         names = "; ".join(dict.fromkeys(edit.observer for edit in edits_of(analysis)))
-        yield f"Edited, by {names}: {', '.join(dict.fromkeys(_with_view(m) for m in edited))}"
+        yield f"Edited, by {names}: {', '.join(edited)}"
     for reason in dict.fromkeys(edit.reason for edit in edits_of(analysis) if edit.reason):
         yield f"Edited because: {reason}"
 
 
-def _with_view(measurement: Measurement) -> str:
-    view = "" if measurement.view is None else f" ({measurement.view.name})"
-    return f"{measurement.quantity.code.meaning}{view}"
+def _with_view(item: Measurement | NotMeasured) -> str:
+    view = "" if item.view is None else f" ({item.view.name})"
+    return f"{item.quantity.code.meaning}{view}"
+
+
+def _outline(segmentation: Segmentation, clip: ClipAnalysis) -> str:
+    view = "" if clip.prediction is None else f" ({clip.prediction.view.name})"
+    return f"outline of {segmentation.structure.code.meaning}{view}"
 
 
 def _findings(analysis: Analysis) -> Iterable[str]:

@@ -79,7 +79,7 @@ def read_report(content: bytes) -> Reading | None:
         StudyInstanceUID=str(ds.StudyInstanceUID),
         views=tuple(view for item in items for view in _views(item)),
         measurements=tuple(m for item in items for m in _measurements(item, series)),
-        not_measured=tuple(_reasons(ds.ContentSequence)),
+        not_measured=tuple(_reasons(ds.ContentSequence, series)),
         findings=tuple(finding for item in items for finding in _findings(item, series)),
     )
 
@@ -151,7 +151,7 @@ def _findings(group: Dataset, series: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(quantity=Quantity.LV_GEOMETRY, value=value, sources=number.sources)
 
 
-def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:
+def _reasons(items: Sequence[Dataset], series: Mapping[str, str]) -> Iterator[NotMeasured]:
     """Every quantity that has a reason in place of a value, at any depth."""
     for item in items:
         if item.ValueType == "CODE":
@@ -166,8 +166,9 @@ def _reasons(items: Sequence[Dataset]) -> Iterator[NotMeasured]:
                     detail="" if comment is None else str(comment.TextValue),
                     view=_view(item, coded.IMAGE_VIEW),
                     method=None if method is None else _member(Method, method.ConceptCodeSequence),
+                    edits=read_edits(item, series),
                 )
-        yield from _reasons(item.get("ContentSequence", []))
+        yield from _reasons(item.get("ContentSequence", []), series)
 
 
 def _source(item: Dataset) -> Source:

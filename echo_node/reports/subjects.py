@@ -12,6 +12,7 @@ from pydicom.sr.coding import Code as SRCode
 import echo_node.reports.coded as coded
 from echo_node.codes import Code, Quantity, Structure
 from echo_node.records import Shape
+from echo_node.reports.precoordinated import NAMES
 
 _FINDING = Code("121071", "DCM", "Finding")
 _FINDING_SITES = (Code("363698007", "SCT", "Finding Site"), Code("G-C0E3", "SRT", "Finding Site"))
@@ -19,10 +20,8 @@ _TRACKING_IDENTIFIER = Code("112039", "DCM", "Tracking Identifier")
 
 LENGTHS = (Quantity.IVSD, Quantity.LVIDD, Quantity.LVPWD, Quantity.LVIDS)
 _PRECOORDINATED: Mapping[str, Quantity] = {  # LOINC, of 2D images (PS3.16 CID 12300)
-    "79969-2": Quantity.IVSD,
-    "80007-8": Quantity.LVIDD,
-    "80031-8": Quantity.LVPWD,
-    "80011-0": Quantity.LVIDS,
+    **{name.code.value: quantity for (quantity, *_), name in NAMES.items() if quantity in LENGTHS},
+    "80031-8": Quantity.LVPWD,  # its meaning names no mode: viewers may take either of the two for a line in 2D
 }
 _LABELS: Mapping[str, Structure | Quantity] = {
     **{member.name.replace("_", " ").lower(): member for member in (*Structure, *LENGTHS)},

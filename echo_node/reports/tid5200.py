@@ -1,7 +1,7 @@
 """A study's results as an Echocardiography Procedure Report (PS3.16 TID 5200), for reporting systems.
 
-The template is extensible: tracking identifiers, segments, the geometry and a summary of what could not
-be measured are added to it.
+The template is extensible: tracking identifiers, segments, the geometry and a summary of what persons
+outlined and of what could not be measured are added to it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from echo_node.codes import CardiacPhase, Code, ImageMode, ObjectKind, Unit
 from echo_node.records import Analysis, ClipAnalysis, Measurement, Report, ViewPrediction
 from echo_node.reports.coded import concept
 from echo_node.reports.document import gather, language, observer, to_document
-from echo_node.reports.groups import clips_of, findings_of, grouped, region_of, segments_of, tracking, view_tracking
+from echo_node.reports.groups import (
+    clips_of,
+    edited_structures,
+    findings_of,
+    grouped,
+    region_of,
+    segments_of,
+    tracking,
+    view_tracking,
+)
 from echo_node.reports.items import (
     AS_PROPERTY,
     CONTAINED,
@@ -161,7 +170,12 @@ def _group(numbers: Sequence[Measurement], analysis: Analysis, evidence: Evidenc
 
 
 def _summary(analysis: Analysis, evidence: Evidence) -> sr.ContainerContentItem:
-    """What was not measured and why, with the images that are to blame; and what the report is for."""
+    """What persons outlined anew, what was not measured and why, each with its images; what the report is for."""
+    edited = [
+        _inferred(item[0], [clip], evidence)
+        for clip in evidence.clips.values()
+        for item in edited_structures(clip, evidence)
+    ]
     reasons = []
     for item in analysis.not_measured:
         clips = [clip for clip in evidence.clips.values() if item in clip.not_measured]
@@ -172,7 +186,7 @@ def _summary(analysis: Analysis, evidence: Evidence) -> sr.ContainerContentItem:
                 concept(coded.NOT_ROUTED), concept(clip.outcome.code), relationship_type=CONTAINED
             )
             reasons.append(_inferred(outcome, [clip], evidence))
-    return container(coded.SUMMARY, [*reasons, comment(envelope.warning(analysis))])
+    return container(coded.SUMMARY, [*edited, *reasons, comment(envelope.warning(analysis))])
 
 
 def _inferred(item: Dataset, clips: Sequence[ClipAnalysis], evidence: Evidence) -> Dataset:

@@ -7,9 +7,10 @@ name. So a worker that was killed and does its job again makes the same objects,
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 import echo_node
-from echo_node.records import EngineIdentity
+from echo_node.records import Edit, EngineIdentity
 
 _NAMESPACE = uuid.UUID("5b1d5d0e-3c62-5a3f-9d0b-6b3f2c0a7e11")
 
@@ -28,6 +29,11 @@ def derived_uid(*parts: object) -> str:
 def after_rejections(count: int) -> tuple[object, ...]:
     """What is made after a person's rejection is never the object that was rejected, even where it looks alike."""
     return (f"after rejection {count}",) if count else ()
+
+
+def after_edits(edits: Sequence[Edit]) -> tuple[object, ...]:
+    """What rests on persons' reports names them, so that it is another object even where it looks alike."""
+    return tuple(dict.fromkeys(f"after {edit.SOPInstanceUID} by {edit.observer}" for edit in edits))
 
 
 def series_uid(StudyInstanceUID: str, kind: str, engine: EngineIdentity) -> str:

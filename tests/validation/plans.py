@@ -16,7 +16,9 @@ from tests.unit.reports.builders import (
     clip,
     edit,
     edited,
+    edited_atrium,
     long_axis,
+    refused_line,
     unmeasured,
     with_estimate,
     with_mass,
@@ -72,6 +74,12 @@ def _corrected(of: Sequence[Dataset]) -> Analysis:
     """Two persons have drawn on it."""
     edits = edit(), edit("2.25.902", observer="Öztürk^Ümit", made_at=None)
     return analysis(edited(of[0], *edits), revision=2)
+
+
+def _corrected_without_a_number(of: Sequence[Dataset]) -> Analysis:
+    """Persons have outlined an atrium, and drawn a line that no heart's wall is as long as."""
+    atrium = edited_atrium(of[0], edit(), edit("2.25.902", observer="Öztürk^Ümit", made_at=None))
+    return analysis(atrium, refused_line(of[1], edit()), revision=2)
 
 
 def _late_clip(of: Sequence[Dataset]) -> Analysis:
@@ -136,6 +144,7 @@ MEASURED: dict[str, Plan] = {
     "single clip": Plan(analyse=one_clip),
     "late clip": Plan(analyse=_late_clip, sent=[{}] * 2),
     "a person's correction": Plan(analyse=_corrected),
+    "a person's correction that gives no number": Plan(analyse=_corrected_without_a_number, sent=[{}] * 2),
     "third revision, uncalibrated, compressed, other time zone": Plan(
         analyse=_uncalibrated,
         sent=[

@@ -33,9 +33,11 @@ def sections() -> list[str]:
         "#### 8.3.2 Template specifications",
         "TID 1500 (Measurement Report) with TID 1410 (Planar ROI Measurements), TID 300 (Measurement), TID 310 "
         "(Measurement Properties), TID 1004 (Device Observer) and TID 4019 (Algorithm Identification). Added to "
-        "them: an IMAGE item in a group that names the measured segment, and a COMMENT below a reason. TID 5200 "
-        "(Echocardiography Procedure Report) and TID 5300 (Simplified Echo Procedure Report), filled as "
-        "docs/results.md says. The node defines no template of its own.",
+        "them: an IMAGE item in a group that names the measured segment, a CODE item for each structure that a "
+        "person corrected, a COMMENT below a reason, and below each of these and of the numbers the persons whose "
+        "corrections they rest on, with their reports. TID 5200 (Echocardiography Procedure Report) "
+        "and TID 5300 (Simplified Echo Procedure Report), filled as docs/results.md says. The node defines "
+        "no template of its own.",
         "#### 8.3.3 Private code definitions",
         f"Coding scheme {LOCAL_SCHEME}, named in the report's Coding Scheme Identification Sequence: codes where "
         "no standard code is.",

@@ -302,7 +302,23 @@ def test_a_line_without_a_length_says_why(analysis, clip, engine, spacing, lengt
     before = correct(analysis, clip, [line(Quantity.IVSD, 10)], engine)
     result = correct(replace(before, spacing_mm=spacing), clip, [line(Quantity.IVSD, length)], engine)
     assert not [m for m in result.measurements if m.quantity is Quantity.IVSD]
-    assert [n.reason for n in result.not_measured if n.quantity is Quantity.IVSD] == [reason]
+    (missing,) = (n for n in result.not_measured if n.quantity is Quantity.IVSD)
+    assert (missing.reason, missing.edits) == (reason, (EDIT,))
+
+
+def test_an_outline_without_a_number_says_why_and_whose_it_is(analysis, clip, engine):
+    """As large at the end of systole as at the end of diastole."""
+    wide = [outline(ellipse(13, grown=6), frame=number) for number in clip.frame_numbers]
+    result = correct(analysis, clip, wide, engine)
+    missing = {n.quantity: n for n in result.not_measured if n.method is Method.DISKS_SINGLE_PLANE}
+    assert set(missing) == {Quantity.LVEF, Quantity.LV_EDV, Quantity.LV_ESV}
+    assert {n.edits for n in missing.values()} == {(EDIT,)}
+
+
+def test_mass_that_a_refused_line_takes_away_says_whose_it_was(clip, engine):
+    walls = [line(Quantity.IVSD, 12), line(Quantity.LVIDD, 60), line(Quantity.LVPWD, 90, edit=LATER)]
+    missing = measure_mass([correct(unmeasured(View.PLAX), clip, walls, engine)]).not_measured
+    assert {n.quantity: n.edits for n in missing} == dict.fromkeys(MASS, (LATER,))
 
 
 def test_a_still_on_which_a_person_measured_is_measured(clip, engine):

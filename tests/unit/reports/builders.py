@@ -24,6 +24,7 @@ from echo_node.records import (
     Analysis,
     ClipAnalysis,
     DiameterCurve,
+    DrawnLine,
     Edit,
     EjectionEstimate,
     EngineIdentity,
@@ -210,6 +211,27 @@ def edited(of: Dataset, *edits: Edit) -> ClipAnalysis:
         segmentations=(replace(cavity, edits=edits, drawn_frames=(ED,)), atrium),
         measurements=tuple(replace(m, edits=edits) for m in made.measurements),
     )
+
+
+def edited_atrium(of: Dataset, *edits: Edit) -> ClipAnalysis:
+    """A clip whose atrium persons outlined: no number rests on it."""
+    made = clip(of)
+    cavity, atrium = made.segmentations
+    return replace(made, segmentations=(cavity, replace(atrium, edits=edits, drawn_frames=(ED,))))
+
+
+def refused_line(of: Dataset, *edits: Edit) -> ClipAnalysis:
+    """A clip on which a person drew a length that no heart has."""
+    reason = NotMeasured(
+        quantity=Quantity.IVSD,
+        reason=Reason.IMPLAUSIBLE,
+        detail="IVSD of 90 mm is outside 3 to 35 mm",
+        view=View.PLAX,
+        method=Method.DIRECT,
+        edits=edits,
+    )
+    line = DrawnLine(quantity=Quantity.IVSD, frame_number=ED, ends=((1.0, 5.0), (59.0, 5.0)))
+    return unmeasured(of, outcome=Reason.IMPLAUSIBLE, not_measured=(reason,), lines=(line,))
 
 
 def with_estimate(of: ClipAnalysis, ef: float = 58.5) -> ClipAnalysis:

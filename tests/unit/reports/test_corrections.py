@@ -141,6 +141,7 @@ def test_a_comment_that_is_no_label_is_why_the_person_drew(label, reason):
         (("18154-5", "LN", "Septum"), Quantity.IVSD),
         (("29436-3", "LN", "Diameter"), Quantity.LVIDD),
         (("80031-8", "LN", "Posterior wall"), Quantity.LVPWD),
+        (("80032-6", "LN", "Posterior wall"), Quantity.LVPWD),
         (("29438-9", "LN", "Diameter"), Quantity.LVIDS),
     ],
 )

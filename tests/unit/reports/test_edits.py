@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from io import BytesIO
 
+import highdicom
 import pydicom
 import pytest
 from pypdf import PdfReader
 
 from echo_node.codes import ObjectKind, Quantity, Structure
 from echo_node.pictures import plan_overlay
+from echo_node.pictures.marks import edited_line
 from echo_node.records import DrawnLine
 from echo_node.reports import build_reports, build_seg, read_report
 from echo_node.reports.envelope import EDITED, RESEARCH_USE
+from echo_node.reports.retired import every_item
+from tests.peers import dciodvfy_errors
 from tests.unit.reports.builders import (
     ED,
     MADE_AT,
@@ -23,7 +27,9 @@ from tests.unit.reports.builders import (
     clip,
     edit,
     edited,
+    edited_atrium,
     long_axis,
+    refused_line,
     source,
     with_mass,
 )
@@ -172,3 +178,208 @@ def test_walls_that_a_person_alone_measured_can_be_reported():
     plax = replace(plax, lines=lines, diameters=None, landmarks=())
     ds, _ = sr_of(with_mass(analysis(plax, not_measured=()), plax), {of.SOPInstanceUID: of})
     assert region_of(groups_of(ds)[Quantity.LV_MASS.code.value]).GraphicType == "POINT"
+
+
+def seg_of(of, given, kind=ObjectKind.SEG, **changes):
+    report = build_seg(given, of, made_at=MADE_AT, kind=kind, **changes)
+    return pydicom.dcmread(BytesIO(report.content))
+
+
+def items_named(ds, value):
+    return [
+        item
+        for item in every_item(ds)
+        if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == value
+    ]
+
+
+def edits_below(item):
+    """Persons and their reports, in the order in which they stand directly below an item."""
+    found = [
+        (child.get("PersonName"), child.get("ReferencedSOPSequence"))
+        for child in item.ContentSequence
+        if child.ValueType in ("PNAME", "COMPOSITE")
+    ]
+    return [str(name) if name is not None else of[0].ReferencedSOPInstanceUID for name, of in found]
+
+
+@pytest.mark.parametrize("kind", NAMING)
+def test_an_outline_that_gives_no_number_names_its_persons_and_reports(kind):
+    of = source()
+    study = analysis(edited_atrium(of, FIRST, SECOND))
+    seg, report = build_reports(study, {of.SOPInstanceUID: of}, kinds=(ObjectKind.SEG, kind))
+    ds = pydicom.dcmread(BytesIO(report.content))
+    (item,) = items_named(ds, "EDITED_STRUCTURE")
+    assert item.ConceptCodeSequence[0].CodeMeaning == "Left atrium"
+    names = [FIRST.observer, FIRST.SOPInstanceUID, SECOND.observer, SECOND.SOPInstanceUID]
+    assert edits_below(item) == names
+    (segment,) = items_named(item, "121191")
+    reference = segment.ReferencedSOPSequence[0]
+    assert (reference.ReferencedSOPInstanceUID, reference.ReferencedSegmentNumber) == (seg.SOPInstanceUID, 2)
+    assert {m.edits for m in read_report(report.content).measurements} == {()}
+    assert EDITED.encode() in report.content
+    assert RESEARCH_USE.encode() not in report.content
+
+
+@pytest.mark.parametrize("kind", NAMING)
+def test_a_line_that_gives_no_number_names_its_person_and_report(kind):
+    of = source()
+    study = analysis(refused_line(of, FIRST), not_measured=refused_line(of, FIRST).not_measured)
+    (report,) = build_reports(study, {of.SOPInstanceUID: of}, kinds=(kind,))
+    (missing,) = read_report(report.content).not_measured
+    assert missing == replace(study.not_measured[0], edits=(replace(FIRST, made_at=None),))
+    assert EDITED.encode() in report.content
+
+
+@pytest.mark.parametrize("make", [edited_atrium, refused_line])
+def test_what_gives_no_number_still_lists_the_persons_report_as_evidence(make):
+    of = source()
+    given = make(of, FIRST)
+    study = analysis(given, not_measured=given.not_measured)
+    for report in build_reports(study, {of.SOPInstanceUID: of}, kinds=(*NAMING, ObjectKind.SR_TID5300)):
+        listed = pydicom.dcmread(BytesIO(report.content)).CurrentRequestedProcedureEvidenceSequence
+        uids = [i.get("ReferencedSOPInstanceUID") for study_ in listed for i in every_item(study_)]
+        assert uids.count(FIRST.SOPInstanceUID) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (edited_atrium, "Edited, by Reader^Rosa: outline of Left atrium (A4C)"),
+        (refused_line, "Edited, by Reader^Rosa: Interventricular Septum Diastolic Thickness (PLAX), not measured"),
+    ],
+)
+def test_the_page_and_the_overlay_say_that_what_gives_no_number_was_edited(make, said):
+    of = source(Rows=240, Columns=320, FrameTime="20")
+    given = make(of, FIRST)
+    study, sources = analysis(given, not_measured=given.not_measured), {of.SOPInstanceUID: of}
+    kinds = (ObjectKind.PDF, ObjectKind.OVERLAY)
+    made = {r.kind: r for r in build_reports(study, sources, kinds=kinds, frames=lambda _: cine(of))}
+    ds = pydicom.dcmread(BytesIO(made[ObjectKind.PDF].content))
+    page = PdfReader(BytesIO(ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength])).pages[0].extract_text()
+    page = " ".join(page.split())
+    assert said in page
+    assert EDITED in page
+    overlay = pydicom.dcmread(BytesIO(made[ObjectKind.OVERLAY].content))
+    assert "in part from what a person drew" in overlay.DerivationDescription
+
+
+def test_an_overlay_says_in_words_what_was_edited():
+    of = source()
+    assert edited_line(edited_atrium(of, FIRST)) == "edited: Left atrium"
+    assert edited_line(refused_line(of, FIRST)) == "edited: IVSd"
+    assert edited_line(clip(of)) == ""
+    of = source(Rows=240, Columns=320)
+    frames, plain = cine(of), clip(of)
+    frame = next(frames.colours([0]))
+    drawn = [plan_overlay(given, frames).draw(frame, 1) for given in (plain, edited_atrium(of, FIRST))]
+    assert (drawn[0] != drawn[1]).any()
+
+
+@pytest.mark.parametrize("kind", [ObjectKind.SEG, ObjectKind.SEG_LABELMAP])
+def test_a_segmentation_names_who_edited_it_and_the_persons_reports(kind, tmp_path):
+    of = source()
+    given = edited_atrium(of, FIRST, SECOND)
+    ds = seg_of(of, given, kind)
+    assert ds.ContentCreatorName == FIRST.observer  # the latest that says when
+    assert [(i.ReferencedSOPClassUID, i.ReferencedSOPInstanceUID) for i in ds.SourceInstanceSequence] == [
+        (e.SOPClassUID, e.SOPInstanceUID) for e in (FIRST, SECOND)
+    ]
+    *_, cavity, atrium = ds.SegmentSequence
+    assert "ContentCreatorName" not in cavity
+    assert atrium.ContentCreatorName == FIRST.observer
+    assert atrium.SegmentDescription.startswith("Edited by Reader^Rosa; Öztürk^Ümit")
+    assert (cavity.SegmentAlgorithmType, atrium.SegmentAlgorithmType) == ("AUTOMATIC", "SEMIAUTOMATIC")
+    path = tmp_path / "seg.dcm"
+    path.write_bytes(build_seg(given, of, made_at=MADE_AT, kind=kind).content)
+    assert dciodvfy_errors(path) == []
+    read = highdicom.seg.segread(path)
+    assert read.get_segment_description(2).algorithm_type.value == "SEMIAUTOMATIC"
+
+
+def test_a_viewer_that_takes_the_first_referenced_object_for_the_image_gets_the_image():
+    """OHIF takes any loaded object of the referenced series for it, a person's report too."""
+    of = source()
+    (series,) = seg_of(of, edited_atrium(of, FIRST)).ReferencedSeriesSequence
+    assert [i.ReferencedSOPInstanceUID for i in series.ReferencedInstanceSequence] == [of.SOPInstanceUID]
+
+
+def test_a_corrected_segmentation_differs_from_the_one_that_it_replaces_where_viewers_look():
+    of = source()
+    versions = [
+        seg_of(of, clip(of)),
+        seg_of(of, edited_atrium(of, FIRST)),
+        seg_of(of, edited_atrium(of, FIRST, SECOND)),
+        seg_of(of, edited_atrium(of, FIRST, SECOND), rejections=1),
+    ]
+    numbers = [int(ds.InstanceNumber) for ds in versions]
+    assert numbers[0] == of.InstanceNumber
+    assert numbers == sorted(set(numbers))
+    assert len({ds.SOPInstanceUID for ds in versions}) == 4
+    assert [ds.ContentLabel for ds in versions] == ["AI_ECHO", *3 * ["AI_ECHO_EDITED"]]
+    assert [ds.ContentDescription for ds in versions[:3]] == [
+        "Cardiac structures",
+        "Cardiac structures, edited by Reader^Rosa",
+        "Cardiac structures, edited by Reader^Rosa; Öztürk^Ümit",
+    ]
+    assert versions[0].ContentCreatorName in (None, "")
+    assert "SourceInstanceSequence" not in versions[0]
+
+
+def test_a_corrected_segmentation_s_number_is_one_that_may_stand():
+    of = source(InstanceNumber=2**31 - 1)
+    assert 0 <= int(seg_of(of, edited_atrium(of, FIRST)).InstanceNumber) < 2**31
+
+
+def test_a_name_that_does_not_fit_is_no_part_of_a_name():
+    of = source()
+    long = replace(FIRST, observer="Müller-Lüdenscheidt^Maximilian Theodor^Friedrich^Prof. Dr.^FESC")
+    ds = seg_of(of, edited_atrium(of, long))
+    assert ds.ContentDescription == "Cardiac structures, edited by hand"
+    assert ds.ContentCreatorName == long.observer
+    nobody = replace(FIRST, observer="unknown^unknown")  # as an earlier version of the node took it
+    ds = seg_of(of, edited_atrium(of, nobody))
+    assert ds.ContentDescription == "Cardiac structures, edited by hand"
+    assert ds.ContentCreatorName in (None, "")
+    assert "ContentCreatorName" not in ds.SegmentSequence[1]
+    assert ds.SegmentSequence[1].SegmentDescription == "Edited by hand"
+    assert seg_of(of, edited_atrium(of, FIRST, replace(nobody, made_at=None))).ContentCreatorName == FIRST.observer
+
+
+def test_a_segment_whose_every_mask_a_person_drew_is_manual(tmp_path):
+    of = source()
+    frames = tuple(range(1, 11))
+    masks = clip(of).segmentations[1].masks.copy()
+    masks[3:] = False  # nothing is there
+    given = edited_atrium(of, FIRST)
+    drawn = replace(given.segmentations[1], masks=masks, drawn_frames=(1, 2, 3))
+    for segments, kind in (
+        ((given.segmentations[0], drawn), "MANUAL"),
+        ((given.segmentations[0], replace(drawn, drawn_frames=(1, 2))), "SEMIAUTOMATIC"),
+        ((replace(drawn, masks=given.segmentations[1].masks, drawn_frames=frames),), "MANUAL"),
+    ):
+        made = replace(given, segmentations=segments)
+        item = seg_of(of, made).SegmentSequence[-1]
+        assert item.SegmentAlgorithmType == kind
+        assert ("SegmentAlgorithmName" in item) is (kind != "MANUAL")
+        assert item.SegmentDescription == ("Drawn" if kind == "MANUAL" else "Edited") + " by Reader^Rosa"
+        for of_kind in (ObjectKind.SEG, ObjectKind.SEG_LABELMAP):
+            path = tmp_path / "seg.dcm"
+            path.write_bytes(build_seg(made, of, made_at=MADE_AT, kind=of_kind).content)
+            assert dciodvfy_errors(path) == []
+            assert highdicom.seg.segread(path).get_segment_description(len(segments)).algorithm_type.value == kind
+
+
+def test_what_a_person_erased_is_said_of_what_is_left():
+    of = source()
+    given = edited_atrium(of, FIRST)
+    erased = replace(given.segmentations[1], masks=given.segmentations[1].masks & False, drawn_frames=())
+    given = replace(given, segmentations=(given.segmentations[0], erased))
+    ds, plain = seg_of(of, given), seg_of(of, replace(given, segmentations=given.segmentations[:1]))
+    assert len(ds.SegmentSequence) == 1
+    assert ds.ContentCreatorName == FIRST.observer
+    assert ds.SOPInstanceUID != plain.SOPInstanceUID
+    report = build_reports(analysis(given), {of.SOPInstanceUID: of})[-1]
+    (item,) = items_named(pydicom.dcmread(BytesIO(report.content)), "EDITED_STRUCTURE")
+    assert edits_below(item) == [FIRST.observer, FIRST.SOPInstanceUID]
+    assert items_named(item, "121191") == []

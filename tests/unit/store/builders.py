@@ -159,6 +159,7 @@ def measured(SOPInstanceUID: str = "1.2.826.1.1", *, seed: int = 0) -> ClipAnaly
                 detail="EF of 3 %",
                 view=View.A4C,
                 method=Method.LEARNED,
+                edits=(EDIT,),
             ),
         ),
         body=Body(sex=Sex.FEMALE, height_m=1.7, weight_kg=None),
