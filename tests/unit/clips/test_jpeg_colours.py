@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import simplejpeg
 from PIL import Image
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 
 from echo_node.dicom import pixels
 from echo_node.dicom.clips import open_clip
