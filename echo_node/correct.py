@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from echo_node.codes import Quantity, Reason, Structure
+from echo_node.edits import Correction, Edit, Shape
 from echo_node.errors import CorrectionError
 from echo_node.inference.engine import Engine
 from echo_node.inference.prompts import MAX_POINTS, Point, PointKind, Prompts
@@ -27,7 +28,7 @@ from echo_node.measure.beats import SMOOTHING_MS
 from echo_node.measure.drawn import fill, is_same, is_there, measure_lines
 from echo_node.measure.results import EJECTION
 from echo_node.pipeline import with_ejection, with_outcome
-from echo_node.records import Clip, ClipAnalysis, Correction, Edit, Measurement, Segmentation, Shape
+from echo_node.records import Clip, ClipAnalysis, Measurement, Segmentation
 
 _OF_THE_CAVITY = (*EJECTION, Quantity.LVEF_COMBINED)
 _KINDS = {Shape.FOREGROUND: PointKind.FOREGROUND, Shape.BACKGROUND: PointKind.BACKGROUND}

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from echo_node.codes import Method, Quantity, Reason, WallPoint
+from echo_node.edits import Correction, DrawnLine, Shape
 from echo_node.measure.plausibility import Fault, check_length
 from echo_node.measure.results import Recipe, refused
 from echo_node.measure.walls import LINES
-from echo_node.records import ClipAnalysis, Correction, DrawnLine, Measurement, NotMeasured, Shape, Source
+from echo_node.records import ClipAnalysis, Measurement, NotMeasured, Source
 
 _SAME_OUTLINE = 0.015  # share of both: what an outline in few points and a mask may differ by
 _SAME_END = 0.25  # pixels: what a line may move by on its way through a viewer

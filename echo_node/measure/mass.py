@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from echo_node.codes import Geometry, Method, Quantity, Reason, View
+from echo_node.edits import Edit
 from echo_node.measure.plausibility import Fault, check_body, check_mass
 from echo_node.measure.results import MASS, MassResult, Recipe, refused, surest, value_of
-from echo_node.records import Body, ClipAnalysis, Edit, Finding, Measurement, NotMeasured, Sex
+from echo_node.records import Body, ClipAnalysis, Finding, Measurement, NotMeasured, Sex
 
 MASS_INDEX_LIMITS: Mapping[Sex, float] = {Sex.FEMALE: 95.0, Sex.MALE: 115.0}  # g/m2; over it: hypertrophy
 RWT_LIMIT = 0.42  # over it: concentric

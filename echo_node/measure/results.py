@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from echo_node.codes import UNIT_OF, Method, Quantity, Reason, View
+from echo_node.edits import Edit
 from echo_node.measure.plausibility import Fault
 from echo_node.records import (
     ClipAnalysis,
     DiameterCurve,
-    Edit,
     Finding,
     Landmarks,
     Measurement,

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from echo_node.codes import Method, Quantity, Structure, WallPoint
+from echo_node.edits import DrawnLine
 from echo_node.pictures.cine import Picture
-from echo_node.records import ClipAnalysis, DrawnLine, Landmarks, Measurement, Segmentation
+from echo_node.records import ClipAnalysis, Landmarks, Measurement, Segmentation
 
 Colour = tuple[int, int, int]
 Curve = npt.NDArray[np.float64]  # [T]

@@ -13,8 +13,9 @@ import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 import echo_node.reports.seg as seg
 from echo_node.codes import ObjectKind, Structure
+from echo_node.edits import Edit
 from echo_node.errors import ReportError
-from echo_node.records import ClipAnalysis, Edit, EngineIdentity, Report, Segmentation
+from echo_node.records import ClipAnalysis, EngineIdentity, Report, Segmentation
 from echo_node.reports.observers import by_whom, last_person
 from echo_node.reports.seg import SegmentationType
 from echo_node.reports.uids import after_edits, after_rejections, derived_uid, tracking_uid

@@ -20,10 +20,10 @@ from pydicom.uid import UID
 
 import echo_node.reports.coded as coded
 from echo_node.codes import Code, Reason
+from echo_node.edits import Correction, Edit, Shape
 from echo_node.errors import CorrectionError
 from echo_node.identity import MANUFACTURER
 from echo_node.patients import Patient, are_several
-from echo_node.records import Correction, Edit, Shape
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.edited import MODEL as EDITED
 from echo_node.reports.observers import made_at, person

@@ -19,9 +19,10 @@ from pydicom.uid import (
 import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 from echo_node.codes import LOCAL_SCHEME, ObjectKind
+from echo_node.edits import Edit
 from echo_node.errors import ReportError
 from echo_node.identity import MANUFACTURER, MODEL
-from echo_node.records import Analysis, Edit, Report
+from echo_node.records import Analysis, Report
 from echo_node.reports.coded import concept
 from echo_node.reports.items import Evidence
 from echo_node.reports.observers import edits_of

@@ -15,7 +15,7 @@ from pydicom.multival import MultiValue
 
 import echo_node.reports.coded as coded
 from echo_node.codes import Code
-from echo_node.records import Shape
+from echo_node.edits import Shape
 
 _IMAGE_REGION = Code("111030", "DCM", "Image Region")
 _CLOSED = 0.5  # pixels between first and last point of a closed line; they should be the same

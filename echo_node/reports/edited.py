@@ -20,8 +20,9 @@ import echo_node.reports.coded as coded
 import echo_node.reports.envelope as envelope
 from echo_node.codes import ObjectKind, Structure
 from echo_node.decisions import Person
+from echo_node.edits import Drawn, Shape
 from echo_node.identity import MANUFACTURER
-from echo_node.records import Drawn, Report, Shape
+from echo_node.records import Report
 from echo_node.reports.coded import concept
 from echo_node.reports.document import nameless
 from echo_node.reports.items import comment

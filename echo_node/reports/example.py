@@ -30,12 +30,12 @@ from echo_node.codes import (
     WallPoint,
 )
 from echo_node.decisions import Decision, DecisionKind, Person
+from echo_node.edits import Edit
 from echo_node.pictures import Picture
 from echo_node.records import (
     Analysis,
     ClipAnalysis,
     DiameterCurve,
-    Edit,
     EjectionEstimate,
     EngineIdentity,
     Finding,

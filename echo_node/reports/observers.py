@@ -12,7 +12,8 @@ from pydicom.config import RAISE
 from pydicom.valuerep import DA, TM, validate_value
 
 import echo_node.reports.coded as coded
-from echo_node.records import Analysis, Edit
+from echo_node.edits import Edit
+from echo_node.records import Analysis
 from echo_node.reports.coded import concept
 
 _NOBODY = {"unknown"}  # OHIF writes unknown^unknown for whoever is not logged in

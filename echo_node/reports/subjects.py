@@ -11,7 +11,7 @@ from pydicom.sr.coding import Code as SRCode
 
 import echo_node.reports.coded as coded
 from echo_node.codes import Code, Quantity, Structure
-from echo_node.records import Shape
+from echo_node.edits import Shape
 from echo_node.reports.precoordinated import NAMES
 
 _FINDING = Code("121071", "DCM", "Finding")

@@ -10,7 +10,8 @@ import uuid
 from collections.abc import Sequence
 
 import echo_node
-from echo_node.records import Edit, EngineIdentity
+from echo_node.edits import Edit
+from echo_node.records import EngineIdentity
 
 _NAMESPACE = uuid.UUID("5b1d5d0e-3c62-5a3f-9d0b-6b3f2c0a7e11")
 

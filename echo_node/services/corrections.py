@@ -12,9 +12,10 @@ from echo_node.codes import Reason
 from echo_node.config import Config
 from echo_node.correct import correct, frames_needed
 from echo_node.dicom.clips import open_clip
+from echo_node.edits import Correction
 from echo_node.errors import ClipError, CorrectionError
 from echo_node.inference.engine import Engine
-from echo_node.records import Clip, ClipAnalysis, Correction, Instance, Job
+from echo_node.records import Clip, ClipAnalysis, Instance, Job
 from echo_node.reports import (
     corrected_images,
     is_cart_report,

@@ -19,8 +19,9 @@ import pydicom
 from echo_node.codes import ObjectKind, Reason
 from echo_node.config import Config
 from echo_node.decisions import Decision, DecisionKind, Person, standing_acceptance
+from echo_node.edits import Drawn
 from echo_node.errors import CorrectionError, DecisionError, ReportError
-from echo_node.records import Delivery, Drawn, JobKind, Report
+from echo_node.records import Delivery, JobKind, Report
 from echo_node.reports import (
     DOCUMENTS,
     accept_document,

@@ -9,6 +9,7 @@ import pytest
 
 from echo_node.codes import ImageMode, Method, Quantity, Reason, Structure, View, WallPoint
 from echo_node.correct import correct, frames_needed
+from echo_node.edits import Correction, Edit, Shape
 from echo_node.errors import CorrectionError
 from echo_node.inference.prompts import PointKind
 from echo_node.measure.drawn import fill
@@ -19,13 +20,10 @@ from echo_node.pipeline import with_ejection
 from echo_node.records import (
     Clip,
     ClipAnalysis,
-    Correction,
-    Edit,
     EjectionEstimate,
     EngineIdentity,
     Landmarks,
     Segmentation,
-    Shape,
     ViewPrediction,
 )
 from echo_node.reports.regions import contour

@@ -18,14 +18,13 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ComprehensiveSRStorage, JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage
 
 from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Structure, Unit, View, WallPoint
+from echo_node.edits import DrawnLine, Edit
 from echo_node.measure.results import EJECTION, WALLS
 from echo_node.pictures import Picture
 from echo_node.records import (
     Analysis,
     ClipAnalysis,
     DiameterCurve,
-    DrawnLine,
-    Edit,
     EjectionEstimate,
     EngineIdentity,
     Finding,

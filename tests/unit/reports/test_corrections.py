@@ -14,8 +14,8 @@ from pydicom.config import disable_value_validation
 from pydicom.sr.codedict import codes
 
 from echo_node.codes import Quantity, Reason, Structure
+from echo_node.edits import Correction, Shape
 from echo_node.errors import CorrectionError
-from echo_node.records import Correction, Shape
 from echo_node.reports import build_reports, corrected_images, open_document, read_corrections
 from tests.unit.reports.builders import COLUMNS, FRAMES, ROWS, analysis, clip, header, source
 from tests.unit.reports.drawn import LV, OBSERVER, content, drawn, free_text, group, number, region

@@ -11,7 +11,7 @@ import pytest
 
 from echo_node.codes import Quantity, Structure
 from echo_node.decisions import Person
-from echo_node.records import Drawn, Shape
+from echo_node.edits import Drawn, Shape
 from echo_node.reports import build_edit, read_corrections
 from echo_node.reports.subjects import LENGTHS
 from tests.unit.reports.builders import source

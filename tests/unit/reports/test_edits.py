@@ -11,9 +11,9 @@ import pytest
 from pypdf import PdfReader
 
 from echo_node.codes import ObjectKind, Quantity, Structure
+from echo_node.edits import DrawnLine
 from echo_node.pictures import plan_overlay
 from echo_node.pictures.marks import edited_line
-from echo_node.records import DrawnLine
 from echo_node.reports import build_reports, build_seg, read_report
 from echo_node.reports.envelope import EDITED, RESEARCH_USE
 from echo_node.reports.retired import every_item

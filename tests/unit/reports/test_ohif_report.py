@@ -7,8 +7,8 @@ import pytest
 from pydicom import Dataset
 
 from echo_node.codes import Quantity, Reason
+from echo_node.edits import Shape
 from echo_node.errors import CorrectionError
-from echo_node.records import Shape
 from echo_node.reports import corrected_images, open_document, read_corrections
 from tests.unit.reports.builders import source
 

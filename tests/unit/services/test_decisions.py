@@ -14,8 +14,9 @@ from pydicom import Dataset
 from echo_node.codes import ObjectKind, Quantity, Reason
 from echo_node.config import Config, Deliver, Destination
 from echo_node.decisions import DecisionKind, Person
+from echo_node.edits import Drawn, Shape
 from echo_node.errors import CorrectionError, DecisionError
-from echo_node.records import Drawn, JobKind, Shape, StudyState
+from echo_node.records import JobKind, StudyState
 from echo_node.reports import DOCUMENTS, build_reports, read_corrections, read_source
 from echo_node.reports.retired import every_item
 from echo_node.services.addresses import addressed, wanted

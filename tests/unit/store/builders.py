@@ -10,12 +10,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from echo_node.codes import ImageMode, Method, ObjectKind, Quantity, Reason, Structure, Unit, View, WallPoint
+from echo_node.edits import DrawnLine, Edit
 from echo_node.records import (
     Body,
     ClipAnalysis,
     DiameterCurve,
-    DrawnLine,
-    Edit,
     EjectionEstimate,
     EngineIdentity,
     JobKind,
