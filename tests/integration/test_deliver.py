@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian
 
 from echo_node.cli_delivery import STATES
 from echo_node.codes import ObjectKind
@@ -18,6 +19,7 @@ from echo_node.services.outbox import print_outbox, resend
 from echo_node.services.process import utc_now
 from echo_node.services.requeue import requeue
 from echo_node.store import Store
+from tests.integration.storage_peer import storage_peer
 from tests.integration.test_receive import Receiver, small
 from tests.integration.test_stow import Server
 from tests.peers import free_port
@@ -129,6 +131,19 @@ def test_an_archive_that_is_away_for_hours_gets_each_object_once(sender, start_a
     assert sorted(received.SOPInstanceUID for received in came) == sorted(sent)
     for received_, path in archive.received:
         assert path.read_bytes()[-1000:] == sent[received_.SOPInstanceUID][-1000:]
+
+
+@pytest.mark.parametrize("status", [0x0110, 0x0124])
+def test_an_archive_that_fails_for_a_while_gets_each_object_when_it_is_well(sender, status):
+    contexts = [(d.SOPClassUID, [ExplicitVRLittleEndian]) for d in sender.store.deliveries(STUDY)[:1]]
+    with storage_peer(contexts, status=status) as peer:
+        sender.port = peer.port
+        assert sender.deliver() == 2
+        assert sender.states() == [DeliveryState.QUEUED] * 2
+        peer.status = 0x0111  # it kept them, and failed only after that
+        sender.clock.pass_(60)
+        assert sender.deliver() == 2
+    assert sender.states() == [DeliveryState.SENT] * 2
 
 
 def test_a_result_whose_file_is_lost_holds_no_other_back(sender, start_archive):

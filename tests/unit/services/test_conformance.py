@@ -80,7 +80,9 @@ def test_every_status_is_treated_as_the_sender_treats_it(text):
         first, *last = (int(part, 16) for part in statuses.split(" to "))
         told |= dict.fromkeys(range(first, (last or [first])[0] + 1), treatment)
     assert sorted(told) == list(range(0x10000))
-    for status in (0x0000, 0x0001, 0x0122, 0xA700, 0xA7FF, 0xA900, 0xB000, 0xB001, 0xB006, 0xC000, 0xFFFF):
+    for status in (
+        0x0000, 0x0001, 0x0110, 0x0111, 0x0122, 0x0124, 0xA700, 0xA7FF, 0xA900, 0xB000, 0xB001, 0xB006, 0xC000, 0xFFFF,
+    ):  # fmt: skip
         error = scu.judged(status)
         expected = "the destination has it" if error is None else ""
         assert told[status].startswith(expected)
