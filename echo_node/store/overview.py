@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 import echo_node.store.jobs as job_statements
+import echo_node.store.outbox as deliveries
 from echo_node.codes import Reason
 from echo_node.records import CloseReason, DeliveryState, JobKind, StudyState
 from echo_node.store.analyses import latest
@@ -83,7 +84,9 @@ def status(conn: sa.Connection) -> StoreStatus:
     by_study = conn.execute(sa.select(studies.c.state, count).group_by(studies.c.state))
     by_job = conn.execute(sa.select(jobs.c.kind, jobs.c.state, count).group_by(jobs.c.kind, jobs.c.state))
     by_delivery = conn.execute(
-        sa.select(outbox.c.destination, outbox.c.state, count).group_by(outbox.c.destination, outbox.c.state)
+        sa.select(outbox.c.destination, deliveries.stands().label("stands"), count).group_by(
+            outbox.c.destination, "stands"
+        )
     )
     unfinished = jobs.c.state.in_(job_statements.UNFINISHED)
     return StoreStatus(
