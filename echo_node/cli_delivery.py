@@ -7,7 +7,7 @@ import argparse
 from echo_node.config import load
 
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
-STATES = ("queued", "sent", "committed", "dead")  # of DeliveryState, whose module brings NumPy
+STATES = ("queued", "failed", "sent", "committed", "dead")  # of DeliveryState, whose module brings NumPy
 
 
 def add_requeue(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from echo_node import database_url
+from echo_node import database_url, web_url
 from echo_node.codes import ObjectKind, SegTransferSyntax, View
 from echo_node.errors import ConfigError
 
@@ -222,6 +222,9 @@ class Destination(_Section):
             raise ValueError("user and password_file go together")
         if self.user is not None and self.token_file is not None:
             raise ValueError("either user and password_file, or token_file")
+        secret = given & {"password_file", "token_file"}
+        if self.url is not None and secret and not web_url.keeps_secrets(self.url):
+            raise ValueError(f"url: https is needed beside {secret.pop()}; by http it could be read on the way")
         return self
 
     @model_validator(mode="after")

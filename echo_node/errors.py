@@ -20,7 +20,8 @@
         ├── DeliveryRefused    it answered with a failure that a retry cannot mend
         │   └── ClassRefused   it takes no objects of this SOP class, or not as they are coded
         └── DeliveryUnreachable  no association, time-out, or a failure worth a retry
-            └── AssociationRejected  there is somebody, who takes no association from us
+            ├── AssociationRejected  there is somebody, who takes no association from us
+            └── ProcessingFailed     it does not say why: it may pass, or be of the transfer syntax
 
 Messages carry no patient data: UIDs, tags, numbers and paths only.
 """
@@ -117,3 +118,7 @@ class DeliveryUnreachable(DeliveryError):
 
 class AssociationRejected(DeliveryUnreachable):
     """There is somebody, who takes no association from us."""
+
+
+class ProcessingFailed(DeliveryUnreachable):
+    """The destination failed and does not say why: it may pass, or be of the transfer syntax."""

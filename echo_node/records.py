@@ -52,6 +52,7 @@ class DeliveryState(enum.Enum):
     """Where an outbox row stands."""
 
     QUEUED = "queued"
+    FAILED = "failed"  # waits for its next try; no row holds it: a queued one with an error has failed
     SENT = "sent"  # the end, unless the destination is to confirm it
     COMMITTED = "committed"  # the destination has confirmed that it keeps it
     DEAD = "dead"  # refused, or out of attempts; a person must look

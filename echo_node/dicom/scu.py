@@ -17,6 +17,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from echo_node.codes import Reason
 from echo_node.dicom.header import read_header
 from echo_node.dicom.recode import recoded, uncompressed
+from echo_node.dicom.statuses import failure, may_be_of_the_syntax
 from echo_node.errors import (
     AssociationRejected,
     ClassRefused,
@@ -30,14 +31,10 @@ _log = logging.getLogger(__name__)
 
 _MOST_CONTEXTS = 128  # of one association (PS3.8 9.3.2.2)
 _WARNINGS = frozenset((0xB000, 0xB006, 0xB007))  # stored, with a remark (PS3.4 table B.2-1)
-_OUT_OF_RESOURCES = range(0xA700, 0xA800)
-_NO_SUCH_CLASS = 0x0122  # SOP class not supported (PS3.7 annex C)
 _CLASS_NOT_SUPPORTED = 0x03  # result of a presentation context (PS3.8 table 9-18)
 _UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-_RECODABLE = (
-    *_UNCOMPRESSED,
-    JPEGBaseline8Bit,
-)  # an object in one of them can go in the uncompressed ones (PS3.5 10)
+# An object in one of these can go in the uncompressed ones (PS3.5 10).
+_RECODABLE = (*_UNCOMPRESSED, JPEGBaseline8Bit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +174,7 @@ def _send_one(assoc: Association, item: Outgoing, syntax: str) -> DeliveryError 
     if not possible:
         return _not_taken(assoc, item, syntax)
     error = _store(assoc, item, possible[0], own=syntax)
-    if isinstance(error, DeliveryRefused) and possible[0] == item.preferred and len(possible) > 1:
+    if possible[0] == item.preferred and len(possible) > 1 and may_be_of_the_syntax(error):
         _log.warning("%s in %s: %s; sent uncompressed", item.SOPInstanceUID, UID(item.preferred).name, error)
         return _store(assoc, item, possible[1], own=syntax)
     return error
@@ -214,7 +211,4 @@ def judged(status: int) -> DeliveryError | None:
     """What a C-STORE status means for the outbox (PS3.4 table B.2-1)."""
     if status == 0 or status in _WARNINGS:
         return None
-    if status in _OUT_OF_RESOURCES:
-        return DeliveryUnreachable(f"C-STORE answered {status:04X}: out of resources")
-    text = f"C-STORE answered {status:04X}"
-    return ClassRefused(text) if status == _NO_SUCH_CLASS else DeliveryRefused(text)
+    return failure(status, f"C-STORE answered {status:04X}")

@@ -18,7 +18,8 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from echo_node.dicom.recode import recoded
 from echo_node.dicom.scu import Outgoing
-from echo_node.errors import ClassRefused, DeliveryError, DeliveryRefused, DeliveryUnreachable
+from echo_node.dicom.statuses import PROCESSING_FAILURE, failure, may_be_of_the_syntax
+from echo_node.errors import DeliveryError, DeliveryRefused, DeliveryUnreachable
 
 _log = logging.getLogger(__name__)
 
@@ -27,9 +28,6 @@ _NEVER_CHUNKED = 1 << 40  # bytes: with a length, so that servers without chunke
 # These say something of us or of the moment, nothing of the object: who we are, and when we ask.
 _ABOUT_US = frozenset((401, 403, 407, 408, 425, 429))
 _SERVER_ERRORS = range(500, 600)
-_PROCESSING_FAILURE = 0x0110
-_NO_SUCH_CLASS = 0x0122  # SOP class not supported
-_OUT_OF_RESOURCES = range(0xA700, 0xA800)  # PS3.18 table I.2-2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +151,7 @@ class _Sender:
             There was no answer.
         """
         first = self._store_as(item, item.preferred)
-        if item.preferred is None or not isinstance(first, DeliveryRefused):
+        if item.preferred is None or not may_be_of_the_syntax(first):
             return first
         syntax = UID(item.preferred).name
         _log.warning("%s in %s: %s; sent uncompressed", item.SOPInstanceUID, syntax, first)
@@ -205,14 +203,12 @@ def judged(status: int, module: Dataset, SOPInstanceUID: str) -> DeliveryError |
     SOPInstanceUID : str
         The object's.
     """
-    failure = _item(module, "FailedSOPSequence", SOPInstanceUID)
-    if failure is not None:
-        reason = int(failure.get("FailureReason") or _PROCESSING_FAILURE)
-        text = f"STOW-RS answered {status}, failure reason {reason:04X}"
-        may_pass = reason == _PROCESSING_FAILURE or reason in _OUT_OF_RESOURCES or status in _SERVER_ERRORS
-        if may_pass:
-            return DeliveryUnreachable(text)
-        return ClassRefused(text) if reason == _NO_SUCH_CLASS else DeliveryRefused(text)
+    failed = _item(module, "FailedSOPSequence", SOPInstanceUID)
+    if failed is not None:
+        reason = int(failed.get("FailureReason") or PROCESSING_FAILURE)
+        error = failure(reason, f"STOW-RS answered {status}, failure reason {reason:04X}")
+        is_refusal = isinstance(error, DeliveryRefused)
+        return DeliveryUnreachable(str(error)) if is_refusal and status in _SERVER_ERRORS else error
     if status in _SERVER_ERRORS or status in _ABOUT_US:
         return DeliveryUnreachable(f"STOW-RS answered {status}")
     if 400 <= status < 500:

@@ -78,7 +78,7 @@ def _undelivered(status: StoreStatus, unconfirmed: Sequence[Unconfirmed], config
         yield f"{count} objects were given up for {destination}: {why}; {_AGAIN}"
     known = {destination.name: destination for destination in config.deliver.destinations}
     for (name, state), count in status.deliveries.items():
-        if state is DeliveryState.QUEUED and name not in known:
+        if state in (DeliveryState.QUEUED, DeliveryState.FAILED) and name not in known:
             yield (
                 f"{count} objects wait for {name}, which deliver.destinations no longer names: they are sent once "
                 f"it is named again; echo-node outbox --destination {name} lists them"

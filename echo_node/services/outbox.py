@@ -86,6 +86,6 @@ def _line(delivery: Delivery) -> str:
 
 
 def _when(delivery: Delivery) -> str:
-    if delivery.state is DeliveryState.QUEUED:
+    if delivery.state in (DeliveryState.QUEUED, DeliveryState.FAILED):
         return f"next {delivery.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC"
     return "" if delivery.sent_at is None else f"sent {delivery.sent_at:%Y-%m-%d %H:%M:%S} UTC"

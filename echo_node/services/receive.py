@@ -14,7 +14,7 @@ from pydicom.uid import (
 )
 
 from echo_node.codes import Reason
-from echo_node.config import Commitment, Config
+from echo_node.config import Commitment, Config, Destination
 from echo_node.dicom.clips import ULTRASOUND_IMAGES
 from echo_node.dicom.header import read_header
 from echo_node.dicom.scp import Archives, ReceivedObject, StorageSCP
@@ -27,7 +27,7 @@ from echo_node.services.process import POLL_SECONDS, Stop, utc_now
 from echo_node.store import KeepOutcome, Received, Store
 
 # SR classes whose documents can hold what a person drew, or a cart measured (PS3.3 A.35)
-_REPORTS = (
+REPORTS = (
     EnhancedSRStorage,
     ComprehensiveSRStorage,
     Comprehensive3DSRStorage,
@@ -60,12 +60,16 @@ def run(config: Config, stop: Stop) -> int:
     return 0
 
 
-def archives(store: Store, config: Config) -> Archives:
+def asked_to_commit(config: Config) -> list[Destination]:
     """The destinations that may say on an association of their own what they keep."""
+    return [d for d in config.deliver.destinations if d.commitment is Commitment.REQUEST]
+
+
+def archives(store: Store, config: Config) -> Archives:
+    """Who the receiver lets in beside the carts, and what it does with what they say."""
     rng = random.Random()
-    asked = [d for d in config.deliver.destinations if d.commitment is Commitment.REQUEST]
     return Archives(
-        peers=tuple(peer_of(destination) for destination in asked),
+        peers=tuple(peer_of(destination) for destination in asked_to_commit(config)),
         calling_ae=config.deliver.calling_ae_title,
         on_result=lambda ae, result: take_result(store, config, ae, result, now=utc_now, rng=rng),
     )
@@ -101,7 +105,7 @@ def keep(store: Store, received: ReceivedObject) -> None:
 
 def _purpose(store: Store, received: ReceivedObject) -> tuple[JobKind | None, Reason | None]:
     """What is done with an object, or why nothing is."""
-    if received.SOPClassUID in _REPORTS:
+    if received.SOPClassUID in REPORTS:
         return JobKind.CORRECTION, None
     if received.SOPClassUID not in ULTRASOUND_IMAGES:
         return None, Reason.NOT_AN_IMAGE

@@ -83,7 +83,7 @@ class Outbox:
         """The deliveries that fit all that is given, in the order of their queueing."""
         wanted = {
             schema.outbox.c.destination: destination,
-            schema.outbox.c.state: state,
+            outbox.stands(): state,
             schema.reports.c.StudyInstanceUID: StudyInstanceUID,
             schema.outbox.c.SOPInstanceUID: SOPInstanceUID,
         }

@@ -183,6 +183,12 @@ def _is_due(destination: str, at: datetime) -> sa.ColumnElement[bool]:
     )
 
 
+def stands() -> sa.ColumnElement[DeliveryState]:
+    """Where a delivery stands, as a person is told: one that is queued for another try has failed."""
+    has_failed = sa.and_(outbox.c.state == DeliveryState.QUEUED, outbox.c.last_error != "")
+    return sa.case((has_failed, sa.literal(DeliveryState.FAILED, outbox.c.state.type)), else_=outbox.c.state)
+
+
 def select(conn: sa.Connection, root: Path, condition: sa.ColumnElement[bool]) -> list[Delivery]:
     """The deliveries that fit a condition, in the order of their queueing."""
     rows = conn.execute(
@@ -193,7 +199,7 @@ def select(conn: sa.Connection, root: Path, condition: sa.ColumnElement[bool]) -
             outbox.c.SOPInstanceUID,
             reports.c.StudyInstanceUID,
             reports.c.path,
-            outbox.c.state,
+            stands().label("state"),
             outbox.c.attempts,
             outbox.c.next_attempt_at,
             outbox.c.sent_at,

@@ -83,7 +83,9 @@ def status(conn: sa.Connection) -> StoreStatus:
     by_study = conn.execute(sa.select(studies.c.state, count).group_by(studies.c.state))
     by_job = conn.execute(sa.select(jobs.c.kind, jobs.c.state, count).group_by(jobs.c.kind, jobs.c.state))
     by_delivery = conn.execute(
-        sa.select(outbox.c.destination, outbox.c.state, count).group_by(outbox.c.destination, outbox.c.state)
+        sa.select(outbox.c.destination, deliveries.stands().label("stands"), count).group_by(
+            outbox.c.destination, "stands"
+        )
     )
     unfinished = jobs.c.state.in_(job_statements.UNFINISHED)
     return StoreStatus(

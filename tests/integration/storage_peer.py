@@ -20,12 +20,13 @@ class StoragePeer:
     status: int = 0x0000
     # accepted in negotiation, then refused object by object
     refused_syntaxes: tuple[str, ...] = ()
+    refusal: int = 0xC000
     refused_classes: tuple[str, ...] = ()
     received: list[bytes] = field(default_factory=list)
 
     def store(self, event):
         if event.context.transfer_syntax in self.refused_syntaxes:
-            return 0xC000
+            return self.refusal
         if event.request.AffectedSOPClassUID in self.refused_classes:
             return 0x0122
         buffer = BytesIO()

@@ -28,8 +28,8 @@ from tests.integration.test_receive import wait_for
 from tests.peers import dcmqrscp, free_port, orthanc
 from tests.unit.store.builders import STUDY, Clock, received
 
-COMMITTED, DEAD, QUEUED, SENT = (
-    DeliveryState.COMMITTED, DeliveryState.DEAD, DeliveryState.QUEUED, DeliveryState.SENT,
+COMMITTED, DEAD, FAILED, SENT = (
+    DeliveryState.COMMITTED, DeliveryState.DEAD, DeliveryState.FAILED, DeliveryState.SENT,
 )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_what_is_not_committed_is_sent_once_more(sender, archive):
     sender.address = archive.address
     archive.failures = {"1.2.1": 0x0112}
     assert (sender.deliver(), sender.confirm()) == (2, 2)
-    assert sender.states() == [QUEUED, COMMITTED]
+    assert sender.states() == [FAILED, COMMITTED]
     assert errors(sender) == ["not committed: failure reason 0112", ""]
     archive.failures = {}
     sender.clock.pass_(60)
@@ -219,7 +219,7 @@ def test_orthanc_commits_itself_on_an_association_of_its_own(sender, listener, t
         (lost,) = json.loads(archive.get("/instances"))[:1]
         archive.delete(f"/instances/{lost}")
         assert sender.confirm() == 2
-        wait_for(lambda: sorted(s.name for s in sender.states()) == ["COMMITTED", "QUEUED"], 60)
+        wait_for(lambda: sorted(s.name for s in sender.states()) == ["COMMITTED", "FAILED"], 60)
         assert sorted(errors(sender)) == ["", "not committed: failure reason 0112"]
         sender.clock.time = utc_now()
         sender.clock.pass_(60)
@@ -322,7 +322,7 @@ def test_what_orthanc_does_not_find_is_sent_once_more(sender, tmp_path):
         for _ in range(5):
             sender.confirm()
             sender.clock.pass_(200)
-        assert sorted(s.name for s in sender.states()) == ["COMMITTED", "QUEUED"]
+        assert sorted(s.name for s in sender.states()) == ["COMMITTED", "FAILED"]
         sender.clock.pass_(200)
         assert (sender.deliver(), sender.confirm()) == (1, 1)
         assert sender.states() == [COMMITTED] * 2

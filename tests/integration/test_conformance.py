@@ -1,13 +1,15 @@
 """What the conformance statement says of negotiation is what a started receiver, and a peer of the sender, see."""
 
 import itertools
+import random
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
-from pynetdicom import AE, build_context, evt
+from pynetdicom import AE, AllStoragePresentationContexts, build_context, evt
 from pynetdicom.pdu_primitives import (
     AsynchronousOperationsWindowNegotiation,
     SCP_SCU_RoleSelectionNegotiation,
@@ -15,14 +17,22 @@ from pynetdicom.pdu_primitives import (
     UserIdentityNegotiation,
 )
 
-from echo_node.config import Config
+from echo_node.codes import FALLBACKS, ObjectKind
+from echo_node.config import Config, Receive
 from echo_node.dicom import scu
 from echo_node.dicom.contexts import ANY_OTHER, known_classes
+from echo_node.dicom.scp import LOCAL_LIMIT_EXCEEDED, Archives, Gate
+from echo_node.records import DeliveryState, JobKind
 from echo_node.reports import example
+from echo_node.reports.contents import pick
+from echo_node.services.addresses import addressed, wanted
 from echo_node.services.conformance import statement
+from echo_node.services.deliver import deliver_once
+from echo_node.store import Store
 from tests.integration.test_receive import Receiver
 from tests.peers import free_port
 from tests.statements import rows
+from tests.unit.store.builders import POLICY, STUDY, Clock, received
 
 MOST_CONTEXTS = 128
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -151,33 +161,74 @@ def test_dcmtk_is_told_the_same_implementation(text, receiver):
     assert re.search(r"Their Max PDU Receive Size: +(\S+)", answer)[1] == str(Config().receive.pdu_kib << 10)
 
 
-def test_the_sender_proposes_what_is_listed(text, tmp_path):
-    seen = []
+@pytest.fixture(scope="module")
+def proposals(tmp_path_factory):
+    """What a deliverer proposes, association by association, to an archive that refuses what has an older form."""
+    seen, port, folder = [], free_port(), tmp_path_factory.mktemp("deliverer")
     ae = AE(ae_title="ARCHIVE")
-    for _, _, kind, _, syntax, *_ in rows(text, "Table 4.2-7"):
-        ae.add_supported_context(kind, syntax)
-    port = free_port()
+    refused = {pick(example.full(1), kind).SOPClassUID for kind in FALLBACKS}
+    for context in AllStoragePresentationContexts:
+        if context.abstract_syntax not in refused:
+            ae.add_supported_context(str(context.abstract_syntax))
     handlers = [
         (evt.EVT_REQUESTED, lambda event: seen.append(event.assoc.requestor)),
         (evt.EVT_C_STORE, lambda _: 0),
     ]
+    destination = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1", "port": port}
+    config = Config.model_validate({"deliver": {"destinations": [destination]}})
+    (to,) = config.deliver.destinations
+    clock = Clock()
+    store = queued(config, folder, clock)
     server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
     try:
-        sent = []
-        asked = {row[2] for row in rows(text, "Table 4.2-7")}
-        for i, report in enumerate(r for r in example.full(1).reports if r.SOPClassUID in asked):
-            path = tmp_path / f"{i}.dcm"
-            path.write_bytes(report.content)
-            sent.append(scu.Outgoing(report.SOPClassUID, report.SOPInstanceUID, path))
-        peer = scu.Peer(ae_title="ARCHIVE", host="127.0.0.1", port=port)
-        assert scu.send(sent, to=peer, calling_ae="ECHONODE") == [None] * len(sent)
+        while deliver_once(store, config, to, now=clock, rng=random.Random(1)):
+            pass
+        assert {delivery.state for delivery in store.deliveries(STUDY)} == {DeliveryState.SENT}
     finally:
         server.shutdown()
-    (requestor,) = seen
-    proposed = {(c.abstract_syntax, s) for c in requestor.primitive.presentation_context_definition_list
-                for s in c.transfer_syntax}  # fmt: skip
+        store.dispose()
+    return seen
+
+
+def queued(config: Config, folder: Path, clock: Clock) -> Store:
+    """A store with all that its one destination can be sent."""
+    store = Store(f"sqlite:///{folder / 'node.db'}", folder, now=clock)
+    store.migrate()
+    store.keep(received(store, job=None))
+    clock.pass_(120)
+    store.close_studies(POLICY)
+    job = store.lease([JobKind.STUDY], "w", 60)
+    assert job is not None
+    case = example.full(1)
+    made = [pick(case, kind) for kind in wanted(config)]
+    rejection = pick(case, ObjectKind.REJECTION)
+    (to,) = config.deliver.destinations
+    store.complete_study(job, [*made, rejection], [*addressed(made, config), (to.name, rejection)])
+    return store
+
+
+def test_the_deliverer_proposes_what_is_listed(text, proposals):
+    proposed = {
+        (context.abstract_syntax, syntax)
+        for requestor in proposals
+        for context in requestor.primitive.presentation_context_definition_list
+        for syntax in context.transfer_syntax
+    }
     assert proposed == {(row[2], row[4]) for row in rows(text, "Table 4.2-7")}
     policies = dict(rows(text, "4.2.2.2 Association policies"))
-    assert f"{requestor.maximum_length} bytes" == policies["maximum length of a received PDU"]
-    assert str(requestor.implementation_class_uid) == policies["implementation class UID"]
-    assert requestor.extended_negotiation == []
+    for requestor in proposals:
+        assert f"{requestor.maximum_length} bytes" == policies["maximum length of a received PDU"]
+        assert str(requestor.implementation_class_uid) == policies["implementation class UID"]
+        assert requestor.extended_negotiation == []
+
+
+@pytest.mark.parametrize("called", ["ECHONODE", "SENDER", "OTHER"])
+def test_an_archive_is_let_in_as_told(tmp_path, called):
+    """By the node's title or the sender's, where every place is taken, on a full disk; never while it stops."""
+    peers = (scu.Peer(ae_title="PACS", host="127.0.0.1", port=1),)
+    archives = Archives(peers=peers, calling_ae="SENDER", on_result=lambda *_: None)
+    gate = Gate(Receive(carts=(), max_associations=1, min_free_disk_mib=1 << 40), tmp_path, archives)
+    who = {"calling": "PACS", "called": called, "host": "127.0.0.1", "active": 2}
+    assert (gate.rejection(**who) is None) == (called != "OTHER")
+    gate.is_open = False
+    assert gate.rejection(**who)[0] == LOCAL_LIMIT_EXCEEDED

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian
 
 from echo_node.cli_delivery import STATES
 from echo_node.codes import ObjectKind
@@ -18,6 +19,7 @@ from echo_node.services.outbox import print_outbox, resend
 from echo_node.services.process import utc_now
 from echo_node.services.requeue import requeue
 from echo_node.store import Store
+from tests.integration.storage_peer import storage_peer
 from tests.integration.test_receive import Receiver, small
 from tests.integration.test_stow import Server
 from tests.peers import free_port
@@ -117,7 +119,7 @@ def test_an_archive_that_is_away_for_hours_gets_each_object_once(sender, start_a
         tries += sender.deliver()
         sender.clock.pass_(60)
     assert 10 < tries < 40  # the pauses grow to an hour
-    assert sender.states() == [DeliveryState.QUEUED] * 2
+    assert sender.states() == [DeliveryState.FAILED] * 2
     sender.store.dispose()  # the process ends, and another one begins
     sender.open()
     archive = start_archive()
@@ -129,6 +131,19 @@ def test_an_archive_that_is_away_for_hours_gets_each_object_once(sender, start_a
     assert sorted(received.SOPInstanceUID for received in came) == sorted(sent)
     for received_, path in archive.received:
         assert path.read_bytes()[-1000:] == sent[received_.SOPInstanceUID][-1000:]
+
+
+@pytest.mark.parametrize("status", [0x0110, 0x0124])
+def test_an_archive_that_fails_for_a_while_gets_each_object_when_it_is_well(sender, status):
+    contexts = [(d.SOPClassUID, [ExplicitVRLittleEndian]) for d in sender.store.deliveries(STUDY)[:1]]
+    with storage_peer(contexts, status=status) as peer:
+        sender.port = peer.port
+        assert sender.deliver() == 2
+        assert sender.states() == [DeliveryState.FAILED] * 2
+        peer.status = 0x0111  # it kept them, and failed only after that
+        sender.clock.pass_(60)
+        assert sender.deliver() == 2
+    assert sender.states() == [DeliveryState.SENT] * 2
 
 
 def test_a_result_whose_file_is_lost_holds_no_other_back(sender, start_archive):
@@ -185,7 +200,7 @@ def test_a_destination_with_a_url_is_stored_to_over_the_web(sender):
         assert sender.deliver() == 2
     finally:
         server.stop()
-    assert sender.states() == [DeliveryState.SENT, DeliveryState.QUEUED]
+    assert sender.states() == [DeliveryState.SENT, DeliveryState.FAILED]
     for delivery, (_, body) in zip(sender.store.deliveries(STUDY), server.requests, strict=True):
         assert delivery.path.read_bytes() in body
 
@@ -217,6 +232,22 @@ def test_the_outbox_says_what_was_given_up_and_why(sender, start_archive, capsys
     assert "dead" in out[0]
     assert "its file cannot be read" in out[0]
     assert print_outbox(sender.config, state=DeliveryState.SENT) == 0
+
+
+def test_the_outbox_and_status_say_what_failed_and_goes_again(sender, capsys):
+    sender.deliver()  # to nobody
+    assert print_outbox(sender.config, state=DeliveryState.FAILED) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2
+    assert out[0].startswith("pacs  failed     next 2026-")
+    assert "no association" in out[0]
+    assert print_outbox(sender.config, state=DeliveryState.QUEUED) == 0
+    assert capsys.readouterr().out == ""
+    print_status(sender.config, objects=False)
+    assert "deliveries  2 failed for pacs\n" in capsys.readouterr().out
+    deliver = sender.config.deliver.model_copy(update={"destinations": ()})
+    print_status(sender.config.model_copy(update={"deliver": deliver}), objects=False)
+    assert "LOOK: 2 objects wait for pacs, which deliver.destinations no longer names" in capsys.readouterr().out
 
 
 def test_nothing_is_resent_that_was_never_queued(sender):

@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from echo_node.codes import ObjectKind, SegTransferSyntax, Structure
 from echo_node.dicom import recode, scu, stow
-from echo_node.errors import DeliveryRefused
+from echo_node.errors import DeliveryRefused, DeliveryUnreachable
 from echo_node.reports import build_reports, read_source
 from tests.integration.storage_peer import storage_peer
 from tests.integration.test_stow import Server
@@ -160,13 +160,14 @@ def test_orthanc_takes_a_label_map_over_the_web_alone(segs, tmp_path, syntax):
     assert_same(came, item)
 
 
+@pytest.mark.parametrize("status", [0xC000, 0x0110])
 @pytest.mark.parametrize(("kind", "syntax"), COMPRESSED)
-def test_what_is_refused_compressed_goes_uncompressed_in_the_same_association(segs, kind, syntax):
+def test_what_is_refused_compressed_goes_uncompressed_in_the_same_association(segs, kind, syntax, status):
     """A peer that negotiates a transfer syntax and cannot read it after all."""
     item = wanting(segs[kind], syntax)
     assert item.preferred is not None
     contexts = [(item.SOPClassUID, [item.preferred, ExplicitVRLittleEndian])]
-    with storage_peer(contexts, refused_syntaxes=(item.preferred,)) as peer:
+    with storage_peer(contexts, refused_syntaxes=(item.preferred,), refusal=status) as peer:
         assert send(item, peer.port) is None
     (came,) = peer.received
     assert came[-5000:] == item.path.read_bytes()[-5000:]
@@ -185,13 +186,17 @@ def test_a_peer_of_one_compressed_syntax_alone_that_refuses_is_believed(segs):
     assert "C000" in str(error)
 
 
-def test_a_web_server_that_refuses_the_syntax_gets_it_uncompressed(segs):
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [(0xC122, DeliveryRefused), (0x0110, DeliveryUnreachable)],  # of the syntax (PS3.18 I.2.2); of who knows what
+)
+def test_a_web_server_that_refuses_the_syntax_gets_it_uncompressed(segs, reason, expected):
     item = wanting(segs[BINARY], SegTransferSyntax.DEFLATED)
     server = Server()
     try:
-        server.answer(409, failed=item.SOPInstanceUID, reason=0xC122)  # of the syntax (PS3.18 I.2.2)
+        server.answer(409, failed=item.SOPInstanceUID, reason=reason)
         (error,) = stow.send([item], to=stow.Service(url=server.url))
-        assert isinstance(error, DeliveryRefused)
+        assert isinstance(error, expected)
         compressed, plain = (body for _, body in server.requests)
         assert len(compressed) < len(plain) / 5
         assert item.path.read_bytes() in plain

@@ -12,7 +12,7 @@ from email.message import Message
 import pytest
 
 from echo_node.dicom import stow
-from echo_node.errors import ClassRefused, DeliveryRefused, DeliveryUnreachable
+from echo_node.errors import ClassRefused, DeliveryRefused, DeliveryUnreachable, ProcessingFailed
 from tests.integration.test_receive import small
 from tests.peers import free_port, orthanc
 
@@ -99,7 +99,9 @@ def test_orthanc_gives_back_the_very_bytes(tmp_path, result_files):
         (202, {"failed": UID, "reason": 0xA900}, DeliveryRefused),
         (409, {"failed": UID, "reason": 0x0122}, ClassRefused),
         (409, {"failed": UID, "reason": 0xA700}, DeliveryUnreachable),
-        (409, {"failed": UID, "reason": 0x0110}, DeliveryUnreachable),
+        (409, {"failed": UID, "reason": 0x0110}, ProcessingFailed),
+        (409, {"failed": UID, "reason": 0x0124}, DeliveryUnreachable),
+        (409, {"failed": UID, "reason": 0x0111}, None),
         (200, {"stored": "9.9", "failed": UID, "reason": 0xC000}, DeliveryRefused),
         (400, {}, DeliveryRefused),
         (413, {}, DeliveryRefused),

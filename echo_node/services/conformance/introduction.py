@@ -10,6 +10,7 @@ from echo_node.dicom.clips import ULTRASOUND_IMAGES
 from echo_node.dicom.contexts import accepted_for_storage, known_classes
 from echo_node.reports.contents import Contents
 from echo_node.services.conformance.markdown import table
+from echo_node.services.receive import REPORTS
 
 _TOOLKITS = ("pydicom", "pynetdicom", "highdicom")
 
@@ -18,7 +19,7 @@ def overview(made: Iterable[Contents]) -> list[str]:
     """The cover and the table of network services."""
     names = {known.uid: known.name for known in known_classes()}
     own = {c.SOPClassUID for c in made}
-    shown = [*sorted(ULTRASOUND_IMAGES), *sorted(own - ULTRASOUND_IMAGES)]
+    shown = [*sorted(ULTRASOUND_IMAGES), *sorted(own.union(REPORTS) - ULTRASOUND_IMAGES)]
     transfer = [(names[uid], uid, "Yes" if uid in own else "No", "Yes") for uid in shown]
     others = len(accepted_for_storage()) - 1 - len(shown)  # less the one that stands for all unknown ones
     return [
@@ -27,6 +28,7 @@ def overview(made: Iterable[Contents]) -> list[str]:
         f"{', '.join(f'{name} {version(name)}' for name in _TOOLKITS)}; not to be edited by hand.",
         "## 1 Conformance statement overview",
         "echo-node receives echocardiograms from ultrasound carts by the Storage Service, analyses their clips, "
+        "reads what persons corrected and carts measured from structured reports, "
         "and sends what it found to archives: structured reports per study, one segmentation per outlined clip "
         "and, where asked for, clips with the findings drawn on them and a page. It is for research, not for "
         "diagnosis.",

@@ -7,6 +7,7 @@ from pydicom.charset import python_encoding
 from echo_node.config import Config
 from echo_node.reports.source import UTF_8
 from echo_node.services.conformance.markdown import table
+from echo_node.services.receive import asked_to_commit
 
 
 def sections(config: Config) -> list[str]:
@@ -30,17 +31,20 @@ def sections(config: Config) -> list[str]:
         "Names and other text are written in UTF-8 with all their component groups. Code meanings are English.",
         "## 7 Security",
         "### 7.1 Security profiles",
-        "None. Connections are not encrypted: TLS is not supported by the configuration, neither for receiving "
-        "nor for sending. User identity negotiation is not supported. Objects carry no digital signatures, and "
-        "what a received one carries is not checked.",
+        "None. Associations are not encrypted: TLS is not supported by the configuration, neither for receiving "
+        "nor for sending. A destination whose `url` begins with https is sent to by TLS, and its certificate is "
+        "checked; a password or token goes nowhere without it, but on loopback. User identity negotiation is not "
+        "supported. Objects carry no digital signatures, and what a received one carries is not checked.",
         "### 7.2 Association level security",
-        "An association is accepted from these carts only (`receive.carts`), by calling AE title and address, "
-        f"and only where it calls {config.receive.ae_title}.",
-        table(
-            ("calling AE title", "addresses"),
-            [(cart.ae_title or "any", ", ".join(cart.hosts)) for cart in config.receive.carts]
-            or [("nobody", "nowhere")],
-        ),
+        "An association is accepted from these only, by calling AE title and address: carts (`receive.carts`) that "
+        f"call {config.receive.ae_title}, and archives that are asked for storage commitment (section 4.2.1.4).",
+        table(("calling AE title", "addresses", "for"), _callers(config) or [("nobody", "nowhere", "nothing")]),
         "### 7.3 Application level security",
         "No patient data are logged. The sender sends to configured destinations only.",
     ]
+
+
+def _callers(config: Config) -> list[tuple[str, str, str]]:
+    carts = [(cart.ae_title or "any", ", ".join(cart.hosts), "storage") for cart in config.receive.carts]
+    asked = [(str(d.ae_title), f"of {d.host}", "storage commitment") for d in asked_to_commit(config)]
+    return [*carts, *asked]

@@ -33,14 +33,19 @@ def model(config: Config) -> list[str]:
             ("AE", "title", "does"),
             [
                 ("receive", own, "Verification SCP and Storage SCP; keeps every object as its bytes came"),
-                ("deliver", calling, "Storage SCU; sends results from the outbox to each destination"),
+                (
+                    "deliver",
+                    calling,
+                    "Storage SCU; sends results from the outbox to each destination, by STOW-RS to one with `url`",
+                ),
                 ("status", _asking(config), "Verification SCU; `echo-node status` asks the node's own receiver"),
             ],
         ),
         "#### 4.1.3 Sequencing of real-world activities",
         "A cart stores a study. Each clip is analysed when it is there. When the study is complete (section "
         "4.4.2, `study`), its report is made, and report and segmentations go to the outbox in one transaction. "
-        "A clip that comes later opens the study again; the next report names the earlier one as its predecessor.",
+        "A clip that comes later opens the study again, and so does a person's report that corrects one; the next "
+        "report names the earlier one as its predecessor.",
         "### 4.2 Application entity specifications",
     ]
 
@@ -55,7 +60,8 @@ def interfaces(config: Config) -> list[str]:
     return [
         "### 4.3 Network interfaces",
         "#### 4.3.1 Physical network interface",
-        "What the operating system has: the node speaks DICOM upper layer over TCP/IP only.",
+        "What the operating system has: the node speaks the DICOM upper layer over TCP/IP, and HTTP to "
+        "destinations with `url`.",
         "#### 4.3.2 Additional protocols",
         "None. Names of destinations are resolved by the operating system.",
         "#### 4.3.3 IPv4 and IPv6",

@@ -161,7 +161,8 @@ def _items(node: Node, *, depth: int) -> Iterator[tuple[str, ...]]:
 def _used() -> list[str]:
     return [
         "#### 8.1.2 Usage of attributes of received objects",
-        "Of objects of table 4.2-1; of others the identity only.",
+        "Of the images of table 4.2-1. Of its structured reports the identity, and what docs/corrections.md and "
+        "docs/agreement.md say; of others the identity only.",
         table(
             ("attribute", "tag", "used for"),
             [(keyword, _tag(keyword), use) for keyword, use in READ.items()],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from pydicom.uid import UID
 
@@ -16,7 +16,10 @@ from echo_node.dicom.contexts import (
     known_classes,
     known_transfer_syntaxes,
 )
+from echo_node.services import receive
 from echo_node.services.conformance.markdown import table
+
+_OF_A_REPORT = "what a person drew on a clip (docs/corrections.md), or a cart measured (docs/agreement.md)"
 
 
 def receive_entity(config: Config) -> list[str]:
@@ -25,19 +28,26 @@ def receive_entity(config: Config) -> list[str]:
         f'#### 4.2.1 Storage SCP "receive" ({config.receive.ae_title})',
         *_classes(config.receive),
         *_policies(config.receive),
-        *_acceptance(config.receive),
+        *_acceptance(config),
         *_statuses(config.receive),
     ]
 
 
 def _classes(settings: Receive) -> list[str]:
     accepted = accepted_for_storage()
-    kept = [known for known in known_classes() if known.uid in accepted and known.uid not in ULTRASOUND_IMAGES]
+    used = ULTRASOUND_IMAGES.union(receive.REPORTS)
+    kept = [known for known in known_classes() if known.uid in accepted and known.uid not in used]
     return [
         "##### 4.2.1.1 SOP classes",
-        "Table 4.2-1: SOP classes whose objects are analysed",
-        table(("SOP class", "UID", "transfer syntaxes", "role"), _rows(_images(), role="SCP")),
-        "Table 4.2-2: SOP classes whose objects are kept and not analysed",
+        "Table 4.2-1: SOP classes whose objects are analysed or read",
+        table(
+            ("SOP class", "UID", "transfer syntaxes", "role", "what of it"),
+            [
+                *((*row, "its frames") for row in _rows(_known(ULTRASOUND_IMAGES), role="SCP")),
+                *((*row, _OF_A_REPORT) for row in _rows(_known(receive.REPORTS), role="SCP")),
+            ],
+        ),
+        "Table 4.2-2: SOP classes whose objects are kept, neither analysed nor read",
         table(
             ("SOP class", "UID", "transfer syntaxes", "role"),
             [
@@ -73,8 +83,8 @@ def _named(uid: str | None) -> str:
     return UID(str(uid)).name
 
 
-def _images() -> list[Known]:
-    return [known for known in known_classes() if known.uid in ULTRASOUND_IMAGES]
+def _known(uids: Collection[str]) -> list[Known]:
+    return [known for known in known_classes() if known.uid in uids]
 
 
 def _rows(classes: Iterable[Known], *, role: str) -> Iterator[tuple[str, str, str, str]]:
@@ -125,8 +135,8 @@ def _policies(settings: Receive) -> list[str]:
     ]
 
 
-def _acceptance(settings: Receive) -> list[str]:
-    limit, title = scp.LOCAL_LIMIT_EXCEEDED, scp.CALLED_AE_NOT_RECOGNISED
+def _acceptance(config: Config) -> list[str]:
+    settings, limit, title = config.receive, scp.LOCAL_LIMIT_EXCEEDED, scp.CALLED_AE_NOT_RECOGNISED
     return [
         "##### 4.2.1.4 Association acceptance policy",
         "An association is rejected for the first of these reasons that holds; each rejection is logged.",
@@ -144,6 +154,7 @@ def _acceptance(settings: Receive) -> list[str]:
                 (*map(str, limit), f"less than {settings.min_free_disk_mib} MiB are free on the disk"),
             ],
         ),
+        *_archives(config),
         f"A connection over {settings.max_associations_per_host} from its address is closed before anything is "
         "read. A connection is also closed, without an answer, by a PDU that is longer than announced, of no "
         f"known type, or not there within {settings.pdu_seconds:g} s ({settings.first_pdu_seconds:g} s before the "
@@ -153,6 +164,18 @@ def _acceptance(settings: Receive) -> list[str]:
         "None but role selection, for storage commitment alone. SOP Class Extended and Common Extended Negotiation "
         "are not answered: the node is SCP of what it stores. A user identity is neither asked for nor checked, "
         "and no response to it is sent.",
+    ]
+
+
+def _archives(config: Config) -> list[str]:
+    """Who is let in beside the carts, and for what."""
+    names = ", ".join(destination.name for destination in receive.asked_to_commit(config))
+    called = " or ".join(dict.fromkeys((config.receive.ae_title, config.deliver.calling_ae_title)))
+    return [
+        "An archive that is no cart is let in too where its destination has `commitment: request` "
+        f"({names or 'none has'}), by the destination's AE title and an address of its host, for N-EVENT-REPORT of "
+        f"storage commitment and Verification alone. It may call {called}. Of the reasons above only that the node "
+        f"is stopping holds for it, and that {config.receive.max_associations + 1} associations are there.",
     ]
 
 
@@ -167,7 +190,7 @@ def _statuses(settings: Receive) -> list[str]:
         table(
             ("status", "service status", "when", "what becomes of the object"),
             [
-                (success, "Success", "a new object", "kept; analysed where it is of table 4.2-1"),
+                (success, "Success", "a new object", "kept; analysed or read where it is of table 4.2-1"),
                 (success, "Success", "an object that is kept already, byte for byte", "nothing"),
                 (success, "Success", "a known SOP Instance UID with other content", "set aside"),
                 (success, "Success", "no Study or Series Instance UID, or a header that is cut short", "set aside"),

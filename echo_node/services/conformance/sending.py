@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from pydicom.uid import UID
 
-from echo_node.codes import ObjectKind, SegTransferSyntax
+from echo_node.codes import FALLBACKS, ObjectKind
 from echo_node.config import Config, Deliver, Destination
 from echo_node.dicom import recode, scu
 from echo_node.dicom.contexts import known_classes
@@ -31,13 +31,13 @@ def deliver_entity(config: Config, made: Made) -> list[str]:
         f'#### 4.2.2 Storage SCU "deliver" ({settings.calling_ae_title})',
         "##### 4.2.2.1 SOP classes",
         "Table 4.2-7: proposed presentation contexts, by destination",
-        table(
-            ("destination", "SOP class", "UID", "transfer syntax", "UID", "role", "extended negotiation"),
-            _proposed(settings.destinations, made),
-        ),
+        *_contexts(settings.destinations, made),
         "A context is proposed only where an object of its class waits for the destination. Of an object that is "
         "not compressed each transfer syntax has a context of its own, in the order of preference: the next is "
-        "used where the peer does not take the one before, or refuses a segmentation that was compressed.",
+        "used where the peer does not take the one before, or refuses a segmentation that was compressed, or "
+        "fails at it (0110).",
+        "Comprehensive SR is proposed in the place of Comprehensive 3D SR to a destination that has refused that "
+        "(table 4.2-9).",
         "Where a destination has `commitment: request`, the Storage Commitment Push Model SOP Class "
         "(1.2.840.10008.1.20.1) is proposed as SCU after the objects were sent: N-ACTION type 1, and "
         "N-EVENT-REPORT types 1 and 2, taken on the same association for a while, later on an association of "
@@ -46,25 +46,70 @@ def deliver_entity(config: Config, made: Made) -> list[str]:
         "proposed as SCU, at IMAGE level with the three UIDs as keys.",
         "Key Object Selection is proposed once a person has rejected results that the destination was sent: the "
         'document (113001, DCM, "Rejected for Quality Reasons", PS3.16 TID 2010) names them.',
-        "A destination with `url` is sent the same objects by STOW-RS (PS3.18 10.5), one object in a request; "
-        "docs/design.md says how each answer is treated.",
         *_policies(settings),
         *_initiation(settings),
         "##### 4.2.2.4 Association acceptance policy",
         "This AE accepts none.",
+        *_web(settings.destinations, made),
     ]
 
 
-def _proposed(destinations: Sequence[Destination], made: Made) -> Iterator[tuple[str, ...]]:
+def _contexts(destinations: Sequence[Destination], made: Made) -> list[str]:
+    """What is proposed; where no destination is configured, what one would be by default."""
+    named = {d.name: d for d in destinations if d.url is None}
+    if not named and destinations:
+        return ["None: no destination is sent to by C-STORE, all have a `url` (section 4.2.2.5)."]
+    by_default = Destination(name="default", ae_title="ANY", host="any", port=104)
+    rows = _sent(named or {"(none is configured; by default)": by_default}, made)
+    proposed = [
+        (*row, syntax.name, syntax, "SCU", "none")
+        for row, own, preferred in rows
+        for syntax in map(UID, scu.encodings(own, preferred))
+    ]
+    heads = ("destination", "SOP class", "UID", "transfer syntax", "UID", "role", "extended negotiation")
+    return [table(heads, dict.fromkeys(proposed))]
+
+
+def _web(destinations: Sequence[Destination], made: Made) -> list[str]:
+    """What is sent by STOW-RS."""
+    rows = _sent({d.name: d for d in destinations if d.url is not None}, made)
+    stored = [
+        (*row, syntax.name, syntax)
+        for row, own, preferred in rows
+        for syntax in map(UID, (own,) if preferred is None else (preferred, own))
+    ]
+    return [
+        "##### 4.2.2.5 STOW-RS",
+        "A destination with `url` is sent the same objects by STOW-RS (PS3.18 10.5) in place of C-STORE: POST to "
+        "`studies` below the URL, one object in a request, as multipart/related of application/dicom; the answer "
+        "is asked for as application/dicom+json. User and password (Basic) or a bearer token go along where they "
+        "are configured. Pauses are those of section 4.2.2.3; docs/design.md says how each answer is treated. Of "
+        "several transfer syntaxes the next is used where the service refuses the one before, or fails at it "
+        "(0110).",
+        "Table 4.2-10: what is stored by STOW-RS, by destination",
+        table(("destination", "SOP class", "UID", "transfer syntax", "UID"), dict.fromkeys(stored))
+        if stored
+        else "None: no destination has a `url`.",
+    ]
+
+
+def _sent(destinations: Mapping[str, Destination], made: Made) -> Iterator[tuple[tuple[str, ...], str, str | None]]:
+    """Name, SOP class and its UID, then the object's own transfer syntax and the preferred one."""
     names = {known.uid: known.name for known in known_classes()}
-    wanted = [(d.name, d.objects, d.seg_transfer_syntax) for d in destinations if d.url is None]
-    every: tuple[ObjectKind, ...] = Destination.model_fields["objects"].default
-    by_default = ("(none is configured; by default)", every, SegTransferSyntax.UNCOMPRESSED)
-    for name, objects, of_segs in wanted or [by_default]:
-        for kind in (*objects, ObjectKind.REJECTION):
+    for name, destination in destinations.items():
+        for kind in _kinds(destination):
             uid = made[kind].SOPClassUID
-            for syntax in map(UID, scu.encodings(made[kind].TransferSyntaxUID, recode.preferred(uid, of_segs))):
-                yield name, names[uid], uid, syntax.name, syntax, "SCU", "none"
+            preferred = recode.preferred(uid, destination.seg_transfer_syntax)
+            yield (name, names[uid], uid), made[kind].TransferSyntaxUID, preferred
+
+
+def _kinds(destination: Destination) -> Iterator[ObjectKind]:
+    """What a destination may be sent: what it asks for, what takes a refused one's place, and a rejection."""
+    for kind in destination.objects:
+        yield kind
+        if kind in FALLBACKS:
+            yield FALLBACKS[kind]
+    yield ObjectKind.REJECTION
 
 
 def _policies(settings: Deliver) -> list[str]:

@@ -94,6 +94,9 @@ def test_every_fault_is_named_at_once(tmp_path):
         ("ae_title: P, host: h, port: 104, commitment: yes", "'none', 'request' or 'find'"),
         ("url: 'ftp://h'", "pattern"),
         ("url: 'https://user:secret@h'", "pattern"),
+        ("url: 'http://h/dicom-web', user: u, password_file: p", "url: https is needed beside password_file"),
+        ("url: 'http://192.0.2.7:8042', token_file: t", "url: https is needed beside token_file"),
+        ("url: 'http://localhost.example.org', token_file: t", "url: https is needed beside token_file"),
     ],
 )
 def test_a_destination_is_an_application_entity_or_a_web_service(tmp_path, keys, words):
@@ -101,6 +104,20 @@ def test_a_destination_is_an_application_entity_or_a_web_service(tmp_path, keys,
         load(written(tmp_path, f"deliver:\n  destinations:\n    - {{name: pacs, {keys}}}\n"))
     assert ":3: deliver.destinations.0" in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "url: 'http://127.0.0.1:8042/dicom-web', user: u, password_file: p",
+        "url: 'http://[::1]:8042/dicom-web', token_file: t",
+        "url: 'http://localhost/dicom-web', token_file: t",
+        "url: 'https://h/dicom-web', token_file: t",
+        "url: 'http://h/dicom-web'",
+    ],
+)
+def test_a_secret_goes_by_https_or_stays_on_the_machine(tmp_path, keys):
+    load(written(tmp_path, f"deliver: {{destinations: [{{name: pacs, {keys}}}]}}\n"))
 
 
 def test_files_of_a_destination_count_from_the_file(tmp_path):

@@ -2,16 +2,20 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian
 
 import echo_node
 from echo_node.codes import LOCAL_SCHEME, ObjectKind, Quantity, Reason, View
 from echo_node.config import Config
 from echo_node.dicom import scu
-from echo_node.services.conformance import statement
+from echo_node.reports import example
+from echo_node.services.conformance import sending, statement
 from echo_node.services.conformance.markdown import page, table
 from echo_node.services.conformance.objects import READ
+from echo_node.services.receive import _purpose
 from tests.statements import rows
 
 CONFIGURED = Config.model_validate(
@@ -29,8 +33,21 @@ CONFIGURED = Config.model_validate(
         "deliver": {
             "calling_ae_title": "SENDER",
             "destinations": [
-                {"name": "pacs", "ae_title": "PACS", "host": "pacs.example", "port": 104},
+                {
+                    "name": "pacs",
+                    "ae_title": "PACS",
+                    "host": "pacs.example",
+                    "port": 104,
+                    "commitment": "request",
+                },
                 {"name": "lab", "ae_title": "LAB", "host": "192.0.2.20", "port": 105, "objects": ["sr"]},
+                {
+                    "name": "cloud",
+                    "url": "https://cloud.example/dicom-web",
+                    "token_file": "/private/token",
+                    "objects": ["sr_tid5200", "seg"],
+                    "seg_transfer_syntax": "deflated",
+                },
             ],
         },
     }
@@ -48,8 +65,12 @@ def test_titles_addresses_and_limits_are_the_configured_ones(text):
         ["deliver", "SENDER", "any of the machine", "any"],
         ["destination pacs", "PACS", "pacs.example", "104"],
         ["destination lab", "LAB", "192.0.2.20", "105"],
+        ["destination cloud", "none: STOW-RS", "https://cloud.example/dicom-web", "of the URL"],
     ]
-    assert rows(text, "7.2 Association level") == [["VIVID1", "192.0.2.7, 198.51.100.0/24"]]
+    assert rows(text, "7.2 Association level") == [
+        ["VIVID1", "192.0.2.7, 198.51.100.0/24", "storage"],
+        ["PACS", "of pacs.example", "storage commitment"],
+    ]
     policies = dict(rows(text, "4.2.1.2 Association policies"))
     assert policies["associations at once"] == "7"
     assert policies["maximum length of a received PDU"] == f"{64 << 10} bytes"
@@ -61,11 +82,58 @@ def test_each_destination_is_proposed_what_it_is_sent(text):
     proposed = list(dict.fromkeys((row[0], row[1]) for row in rows(text, "Table 4.2-7")))
     assert proposed == [
         ("pacs", "Comprehensive 3D SR Storage"),
+        ("pacs", "Comprehensive SR Storage"),
         ("pacs", "Segmentation Storage"),
         ("pacs", "Key Object Selection Document Storage"),
         ("lab", "Comprehensive 3D SR Storage"),
+        ("lab", "Comprehensive SR Storage"),
         ("lab", "Key Object Selection Document Storage"),
     ]
+
+
+def test_each_web_service_is_stored_what_it_is_sent(text):
+    assert [(row[0], row[1], row[3]) for row in rows(text, "Table 4.2-10")] == [
+        ("cloud", "Comprehensive SR Storage", "Explicit VR Little Endian"),
+        ("cloud", "Segmentation Storage", "Deflated Explicit VR Little Endian"),
+        ("cloud", "Segmentation Storage", "Explicit VR Little Endian"),
+        ("cloud", "Key Object Selection Document Storage", "Explicit VR Little Endian"),
+    ]
+
+
+def test_a_node_that_sends_over_the_web_alone_proposes_nothing():
+    cloud = CONFIGURED.deliver.destinations[-1:]
+    deliver = CONFIGURED.deliver.model_copy(update={"destinations": cloud})
+    made = {
+        report.kind: SimpleNamespace(SOPClassUID=report.SOPClassUID, TransferSyntaxUID=ExplicitVRLittleEndian)
+        for report in example.full(1).reports
+    }
+    told = page(sending.deliver_entity(CONFIGURED.model_copy(update={"deliver": deliver}), made))
+    assert "by default" not in told
+    assert "None: no destination is sent to by C-STORE, all have a `url` (section 4.2.2.5)." in told
+    assert {row[0] for row in rows(told, "Table 4.2-10")} == {"cloud"}
+
+
+def test_what_is_kept_only_is_what_the_receiver_does_nothing_with(text):
+    store = SimpleNamespace(has_made=lambda _: False)
+    for heading, is_used in (("Table 4.2-1", True), ("Table 4.2-2", False)):
+        for row in rows(text, f"{heading}: "):
+            job, _ = _purpose(store, SimpleNamespace(SOPClassUID=row[1], SOPInstanceUID="1.2"))
+            assert (job is not None) == is_used, row
+    persons = [row for row in rows(text, "Table 4.2-1: ") if row[4].startswith("what a person drew")]
+    assert [row[0] for row in persons] == [
+        "Enhanced SR Storage",
+        "Comprehensive SR Storage",
+        "Comprehensive 3D SR Storage",
+        "Extensible SR Storage",
+        "Simplified Adult Echo SR Storage",
+    ]
+    assert {row[3] for row in rows(text, "Table 1-1") if "SR Storage" in row[0]} == {"Yes"}
+
+
+def test_archives_that_report_on_commitment_are_told(text):
+    (told,) = [line for line in text.split("\n\n") if line.startswith("An archive that is no cart")]
+    assert "(pacs)" in told
+    assert "NODE1 or SENDER" in " ".join(told.split())
 
 
 def test_neither_secrets_nor_folders_are_told(text):
@@ -80,7 +148,10 @@ def test_every_status_is_treated_as_the_sender_treats_it(text):
         first, *last = (int(part, 16) for part in statuses.split(" to "))
         told |= dict.fromkeys(range(first, (last or [first])[0] + 1), treatment)
     assert sorted(told) == list(range(0x10000))
-    for status in (0x0000, 0x0001, 0x0122, 0xA700, 0xA7FF, 0xA900, 0xB000, 0xB001, 0xB006, 0xC000, 0xFFFF):
+    for status in (
+        0x0000, 0x0001, 0x0110, 0x0111, 0x0122, 0x0124, 0xA700, 0xA7FF, 0xA900, 0xB000, 0xB001, 0xB006, 0xC000,
+        0xFFFF,
+    ):  # fmt: skip
         error = scu.judged(status)
         expected = "the destination has it" if error is None else ""
         assert told[status].startswith(expected)

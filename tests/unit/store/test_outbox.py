@@ -91,6 +91,22 @@ def test_deliveries_are_found_by_state_and_study(store: Store) -> None:
     assert store.outbox.deliveries(StudyInstanceUID="9.9") == []
 
 
+def test_what_failed_and_waits_for_its_next_try_is_failed(store: Store, clock: Clock) -> None:
+    first, _ = store.outbox.lease("PACS", "d", 60, 9)
+    again_at = clock.time + timedelta(hours=4)
+    store.outbox.mark_failed(first, "no answer", next_attempt_at=again_at)
+    assert [d.state for d in store.deliveries(STUDY)] == [DeliveryState.FAILED, DeliveryState.QUEUED]
+    assert [d.SOPInstanceUID for d in store.outbox.deliveries(state=DeliveryState.FAILED)] == ["2.25.1"]
+    assert [d.SOPInstanceUID for d in store.outbox.deliveries(state=DeliveryState.QUEUED)] == ["2.25.2"]
+    assert store.status().deliveries == {("PACS", DeliveryState.FAILED): 1, ("PACS", DeliveryState.QUEUED): 1}
+    clock.pass_(4 * 3600)
+    again = next(d for d in store.outbox.lease("PACS", "d", 60, 9) if d.SOPInstanceUID == "2.25.1")
+    store.outbox.mark_dead(again, "0122")
+    assert store.deliveries(STUDY)[0].state is DeliveryState.DEAD
+    store.outbox.send_again([again])
+    assert store.deliveries(STUDY)[0].state is DeliveryState.QUEUED  # it begins anew
+
+
 def test_sender_whose_lease_ran_out_cannot_fail_it_but_can_have_sent_it(store: Store, clock: Clock) -> None:
     old, _ = store.outbox.lease("PACS", "d", 60, 9)
     clock.pass_(61)
