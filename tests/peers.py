@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
 
 
@@ -127,6 +128,22 @@ def _wait_for(archive: Orthanc, process: subprocess.Popen[bytes], log: Path) -> 
             time.sleep(0.1)
         else:
             return
+
+
+def by_wado_rs(archive: Orthanc, studies: set[str]) -> list[bytes]:
+    """The studies' objects as Part 10 files, in the transfer syntaxes that they are kept in (PS3.18 10.4)."""
+    accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+    contents = []
+    for study in studies:
+        answer = archive.get(f"/dicom-web/studies/{study}", accept=accept)
+        boundary = answer.split(b"\r\n", 1)[0].removeprefix(b"--")
+        head = b'Content-Type: multipart/related; boundary="' + boundary + b'"\r\n\r\n'
+        for part in message_from_bytes(head + answer).walk():
+            if not part.is_multipart():
+                content = part.get_payload(decode=True)
+                assert isinstance(content, bytes)
+                contents.append(content)
+    return contents
 
 
 @contextlib.contextmanager

@@ -121,7 +121,8 @@ class FolderArchive:
         self.port = port
         self._kept = folder / "store"
         self._kept.mkdir(exist_ok=True)
-        settings = Receive(ae_title=AE_TITLE, port=port, carts=(Cart(hosts=("127.0.0.0/8",)),))
+        carts = (Cart(hosts=("127.0.0.0/8",)),)
+        settings = Receive(ae_title=AE_TITLE, port=port, carts=carts, min_free_disk_mib=100)  # as the demo's node
         self._scp = scp.StorageSCP(settings, incoming=folder, on_stored=self._keep)
         self._scp.start()
 

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
 import pytest
 import yaml
 
+from echo_node.codes import View
 from echo_node.config import load
 from echo_node.services.process import utc_now
-from echo_node.store import Store
+from echo_node.services.simulate import known_exam
+from echo_node.store import InstanceOutcome, Outcome, Store
 from tests.peers import free_port
 
 PROGRAM = Path(sys.executable).with_name("echo-node")
@@ -105,13 +108,51 @@ class Node:
         with self.store() as store:
             return {o.SOPInstanceUID: o for o in store.instance_outcomes()}
 
+    def kept_at(self, outcome: InstanceOutcome) -> Path:
+        """Where an object's file lies; of those set aside it is the detail of the row."""
+        if outcome.outcome is Outcome.SET_ASIDE:
+            return self.folder / "storage" / outcome.detail
+        with self.store() as store:
+            return store.instance(outcome.SOPInstanceUID).path
+
+
+@dataclass(frozen=True)
+class ExamFile:
+    """An object of an exam, as a cart keeps it before it sends it."""
+
+    view: View
+    path: Path
+
+    def dataset(self) -> pydicom.Dataset:
+        return pydicom.dcmread(self.path)
+
+
+@pytest.fixture(scope="session")
+def exam(tmp_path_factory) -> list[ExamFile]:
+    """A phantom patient's exam, clips and stills. One for all tests: it takes long to render.
+
+    Each node and each archive is new to it; a test that wants a study of its own gives it other UIDs.
+    """
+    folder = tmp_path_factory.mktemp("exam")
+    files = []
+    for number, item in enumerate(known_exam(5, start=utc_now())[1]):
+        files.append(ExamFile(item.clip.view, folder / f"{number:02d}.dcm"))
+        pydicom.dcmwrite(files[-1].path, item.ds, enforce_file_format=True)
+    return files
+
+
+@pytest.fixture(scope="session")
+def cines(exam) -> dict[View, bytes]:
+    """The exam's clips of more than one frame by their views, as Part 10 files."""
+    return {f.view: f.path.read_bytes() for f in exam if f.dataset().get("NumberOfFrames", 1) > 1}
+
 
 @pytest.fixture
 def make_node(tmp_path) -> Iterator[Callable[..., Node]]:
     """A function that starts a node; it is stopped after the test."""
     nodes: list[Node] = []
 
-    def make(*, destinations=(), log_level="info", **receive) -> Node:
+    def make(*, destinations=(), log_level="info", max_frames=600, **receive) -> Node:
         port = free_port()
         node = Node(
             folder=tmp_path,
@@ -124,7 +165,7 @@ def make_node(tmp_path) -> Iterator[Callable[..., Node]]:
                     "close_on_association_end": True,
                     "association_grace_seconds": 1,
                 },
-                "analyse": {"engine": str(ENGINE)},
+                "analyse": {"engine": str(ENGINE), "max_frames": max_frames},
                 "deliver": {"destinations": list(destinations), "first_retry_seconds": 0.5},
             },
         )

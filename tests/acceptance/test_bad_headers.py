@@ -10,8 +10,6 @@ from pydicom.uid import generate_uid
 
 from echo_node.codes import ObjectKind, View
 from echo_node.records import DeliveryState, Report
-from echo_node.services.process import utc_now
-from echo_node.services.simulate import known_exam
 from echo_node.store import Outcome
 from tests.acceptance.conftest import wait_for
 from tests.acceptance.test_node import finished, part10, send_with_pynetdicom
@@ -26,10 +24,9 @@ TYPE_2 = (
 PLACE = "Xxxxxx^Xxxx"  # as long as the name in Latin-1
 
 
-def _clip() -> pydicom.Dataset:
-    """A four-chamber cine of a study of its own."""
-    _, exam = known_exam(5, start=utc_now())
-    (ds,) = (i.ds for i in exam if i.clip.view is View.A4C and i.ds.get("NumberOfFrames", 1) > 1)
+def _clip(cine: bytes) -> pydicom.Dataset:
+    """A cine of a study of its own."""
+    ds = pydicom.dcmread(BytesIO(cine))
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
     return ds
@@ -74,13 +71,13 @@ HEADERS = {
 
 @pytest.mark.peer("storescp")
 @pytest.mark.parametrize("spoil", HEADERS, ids=lambda spoil: spoil.__name__)
-def test_results_of_a_bad_header_arrive_in_order(make_node, spoil, tmp_path: Path):
+def test_results_of_a_bad_header_arrive_in_order(make_node, cines, spoil, tmp_path: Path):
     (tmp_path / "pacs").mkdir()
     with storescp(tmp_path / "pacs", "+xa", "+B") as port:
         pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "objects": list(OBJECTS)}
         node = make_node(destinations=[pacs])
         path = tmp_path / "sent.dcm"
-        path.write_bytes(spoil(_clip()))
+        path.write_bytes(spoil(_clip(cines[View.A4C])))
         send_with_pynetdicom(node, [path])
         (outcome,) = wait_for(lambda: finished(node, 1), seconds=400).values()
         assert outcome.outcome is Outcome.MEASURED

@@ -5,28 +5,18 @@ from io import BytesIO
 from pathlib import Path
 
 import pydicom
-import pytest
 import simplejpeg
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import generate_uid
 
 from echo_node.codes import Reason, View
 from echo_node.dicom import scu
-from echo_node.services.process import utc_now
-from echo_node.services.simulate import known_exam
 from echo_node.store import Outcome
 from tests.acceptance.conftest import wait_for
 from tests.acceptance.test_node import dataset_bytes, finished, part10, send_with_pynetdicom
 from tests.integration.test_receive import associated, data_pdu, store_request
 
 TEXT = b"This is no data set.\n" * 5000
-
-
-@pytest.fixture(scope="module")
-def cines() -> dict[View, bytes]:
-    """Valid clips of one exam by their views, as Part 10 files."""
-    _, exam = known_exam(5, start=utc_now())
-    return {item.clip.view: part10(item.ds) for item in exam if item.ds.get("NumberOfFrames", 1) > 1}
 
 
 # The reason that each kind of bad input must have, exactly, and the view of the clip that is spoilt for it:
@@ -42,6 +32,7 @@ BAD_INPUT = {
     "no calibration": (View.PLAX, Reason.NO_CALIBRATION),
     "colour box": (View.A4C, Reason.NOT_TWO_D),
 }
+LONG, MOST_FRAMES = "2,000 frames", 80  # of which the middle ones are measured
 
 
 def _spoil(kind: str, ds: pydicom.Dataset) -> None:
@@ -63,10 +54,19 @@ def _spoil(kind: str, ds: pydicom.Dataset) -> None:
         del ds.SequenceOfUltrasoundRegions
     elif kind == "colour box":
         ds.PixelData = encapsulate([_with_colour_box(frame) for frame in _frames(ds)])
+    elif kind == LONG:
+        frames = [_small(frame) for frame in _frames(ds)]
+        ds.PixelData = encapsulate([frames[n % len(frames)] for n in range(2000)])
+        ds.NumberOfFrames = 2000
 
 
 def _frames(ds: pydicom.Dataset) -> list[bytes]:
     return list(generate_frames(ds.PixelData, number_of_frames=int(ds.NumberOfFrames)))
+
+
+def _small(jpeg: bytes) -> bytes:
+    """The same frame in fewer bytes."""
+    return simplejpeg.encode_jpeg(simplejpeg.decode_jpeg(jpeg), quality=30, colorsubsampling="422")
 
 
 def _with_colour_box(jpeg: bytes) -> bytes:
@@ -103,32 +103,35 @@ def _send_no_data_set(node) -> str:
 
 
 def test_bad_input_is_kept_with_its_reason_and_the_node_goes_on(make_node, cines, tmp_path):
-    node = make_node()
+    node = make_node(max_frames=MOST_FRAMES)
     folder = tmp_path / "bad"
     folder.mkdir()
     items = {kind: _spoilt(kind, cines[view], folder) for kind, (view, _) in BAD_INPUT.items()}
-    send_with_pynetdicom(node, [item.path for item in items.values()])
+    long = _spoilt(LONG, cines[View.A4C], folder)
+    send_with_pynetdicom(node, [item.path for item in (*items.values(), long)])
     text = _send_no_data_set(node)
-    outcomes = wait_for(lambda: finished(node, len(items) + 1), seconds=400)
+    outcomes = wait_for(lambda: finished(node, len(items) + 2), seconds=400)
     for kind, (_, reason) in BAD_INPUT.items():
         outcome = outcomes[items[kind].SOPInstanceUID]
         assert outcome.reason is reason, kind
-        assert dataset_bytes(_kept_at(node, outcome)) == dataset_bytes(items[kind].path), kind
+        assert dataset_bytes(node.kept_at(outcome)) == dataset_bytes(items[kind].path), kind
     assert outcomes[text].reason is Reason.NOT_DICOM
-    assert _kept_at(node, outcomes[text]).read_bytes().endswith(TEXT)
+    assert node.kept_at(outcomes[text]).read_bytes().endswith(TEXT)
+    assert outcomes[long.SOPInstanceUID].outcome is Outcome.MEASURED
+    assert dataset_bytes(node.kept_at(outcomes[long.SOPInstanceUID])) == dataset_bytes(long.path)
+    assert _frames_measured(node, outcomes[long.SOPInstanceUID]) == tuple(range(961, 961 + MOST_FRAMES))
     assert node.run("status").returncode == 1  # something was set aside: a person should look
     late = _spoilt("zero frames", cines[View.PSAX_PM], tmp_path)
     send_with_pynetdicom(node, [late.path])  # and it still receives, and analyses
-    after = wait_for(lambda: finished(node, len(items) + 2))
+    after = wait_for(lambda: finished(node, len(items) + 3))
     assert after[late.SOPInstanceUID].reason is Reason.IMPOSSIBLE_SIZE
     assert "ended with status" not in node.log
     assert "PHANTOM" not in node.log
     assert "Phantom^" not in node.log
 
 
-def _kept_at(node, outcome) -> Path:
-    """Where an object's file lies; of those set aside it is the detail of the row."""
-    if outcome.outcome is Outcome.SET_ASIDE:
-        return node.folder / "storage" / outcome.detail
+def _frames_measured(node, outcome) -> tuple[int, ...]:
     with node.store() as store:
-        return store.instance(outcome.SOPInstanceUID).path
+        (analysis,) = store.clip_analyses(outcome.StudyInstanceUID)
+    (numbers,) = {s.frame_numbers for s in analysis.segmentations}
+    return numbers

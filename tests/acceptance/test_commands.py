@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
@@ -14,7 +13,6 @@ import yaml
 
 from echo_node.codes import View
 from echo_node.reports import read_report
-from echo_node.services.simulate import known_exam
 
 PROGRAM = Path(sys.executable).with_name("echo-node")
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
@@ -106,12 +104,11 @@ def test_what_serves_does_not_import_torch():
     assert done.stdout.strip() == "False"
 
 
-def test_a_folder_is_analysed_without_a_network(tmp_path):
+def test_a_folder_is_analysed_without_a_network(exam, tmp_path):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    _, exam = known_exam(1, start=datetime(2026, 1, 2, tzinfo=UTC))
-    apical = next(item for item in exam if item.clip.view is View.A4C)
-    pydicom.dcmwrite(folder / "a4c.dcm", apical.ds, enforce_file_format=True)
+    apical = next(file for file in exam if file.view is View.A4C)
+    shutil.copy(apical.path, folder / "a4c.dcm")
     (folder / "notes.txt").write_text("not DICOM", encoding="utf-8")
     done = run("--config", SHIPPED, "analyse-folder", folder, "--out", out)
     assert done.returncode == 0, done.stderr
@@ -123,9 +120,9 @@ def test_a_folder_is_analysed_without_a_network(tmp_path):
     assert results["clips"][0]["prediction"]["view"] == "A4C"
     assert pydicom.dcmread(next(study.glob("seg-*.dcm"))).Modality == "SEG"
     drawn = pydicom.dcmread(next(study.glob("overlay-*.dcm")))
-    scales = [ds.SequenceOfUltrasoundRegions[0].PhysicalDeltaX for ds in (drawn, apical.ds)]
+    scales = [ds.SequenceOfUltrasoundRegions[0].PhysicalDeltaX for ds in (drawn, apical.dataset())]
     assert scales[0] == scales[1]
-    assert drawn.NumberOfFrames == apical.ds.NumberOfFrames
+    assert drawn.NumberOfFrames == apical.dataset().NumberOfFrames
     assert pydicom.dcmread(study / "pdf.dcm").EncapsulatedDocument.startswith(b"%PDF")
     assert (study / "clip-001.png").read_bytes().startswith(b"\x89PNG")
 

@@ -3,42 +3,32 @@
 import json
 import re
 import subprocess
-import tempfile
 from io import BytesIO
 from pathlib import Path
 
+import highdicom
+import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import generate_uid
+from pynetdicom.dsutils import split_dataset
 
-from echo_node.codes import Reason
+from echo_node.codes import Method, Quantity, Reason, View
 from echo_node.dicom import scu
 from echo_node.dicom.header import read_header
-from echo_node.records import StudyState
+from echo_node.records import DeliveryState, StudyState
 from echo_node.reports import read_report
-from echo_node.services.process import utc_now
-from echo_node.services.simulate import known_exam, send_exam
 from echo_node.store import Outcome
 from tests.acceptance.conftest import wait_for
-from tests.peers import dciodvfy_errors, orthanc
+from tests.peers import by_wado_rs, dciodvfy_errors, orthanc
 
 ORTHANC_NAME = "archive"
-# DCMTK's own parser refuses this file; the node's own SCU sends it as its bytes are.
-NOT_FOR_DCMTK = "acuson-a4c-65f-jpeg.dcm"
-# Its File Meta Information names another instance than its dataset: refused with A900, see test_receive.
-MISNAMED = "GH364.dcm"
-
-
-def real_files(data: Path) -> list[Path]:
-    return [path for path in sorted(data.glob("*.dcm")) if path.name != MISNAMED]
 
 
 def dataset_bytes(path: Path) -> bytes:
-    """Everything behind the File Meta Information."""
-    content = path.read_bytes()
-    ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[])
-    length = ds.file_meta.FileMetaInformationGroupLength
-    return content[144 + length :]
+    """Everything behind the File Meta Information, whose own word for its length may be wrong."""
+    _, offset = split_dataset(path)
+    return path.read_bytes()[offset:]
 
 
 def peer_of(node) -> scu.Peer:
@@ -67,97 +57,46 @@ def settled(node):
     return None if studies.keys() & {StudyState.RECEIVING, StudyState.CLOSED} else studies
 
 
-@pytest.mark.peer("dcmsend")
-def test_real_files_by_dcmsend_are_kept_each_with_its_outcome(make_node, data):
-    node = make_node()
-    files = [p for p in real_files(data) if p.name != NOT_FOR_DCMTK]
-    done = subprocess.run(
-        ["/usr/bin/dcmsend", "-aec", "ECHONODE", "127.0.0.1", str(node.port), *map(str, files)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    send_with_pynetdicom(node, [data / NOT_FOR_DCMTK])
-    # color-pl and color-px carry one SOP Instance UID with different bytes: the second is set aside.
-    outcomes = wait_for(lambda: finished(node, len(real_files(data)) - _doubles(data)))
-    with node.store() as store:
-        kept = {uid: store.instance(uid) for uid, o in outcomes.items() if o.outcome is not Outcome.SET_ASIDE}
-    for path in real_files(data):
-        uid = read_header(path).SOPInstanceUID
-        if uid in kept and read_header(path).TransferSyntaxUID == kept[uid].TransferSyntaxUID:
-            assert uid in outcomes
-            if _is_only_one(data, uid):
-                assert pixels(kept[uid].path) == pixels(path), path.name
-    cardiac = {read_header(data / n).SOPInstanceUID for n in ("acuson-a4c-65f-jpeg.dcm", "examples_ybr_color.dcm")}
-    measured = {uid for uid, o in outcomes.items() if o.outcome is Outcome.MEASURED}
-    assert measured <= cardiac
-    assert wait_for(lambda: settled(node)).keys() == {StudyState.REPORTED}
-    assert node.process.poll() is None
-
-
-def _doubles(data) -> int:
-    uids = [read_header(path).SOPInstanceUID for path in real_files(data)]
-    return len(uids) - len(set(uids))
-
-
-def _is_only_one(data, uid) -> bool:
-    return [read_header(path).SOPInstanceUID for path in real_files(data)].count(uid) == 1
-
-
-def pixels(path: Path) -> bytes:
-    """DCMTK writes a dataset anew before it sends: lengths and padding may change, pixels may not."""
-    return pydicom.dcmread(path).PixelData
-
-
-def test_real_files_sent_as_they_are_stay_as_they_are(make_node, data):
-    node = make_node()
-    files = [p for p in real_files(data) if _is_only_one(data, read_header(p).SOPInstanceUID)]
-    send_with_pynetdicom(node, files)
-    wait_for(lambda: finished(node, len(files)))
-    with node.store() as store:
-        for path in files:
-            kept = store.instance(read_header(path).SOPInstanceUID)
-            assert dataset_bytes(kept.path) == dataset_bytes(path), path.name
-
-
 @pytest.mark.peer("Orthanc", "dsrdump", "storescu")
-def test_an_exam_comes_back_from_the_archive_as_it_was_measured(make_node, tmp_path):
+def test_an_exam_comes_back_from_the_archive_as_it_was_measured(make_node, exam, tmp_path):
+    study = exam[0].dataset().StudyInstanceUID
     with orthanc(tmp_path) as archive:
         node = make_node(destinations=[_destination(archive)])
-        _, exam = known_exam(1, start=utc_now())
-        study = exam[0].ds.StudyInstanceUID
-        with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for number, item in enumerate(exam):
-                paths.append(Path(folder) / f"{number}.dcm")
-                pydicom.dcmwrite(paths[-1], item.ds, enforce_file_format=True)
-            sent = subprocess.run(
-                [
-                    "/usr/bin/storescu",
-                    "-xy",
-                    "-aec",
-                    "ECHONODE",
-                    "127.0.0.1",
-                    str(node.port),
-                    *map(str, paths),
-                ],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+        sent = subprocess.run(
+            [
+                "/usr/bin/storescu",
+                "-xy",
+                "-aec",
+                "ECHONODE",
+                "127.0.0.1",
+                str(node.port),
+                *(str(file.path) for file in exam),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert sent.returncode == 0, sent.stderr
         wait_for(lambda: _report(archive), seconds=240)
-        reading = _report(archive)
+        wait_for(lambda: _all_sent(node))
         with node.store() as store:
             clips = store.clip_analyses(study)
-        measured = {(m.quantity, m.view): m.value for clip in clips for m in clip.measurements}
-        sr = {(m.quantity, m.view): m.value for m in reading.measurements}
-        assert measured, "nothing was measured on the phantom"
-        for key, value in measured.items():
-            assert sr[key] == pytest.approx(value, abs=1e-3)
-        _check_segmentations(archive, clips)
-        _check_validity(archive, tmp_path)
+        contents = by_wado_rs(archive, {study})
+    (reading,) = (r for r in map(read_report, contents) if r is not None)
+    measured = {(m.quantity, m.view, m.method): m.value for clip in clips for m in clip.measurements}
+    assert (Quantity.LVEF, View.A4C, Method.DISKS_SINGLE_PLANE) in measured
+    assert (Quantity.LVEF, View.A4C, Method.LEARNED) in measured
+    sr = {(m.quantity, m.view, m.method): m.value for m in reading.measurements}
+    assert len(sr) == len(reading.measurements)
+    for key, value in measured.items():
+        assert sr[key] == pytest.approx(value, abs=1e-3), key
+    _check_segmentations(contents, clips)
+    _check_validity(contents, tmp_path)
+
+
+def _all_sent(node) -> bool:
+    with node.store() as store:
+        return {delivery.state for delivery in store.outbox.deliveries()} == {DeliveryState.SENT}
 
 
 def _destination(archive) -> dict:
@@ -177,26 +116,30 @@ def _report(archive):
     return next((r for r in map(read_report, _objects(archive)) if r is not None), None)
 
 
-def _check_segmentations(archive, clips) -> None:
-    """Each SEG's frames refer to frames of its clip, and there is one per measured clip."""
+def _check_segmentations(contents, clips) -> None:
+    """Highdicom reads each clip's masks as the pipeline made them, on every frame, and no others."""
     segmented = {clip.SOPInstanceUID: clip for clip in clips if clip.segmentations}
-    found = {}
-    for content in _objects(archive):
-        ds = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
-        if ds.Modality == "SEG":
-            source = ds.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence[0]
-            found[source.ReferencedSOPInstanceUID] = ds
-    assert set(found) == set(segmented)
-    for uid, ds in found.items():
-        numbers = {
-            int(group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber)
-            for group in ds.PerFrameFunctionalGroupsSequence
-        }
-        assert numbers <= set(segmented[uid].segmentations[0].frame_numbers)
+    assert segmented
+    found = [ds for ds in (pydicom.dcmread(BytesIO(content)) for content in contents) if ds.Modality == "SEG"]
+    assert len(found) == len(segmented)
+    for seg in map(highdicom.seg.Segmentation.from_dataset, found):
+        ((_, _, uid),) = seg.get_source_image_uids()
+        masks = {s.structure.code.value: s for s in segmented.pop(uid).segmentations if s.masks.any()}
+        kinds = [seg.get_segment_description(n).segmented_property_type.value for n in seg.segment_numbers]
+        assert sorted(kinds) == sorted(masks)
+        for number, kind in zip(seg.segment_numbers, kinds, strict=True):
+            read = seg.get_pixels_by_source_frame(
+                uid,
+                masks[kind].frame_numbers,
+                segment_numbers=[number],
+                assert_missing_frames_are_empty=True,
+            )
+            np.testing.assert_array_equal(read[..., 0].astype(bool), masks[kind].masks, strict=True)
+        assert seg.NumberOfFrames == sum(s.masks.any(axis=(1, 2)).sum() for s in masks.values())
 
 
-def _check_validity(archive, folder: Path) -> None:
-    for number, content in enumerate(_objects(archive)):
+def _check_validity(contents, folder: Path) -> None:
+    for number, content in enumerate(contents):
         path = folder / f"{number}.dcm"
         path.write_bytes(content)
         assert dciodvfy_errors(path) == []
@@ -206,25 +149,24 @@ def _check_validity(archive, folder: Path) -> None:
             assert not re.search(r"^E:", dump.stderr, re.MULTILINE)
 
 
-def test_a_killed_analyser_and_deliverer_lose_and_double_nothing(make_node, tmp_path):
+@pytest.mark.peer("Orthanc")
+def test_a_killed_analyser_and_deliverer_lose_and_double_nothing(make_node, exam, tmp_path):
     with orthanc(tmp_path) as archive:
         node = make_node(destinations=[_destination(archive)])
-        _, exam = known_exam(2, start=utc_now())
-        assert not any(send_exam(exam, to=peer_of(node), calling_ae="CART"))
+        send_with_pynetdicom(node, [file.path for file in exam])
         for service in ("analyse", "deliver", "schedule", "analyse"):
             wait_for(lambda s=service: node.children(s))
             node.kill(service)
         wait_for(lambda: _report(archive), seconds=240)
         with node.store() as store:
-            wait_for(lambda: store.study(exam[0].ds.StudyInstanceUID).state is StudyState.REPORTED)
+            wait_for(lambda: store.study(exam[0].dataset().StudyInstanceUID).state is StudyState.REPORTED)
         reports = [r for r in map(read_report, _objects(archive)) if r is not None]
         assert len(reports) == 1
 
 
-def test_a_receiver_that_is_stopped_drains_and_the_node_ends_well(make_node):
+def test_a_receiver_that_is_stopped_drains_and_the_node_ends_well(make_node, exam):
     node = make_node()
-    _, exam = known_exam(3, start=utc_now())
-    assert not any(send_exam(exam[:2], to=peer_of(node), calling_ae="CART"))
+    send_with_pynetdicom(node, [file.path for file in exam[:2]])
     assert node.stop() == 0
     assert len(node.outcomes()) == 2
 
@@ -235,12 +177,11 @@ def part10(ds: pydicom.Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def test_two_patients_in_one_study_are_quarantined(make_node, tmp_path):
+def test_two_patients_in_one_study_are_quarantined(make_node, exam, tmp_path):
     node = make_node()
-    cine = part10(known_exam(5, start=utc_now())[1][2].ds)
     study, paths = generate_uid(), []
     for patient in ("A", "B"):
-        ds = pydicom.dcmread(BytesIO(cine))
+        ds = exam[2].dataset()
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         ds.StudyInstanceUID, ds.PatientID = study, patient
         paths.append(tmp_path / f"{patient}.dcm")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from email import message_from_bytes
 from io import BytesIO
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from echo_node.codes import ObjectKind
 from echo_node.dicom import scu, stow
 from echo_node.dicom.scu import Outgoing, Peer
 from echo_node.records import Report
-from tests.peers import Orthanc, dcmqrscp, free_port, orthanc
+from tests.peers import Orthanc, by_wado_rs, dcmqrscp, free_port, orthanc
 from tests.validation.exams import make
 
 # What an archive adds is in the file meta information, where dcmqrscp and Orthanc write their own names: not in
@@ -84,22 +83,6 @@ def by_uid(contents: Sequence[bytes]) -> dict[str, Dataset]:
     kept: dict[str, Dataset] = {str(ds.SOPInstanceUID): ds for ds in read}
     assert len(kept) == len(read)  # none came twice
     return kept
-
-
-def by_wado_rs(archive: Orthanc, studies: set[str]) -> list[bytes]:
-    """The studies' objects as Part 10 files, in the transfer syntaxes that they are kept in (PS3.18 10.4)."""
-    accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-    contents = []
-    for study in studies:
-        answer = archive.get(f"/dicom-web/studies/{study}", accept=accept)
-        boundary = answer.split(b"\r\n", 1)[0].removeprefix(b"--")
-        head = b'Content-Type: multipart/related; boundary="' + boundary + b'"\r\n\r\n'
-        for part in message_from_bytes(head + answer).walk():
-            if not part.is_multipart():
-                content = part.get_payload(decode=True)
-                assert isinstance(content, bytes)
-                contents.append(content)
-    return contents
 
 
 @pytest.fixture(scope="module")
