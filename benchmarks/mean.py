@@ -2,7 +2,7 @@
 
 Run: ``python -m benchmarks.mean EARLIER LATER``, of two engine packages. Prints what each share of the later one
 gives on unseen phantoms and, with ``--clip``, how sure it is of the view of a clip at hand. ``--write ENGINE
---share S`` calibrates, evaluates and writes the mean as a package, as ``echo-node train`` does.
+--share S`` trains the mean's EF head on, calibrates, evaluates and writes the package, as ``echo-node train`` does.
 
 Where the later one is deeper, ``--new`` says which of its blocks the earlier one does not have. They had begun as
 the identity, so of what their branches add the share is taken.
@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from echo_node.dicom.clips import open_clip
+from echo_node.evaluation.command import PHANTOM_PATIENTS
 from echo_node.inference.preprocess import Letterbox, normalise
 from echo_node.inference.sampling import spread
 from echo_node.models.assemble import EchoModel
@@ -26,11 +27,16 @@ from echo_node.models.starting_point import ARCHITECTURE, WEIGHTS, read_shape
 from echo_node.records import Clip
 from echo_node.training import data
 from echo_node.training.calibrate import calibrate
+from echo_node.training.ejection import EjectionRecipe, train_ejection
 from echo_node.training.recipe import Recipe
 from echo_node.training.ship import CALIBRATION_CLIPS, ship
 from echo_node.training.validate import validate
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+ON_FROM_THE_MEAN = EjectionRecipe(
+    beats=500, steps=600, learning_rate=5e-4
+)  # a mean of two heads fits neither encoder
+_START = " only: the mean of two packages' weights, its EF head trained on (`python -m benchmarks.mean`)"
 _BLOCKS = "encoder.blocks."
 _LAST = ("attention.out.", "mlp.2.")  # of a block's two branches: what they add goes through these
 
@@ -47,6 +53,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, nargs="*", default=[], help="DICOM clips to name")
     parser.add_argument("--write", type=Path, help="folder of a package, new")
     parser.add_argument("--share", type=float, default=0.5, help="of the later one, in the package")
+    parser.add_argument("--patients", type=int, default=PHANTOM_PATIENTS, help="unseen, for the package's figures")
     chosen = parser.parse_args()
     recipe = Recipe(encoder=chosen.earlier)
     earlier, later = (
@@ -58,7 +65,8 @@ def main() -> None:
     ).eval()
     if chosen.write is not None:
         model.load_state_dict(mean(earlier, later, share=chosen.share, new=chosen.new))
-        ship(model, recipe, chosen.run, chosen.write)
+        train_ejection(model, chosen.run, ON_FROM_THE_MEAN)
+        ship(model, chosen.run, chosen.write, start=_START, frames=recipe.frames, patients=chosen.patients)
         return
     unseen = data.load(chosen.run / "phantoms", seed=2, clips=CALIBRATION_CLIPS, frames=recipe.frames)
     clips = [_looked_at(path) for path in chosen.clip]

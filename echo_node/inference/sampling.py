@@ -6,7 +6,7 @@ import numpy as np
 
 from echo_node.records import Clip
 
-VIEW_FRAMES = 8  # spread over the clip: systole and diastole are both among them
+VIEW_FRAMES = 16  # spread over the clip: systole and diastole are both among them
 
 
 def spread(total: int, wanted: int = VIEW_FRAMES) -> tuple[int, ...]:

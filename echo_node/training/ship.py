@@ -24,7 +24,7 @@ from echo_node.training.train import train
 from echo_node.training.view_fit import fit_views
 
 NAME = "echoapex-tiny-phantom"
-VERSION = "0.4.0"
+VERSION = "0.5.0"
 CALIBRATION_CLIPS = 420
 
 
@@ -59,11 +59,12 @@ def train_and_ship(
     known = data.load(run / "phantoms", seed=1, clips=recipe.train_clips, frames=recipe.frames)
     fit_views(model, known)
     train_ejection(model, run)
-    return ship(model, recipe, run, engine, patients=patients)
+    start = _FROM_NOTHING if encoder is None else _FROM_AN_ENCODER
+    return ship(model, run, engine, start=start, frames=recipe.frames, patients=patients)
 
 
 def ship(
-    model: EchoModel, recipe: Recipe, run: Path, engine: Path, *, patients: int = PHANTOM_PATIENTS
+    model: EchoModel, run: Path, engine: Path, *, start: str, frames: int, patients: int = PHANTOM_PATIENTS
 ) -> Mapping[str, float]:
     """Calibrate a trained model, export it, evaluate the package and write it; returns the figures.
 
@@ -71,28 +72,28 @@ def ship(
     ----------
     model : EchoModel
         Complete.
-    recipe : Recipe
-        What made it.
     run, engine, patients
         As of :func:`train_and_ship`.
+    start : str
+        How the weights came to be, after "Simulated clips", for the card.
+    frames : int
+        Of a phantom clip that the view's temperature is fitted on.
     """
-    unseen = data.load(run / "phantoms", seed=2, clips=CALIBRATION_CLIPS, frames=recipe.frames)
+    unseen = data.load(run / "phantoms", seed=2, clips=CALIBRATION_CLIPS, frames=frames)
     calibration = calibrate(model, unseen)
     with tempfile.TemporaryDirectory() as folder:  # the figures come from the package itself
-        write_package(_contents(model, recipe, calibration, {}), Path(folder))
+        write_package(_contents(model, start, calibration, {}), Path(folder))
         draft = load_engine(Path(folder), backend=Backend.ONNXRUNTIME_CPU, threads=0)
         unseen_patients = phantoms(draft.views, patients=patients, seed=SEED)
         measured = as_mapping(evaluate_source(draft, unseen_patients))
-    difference = write_package(_contents(model, recipe, calibration, measured), engine)
+    difference = write_package(_contents(model, start, calibration, measured), engine)
     print(f"{engine}: graphs equal torch within {difference:.1e}")
     for name, value in measured.items():
         print(f"{name:64} {value:8.3f}")
     return measured
 
 
-def _contents(
-    model: EchoModel, recipe: Recipe, calibration: Calibration, measured: Mapping[str, float]
-) -> Contents:
+def _contents(model: EchoModel, start: str, calibration: Calibration, measured: Mapping[str, float]) -> Contents:
     return Contents(
         name=NAME,
         version=VERSION,
@@ -104,11 +105,11 @@ def _contents(
         margin=MARGIN,
         calibration=calibration,
         measured=measured,
-        card=_card(model.shape, recipe, calibration, measured),
+        card=_card(model.shape, start, calibration, measured),
     )
 
 
-def _card(shape: ViTShape, recipe: Recipe, calibration: Calibration, measured: Mapping[str, float]) -> str:
+def _card(shape: ViTShape, start: str, calibration: Calibration, measured: Mapping[str, float]) -> str:
     figures = "\n".join(f"| {name} | {value} |" for name, value in measured.items())
     return _CARD.format(
         name=NAME,
@@ -117,7 +118,7 @@ def _card(shape: ViTShape, recipe: Recipe, calibration: Calibration, measured: M
         views=", ".join(view.name for view in data.LABELS),
         structures=", ".join(structure.name for structure in data.STRUCTURES),
         shape=shape,
-        start=_FROM_NOTHING if recipe.encoder is None else _FROM_AN_ENCODER,
+        start=start,
         calibration=calibration,
         figures=figures,
     )
