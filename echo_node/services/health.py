@@ -12,10 +12,13 @@ from echo_node.errors import AssociationRejected, DeliveryError
 from echo_node.records import DeliveryState, JobKind, StudyState
 from echo_node.services.opened import opened_store
 from echo_node.services.process import utc_now
-from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome, Unconfirmed
+from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome, Unconfirmed, Waiting
 
 _AGAIN = "once that is mended, echo-node requeue tries again"
 _UNCONFIRMED = timedelta(days=1)  # archives that commit only after their nightly backup are well
+_UNDELIVERED = timedelta(days=1)  # a PACS that is away for a night needs nobody here
+_UNFINISHED = timedelta(hours=1)  # a large exam is done sooner
+_TO_DO = (JobState.QUEUED, JobState.LEASED)
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
 
 
@@ -32,9 +35,15 @@ def print_status(config: Config, *, objects: bool) -> int:
     with opened_store(config) as store:
         status = store.status()
         unconfirmed = store.outbox.unconfirmed(sent_before=utc_now() - _UNCONFIRMED)
+        waiting = store.outbox.waiting(made_before=utc_now() - _UNDELIVERED)
         studies = store.study_outcomes() if objects else ()
         outcomes = store.instance_outcomes() if objects else ()
-    trouble = [*_trouble(status), *_undelivered(status, unconfirmed, config), *_surroundings(config)]
+    trouble = [
+        *_trouble(status),
+        *_undelivered(status, waiting, config),
+        *_unconfirmed(unconfirmed, config),
+        *_surroundings(config),
+    ]
     for line in (*_counts(status), *(f"LOOK: {line}" for line in trouble)):
         print(line)
     for study in studies:
@@ -64,6 +73,13 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
         yield f"{status.set_aside} objects are set aside; status --objects names them"
     if quarantined := status.studies.get(StudyState.QUARANTINED):
         yield f"{quarantined} studies are in quarantine; status --objects says why"
+    if status.oldest_job_at is not None and status.oldest_job_at < utc_now() - _UNFINISHED:
+        unfinished = sum(n for (_, state), n in status.jobs.items() if state in _TO_DO)
+        yield (
+            f"{unfinished} jobs are not done, the first of them queued at {status.oldest_job_at:%Y-%m-%d %H:%M:%S} "
+            "UTC: the analyser does not run, fails, or cannot keep up; its log says which: "
+            "journalctl -u echo-node@analyse.service"
+        )
     if failed := status.jobs.get((JobKind.CLIP, JobState.DEAD)):
         yield f"{failed} clips could not be analysed; status --objects says why; {_AGAIN}"
     if failed := status.jobs.get((JobKind.CORRECTION, JobState.DEAD)):
@@ -72,17 +88,29 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
         yield f"study {uid} has no report: {why}; {_AGAIN}"
 
 
-def _undelivered(status: StoreStatus, unconfirmed: Sequence[Unconfirmed], config: Config) -> Iterator[str]:
-    """What a destination refuses, does not confirm, or cannot get any more."""
+def _undelivered(status: StoreStatus, waiting: Sequence[Waiting], config: Config) -> Iterator[str]:
+    """What a destination refuses, has not taken for long, or cannot get any more."""
     for (destination, why), count in status.given_up.items():
         yield f"{count} objects were given up for {destination}: {why}; {_AGAIN}"
-    known = {destination.name: destination for destination in config.deliver.destinations}
+    known = {destination.name for destination in config.deliver.destinations}
     for (name, state), count in status.deliveries.items():
         if state is DeliveryState.QUEUED and name not in known:
             yield (
                 f"{count} objects wait for {name}, which deliver.destinations no longer names: they are sent once "
                 f"it is named again; echo-node outbox --destination {name} lists them"
             )
+    for late in waiting:
+        if late.destination in known:
+            yield (
+                f"{late.objects} objects wait for {late.destination}, the first made at "
+                f"{late.since:%Y-%m-%d %H:%M:%S} UTC: {late.error or 'not tried yet'}; they are sent once it takes "
+                "them; the sender's log: journalctl -u echo-node@deliver.service"
+            )
+
+
+def _unconfirmed(unconfirmed: Sequence[Unconfirmed], config: Config) -> Iterator[str]:
+    """What a destination was sent and does not say that it keeps."""
+    known = {destination.name: destination for destination in config.deliver.destinations}
     for late in unconfirmed:
         commitment = known[late.destination].commitment if late.destination in known else Commitment.NONE
         if commitment is not Commitment.NONE:

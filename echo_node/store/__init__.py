@@ -3,7 +3,7 @@
 from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.decisions import MadeObject, Results, check_revision, earlier_decision
 from echo_node.store.instances import KeepOutcome, Received
-from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome
+from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome, Waiting
 from echo_node.store.schema import JobState
 from echo_node.store.store import Store
 from echo_node.store.studies import ClosedStudy, ClosePolicy
@@ -25,6 +25,7 @@ __all__ = [
     "Swept",
     "Unconfirmed",
     "Verdict",
+    "Waiting",
     "check_revision",
     "earlier_decision",
 ]

@@ -71,10 +71,20 @@ class StoreStatus:
     deliveries: Mapping[tuple[str, DeliveryState], int]  # by destination
     instances: int
     set_aside: int
-    oldest_job_at: datetime | None  # UTC, of those that are not finished
+    oldest_job_at: datetime | None  # UTC, when the first of those that are not finished was queued
     unreported: Mapping[str, str]  # why the report failed for good, by StudyInstanceUID
     shortened: int  # studies whose latest report leaves something out
     given_up: Mapping[tuple[str, str], int]  # dead deliveries but quarantine's, by destination and last error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What a destination has not got for long."""
+
+    destination: str
+    objects: int
+    since: datetime  # UTC, when the first of them was made
+    error: str  # of that one, the latest; empty where it was never tried
 
 
 def status(conn: sa.Connection) -> StoreStatus:
@@ -136,6 +146,26 @@ def _given_up(conn: sa.Connection) -> dict[tuple[str, str], int]:
         .group_by(outbox.c.destination, outbox.c.last_error)
     )
     return {(destination, error): count for destination, error, count in rows}
+
+
+def waiting(conn: sa.Connection, *, made_before: datetime) -> list[Waiting]:
+    """What was made before a time and still waits, by destination.
+
+    What a person has sent anew waits from then on, until it is tried.
+    """
+    is_late = sa.or_(outbox.c.attempts > 0, outbox.c.next_attempt_at < made_before)
+    late = (
+        sa.select(outbox.c.destination, sa.func.count().label("objects"), sa.func.min(outbox.c.id).label("first"))
+        .where(outbox.c.state == DeliveryState.QUEUED, outbox.c.created_at < made_before, is_late)
+        .group_by(outbox.c.destination)
+        .subquery()
+    )
+    rows = conn.execute(
+        sa.select(late.c.destination, late.c.objects, outbox.c.created_at, outbox.c.last_error)
+        .join(outbox, outbox.c.id == late.c.first)
+        .order_by(late.c.destination)
+    )
+    return [Waiting(destination=name, objects=n, since=since, error=error) for name, n, since, error in rows]
 
 
 def study_outcomes(conn: sa.Connection) -> tuple[StudyOutcome, ...]:

@@ -53,7 +53,15 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
                 jobs.c.state == JobState.DEAD,
                 awaited if kind is JobKind.STUDY else sa.true(),
             )
-            .values(state=JobState.QUEUED, attempts=0, due_at=at, finished_at=None, reason=None, detail="")
+            .values(
+                state=JobState.QUEUED,
+                attempts=0,
+                due_at=at,
+                created_at=at,
+                finished_at=None,
+                reason=None,
+                detail="",
+            )
         ).rowcount
         for kind in JobKind
     }
