@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from echo_node import __version__
-from echo_node.cli_admin import add_check_config, add_status
+from echo_node.cli_admin import add_aside, add_check_config, add_status
 from echo_node.cli_delivery import add_outbox, add_requeue, add_resend
 from echo_node.cli_results import add_results
 from echo_node.config import Backend, Config, load
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text).set_defaults(run=_service, service=name)
     add_check_config(commands)
     add_status(commands)
+    add_aside(commands)
     add_requeue(commands)
     add_outbox(commands)
     add_resend(commands)

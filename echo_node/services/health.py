@@ -12,7 +12,7 @@ from echo_node.errors import AssociationRejected, DeliveryError
 from echo_node.records import DeliveryState, JobKind, StudyState
 from echo_node.services.opened import opened_store
 from echo_node.services.process import utc_now
-from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome, Unconfirmed, Waiting
+from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome, Unconfirmed, Waiting, Word
 
 _AGAIN = "once that is mended, echo-node requeue tries again"
 _UNCONFIRMED = timedelta(days=1)  # archives that commit only after their nightly backup are well
@@ -49,12 +49,14 @@ def print_status(config: Config, *, objects: bool) -> int:
     for study in studies:
         print(study_line(study))
     for outcome in outcomes:
-        print(_line(outcome))
+        print(object_line(outcome))
     return 1 if trouble else 0
 
 
 def _counts(status: StoreStatus) -> Iterator[str]:
-    yield f"objects     {status.instances} kept, {status.set_aside} set aside"
+    seen = status.set_aside - status.unseen
+    acknowledged = f", {seen} of them acknowledged" if seen else ""
+    yield f"objects     {status.instances} kept, {status.set_aside} set aside{acknowledged}"
     for state, count in status.studies.items():
         yield f"studies     {count} {state.value}"
     if status.shortened:
@@ -69,10 +71,16 @@ def _counts(status: StoreStatus) -> Iterator[str]:
 
 def _trouble(status: StoreStatus) -> Iterator[str]:
     """What in the store needs a person."""
-    if status.set_aside:
-        yield f"{status.set_aside} objects are set aside; status --objects names them"
+    if status.unseen:
+        yield (
+            f"{status.unseen} objects are set aside; status --objects names them; "
+            "once somebody has looked, echo-node acknowledge"
+        )
     if quarantined := status.studies.get(StudyState.QUARANTINED):
-        yield f"{quarantined} studies are in quarantine; status --objects says why"
+        yield (
+            f"{quarantined} studies are in quarantine; status --objects says why; "
+            "once it is known whose they are, echo-node release"
+        )
     if status.oldest_job_at is not None and status.oldest_job_at < utc_now() - _UNFINISHED:
         unfinished = sum(n for (_, state), n in status.jobs.items() if state in _TO_DO)
         yield (
@@ -158,15 +166,26 @@ def study_line(study: StudyOutcome) -> str:
     """A study in words: where it stands, and why it was closed."""
     reason = "" if study.reason is None else f": {study.reason.code.meaning}"
     line = f"study {study.StudyInstanceUID}  {study.state.value}{reason}"
+    released = _said("released from quarantine", study.released)
     if study.closed_because is None or study.closed_at is None:
-        return line
+        return line + released
     again = ", open again" if study.state is StudyState.RECEIVING else ""
     closed = f"closed at {study.closed_at:%Y-%m-%d %H:%M:%S} UTC: {study.closed_because.value}"
     remark = f"; {study.remark}" if study.remark else ""
-    return f"{line}; {closed}, revision {study.revision}{again}{remark}"
+    return f"{line}; {closed}, revision {study.revision}{again}{remark}{released}"
 
 
-def _line(outcome: InstanceOutcome) -> str:
+def object_line(outcome: InstanceOutcome) -> str:
+    """An object in words: what became of it, and who has looked at one that is set aside."""
+    number = "" if outcome.number is None else f", number {outcome.number}"
+    seen = _said("acknowledged", outcome.acknowledged)
     reason = "" if outcome.reason is None else f": {outcome.reason.code.meaning}"
     detail = f" ({outcome.detail})" if outcome.detail else ""
-    return f"{outcome.SOPInstanceUID}  {outcome.outcome.value}{reason}{detail}"
+    return f"{outcome.SOPInstanceUID}  {outcome.outcome.value}{number}{reason}{detail}{seen}"
+
+
+def _said(what: str, word: Word | None) -> str:
+    if word is None:
+        return ""
+    reason = f": {word.reason}" if word.reason else ""
+    return f"; {what} at {word.at:%Y-%m-%d %H:%M:%S} UTC by {word.by}{reason}"

@@ -65,7 +65,10 @@ def resend(
     for name, number in Counter(delivery.destination for delivery in found).items():
         print(f"{name}: {number} objects")
     if count < len(found):
-        print(f"{len(found) - count} of them are being sent at this moment")
+        print(
+            f"{len(found) - count} of them are not: they are being sent at this moment, or were made before their "
+            "study was released from quarantine"
+        )
     return 0
 
 

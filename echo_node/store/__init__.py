@@ -1,9 +1,10 @@
 """The spool, the database and the outbox: all that knows SQLAlchemy and where files lie."""
 
+from echo_node.store.aside import Release
 from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.decisions import MadeObject, Results, check_revision, earlier_decision
-from echo_node.store.instances import KeepOutcome, Received
-from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome, Waiting
+from echo_node.store.instances import KeepOutcome, Received, birth_date
+from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome, Waiting, Word
 from echo_node.store.schema import JobState
 from echo_node.store.store import Store
 from echo_node.store.studies import ClosedStudy, ClosePolicy
@@ -18,6 +19,7 @@ __all__ = [
     "MadeObject",
     "Outcome",
     "Received",
+    "Release",
     "Results",
     "Store",
     "StoreStatus",
@@ -26,6 +28,8 @@ __all__ = [
     "Unconfirmed",
     "Verdict",
     "Waiting",
+    "Word",
+    "birth_date",
     "check_revision",
     "earlier_decision",
 ]

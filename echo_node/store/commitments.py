@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from echo_node.records import Delivery, DeliveryState
-from echo_node.store.outbox import is_in_quarantine
+from echo_node.store.outbox import is_held_back
 from echo_node.store.schema import outbox
 
 
@@ -81,7 +81,7 @@ def settle(conn: sa.Connection, verdict: Verdict, *, at: datetime) -> None:
     elif verdict.state is DeliveryState.QUEUED:
         stays = sa.literal(DeliveryState.DEAD, outbox.c.state.type)  # nothing of it is sent
         goes = sa.literal(DeliveryState.QUEUED, outbox.c.state.type)
-        state = sa.case((is_in_quarantine(), stays), else_=goes)
+        state = sa.case((is_held_back(), stays), else_=goes)
         values |= {"state": state, "next_attempt_at": verdict.again_at, "leased_until": None}
     elif verdict.state is DeliveryState.COMMITTED:
         values["committed_at"] = at

@@ -116,7 +116,7 @@ def _insert(conn: sa.Connection, received: Received, *, path: Path, at: datetime
         conn,
         received.StudyInstanceUID,
         PatientID=PatientID,
-        PatientBirthDate=_birth_date(received.PatientBirthDate),
+        PatientBirthDate=birth_date(received.PatientBirthDate),
         source_ae=_plain(received.source_ae),
         at=at,
     )
@@ -209,7 +209,7 @@ def _is_identified(received: Received) -> bool:
     return received.reason is not Reason.MISSING_UID and all(_UID.fullmatch(uid) for uid in uids)
 
 
-def _birth_date(text: str) -> str | None:
+def birth_date(text: str) -> str | None:
     """A DA value as YYYYMMDD; None where it is no date, as carts' fillers are none.
 
     ACR-NEMA's form with full stops is still to be taken (PS3.5 6.2).

@@ -45,12 +45,30 @@ def add(
     revision: int,
     at: datetime,
 ) -> None:
-    """Name reports' files and queue each for its destinations, in the form that a destination gets."""
+    """Name reports' files and queue each for its destinations, in the form that a destination gets.
+
+    What a quarantine kept from being sent, and is made again after its study's release, goes now.
+    """
+    again = _made_again(conn, made)
     for report, path in zip(made, paths, strict=True):
         add_report(conn, report, path=path, StudyInstanceUID=StudyInstanceUID, revision=revision, at=at)
     for destination, report in deliveries:
         form = form_for(conn, destination, report, made, StudyInstanceUID)
         enqueue(conn, destination, form.SOPInstanceUID, at=at)
+        if form.SOPInstanceUID in again:
+            its_row = sa.and_(outbox.c.destination == destination, outbox.c.SOPInstanceUID == form.SOPInstanceUID)
+            send_again(conn, sa.and_(its_row, outbox.c.state == DeliveryState.DEAD), at=at)
+
+
+def _made_again(conn: sa.Connection, made: Sequence[Report]) -> Sequence[str]:
+    """Which of these objects are known from before a release from quarantine: they may be sent from now on."""
+    uids = [report.SOPInstanceUID for report in made]
+    return conn.scalars(
+        sa.update(reports)
+        .where(reports.c.SOPInstanceUID.in_(uids), reports.c.is_withdrawn)
+        .values(is_withdrawn=False)
+        .returning(reports.c.SOPInstanceUID)
+    ).all()
 
 
 def has_report(conn: sa.Connection, SOPInstanceUID: str) -> bool:
@@ -251,18 +269,18 @@ def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
     )
 
 
-def is_in_quarantine() -> sa.ColumnElement[bool]:
-    """Is a delivery's study in quarantine?"""
+def is_held_back() -> sa.ColumnElement[bool]:
+    """Is a delivery's study in quarantine, or was its object made before it was released from it?"""
     found = (
         sa.select(reports.c.SOPInstanceUID)
         .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
-        .where(studies.c.state == StudyState.QUARANTINED)
+        .where(sa.or_(studies.c.state == StudyState.QUARANTINED, reports.c.is_withdrawn))
     )
     return outbox.c.SOPInstanceUID.in_(found)
 
 
 def send_again(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: datetime) -> int:
-    """Make due now what is not on its way, but for studies in quarantine; returns how many there were.
+    """Make due now what is not on its way, but for what a quarantine holds back; returns how many there were.
 
     What waits for its next attempt keeps their count, which fences off a sender whose lease ran out; all
     else begins anew.
@@ -271,7 +289,7 @@ def send_again(conn: sa.Connection, condition: sa.ColumnElement[bool], *, at: da
     waits = outbox.c.state == DeliveryState.QUEUED
     return conn.execute(
         sa.update(outbox)
-        .where(condition, is_free, ~is_in_quarantine())
+        .where(condition, is_free, ~is_held_back())
         .values(
             state=DeliveryState.QUEUED,
             attempts=sa.case((waits, outbox.c.attempts), else_=0),
