@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from echo_node import __version__
+from echo_node.cli_admin import add_aside, add_check_config, add_status
 from echo_node.cli_delivery import add_outbox, add_requeue, add_resend
 from echo_node.cli_results import add_results
 from echo_node.config import Backend, Config, load
@@ -54,8 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="run the whole node").set_defaults(run=_serve)
     for name, text in _SERVICES.items():
         commands.add_parser(name, help=text).set_defaults(run=_service, service=name)
-    commands.add_parser("check-config", help="check the settings").set_defaults(run=_check_config)
-    _add_status(commands)
+    add_check_config(commands)
+    add_status(commands)
+    add_aside(commands)
     add_requeue(commands)
     add_outbox(commands)
     add_resend(commands)
@@ -76,12 +78,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
-
-
-def _add_status(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("status", help="what the node holds and does")
-    parser.add_argument("--objects", action="store_true", help="list every study and object with its outcome")
-    parser.set_defaults(run=_status)
 
 
 def _add_analyse_folder(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -269,26 +265,10 @@ def _service(args: argparse.Namespace) -> int:
     return status
 
 
-def _check_config(args: argparse.Namespace) -> int:
-    config = _settings(args)
-    print(f"{args.config}: good")
-    if not config.deliver.destinations:
-        print("note: deliver.destinations is empty: results stay on this node")
-    if not config.receive.carts:
-        print("note: receive.carts is empty: nobody may store")
-    return 0
-
-
 def _conformance(args: argparse.Namespace) -> int:
     from echo_node.services.conformance import write_statement
 
     return write_statement(_settings(args), args.out)
-
-
-def _status(args: argparse.Namespace) -> int:
-    from echo_node.services.health import print_status
-
-    return print_status(_settings(args), objects=args.objects)
 
 
 def _analyse_folder(args: argparse.Namespace) -> int:

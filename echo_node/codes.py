@@ -211,6 +211,7 @@ class Reason(_Coded):
     UNREADABLE = Code("UNREADABLE", LOCAL_SCHEME, "Pixel data cannot be decoded")
     IMPOSSIBLE_SIZE = Code("IMPOSSIBLE_SIZE", LOCAL_SCHEME, "Image size is impossible or over the limit")
     MIXED_PATIENTS = Code("MIXED_PATIENTS", LOCAL_SCHEME, "Study holds more than one patient")
+    ANOTHER_PATIENTS = Code("ANOTHER_PATIENTS", LOCAL_SCHEME, "Object is of another patient than its study")
     SAME_UID_OTHER_CONTENT = Code(
         "SAME_UID_OTHER_CONTENT", LOCAL_SCHEME, "SOP Instance UID is known with other content"
     )

@@ -14,7 +14,7 @@
     │   └── DiskFull           the disk is under its watermark or full
     ├── DamagedError           what was kept is lost or damaged: trying again later does not help
     ├── LabelError             a user's labelled data cannot be used: file, line, column and what is allowed
-    ├── DecisionError          a person's acceptance or rejection cannot be taken
+    ├── DecisionError          a person's acceptance, rejection, release or acknowledgement cannot be taken
     ├── ReportError            a DICOM object cannot be written from the records
     └── DeliveryError          a destination did not take an object
         ├── DeliveryRefused    it answered with a failure that a retry cannot mend
@@ -93,7 +93,7 @@ class LabelError(EchoNodeError):
 
 
 class DecisionError(EchoNodeError):
-    """A person's acceptance or rejection cannot be taken; the message may name who decided before."""
+    """A person's word cannot be taken; the message may name who decided before."""
 
 
 class ReportError(EchoNodeError):

@@ -20,7 +20,7 @@ class Patient:
 
 def patient_of(PatientID: str, PatientBirthDate: str) -> Patient:
     """The patient by the values that a header states, without their padding."""
-    return Patient(PatientID=PatientID.replace("\0", "").strip(), PatientBirthDate=_birth_date(PatientBirthDate))
+    return Patient(PatientID=PatientID.replace("\0", "").strip(), PatientBirthDate=birth_date(PatientBirthDate))
 
 
 def are_several(patients: Collection[Patient]) -> bool:
@@ -32,7 +32,7 @@ def are_several(patients: Collection[Patient]) -> bool:
     return len({patient.PatientID for patient in patients}) > 1 or len(births) > 1
 
 
-def _birth_date(text: str) -> str | None:
+def birth_date(text: str) -> str | None:
     """A DA value as YYYYMMDD; None where it is no date, as carts' fillers are none.
 
     ACR-NEMA's form with full stops is still to be taken (PS3.5 6.2).

@@ -172,8 +172,10 @@ def _remark(results: Results) -> str:
 def _decided_before(analysis: Analysis, store: Store) -> Analysis:
     """An analysis that knows what persons have decided on earlier revisions."""
     decisions = store.decisions.of_study(analysis.StudyInstanceUID)
+    others = store.aside.others_until(analysis.StudyInstanceUID)
+    own = [decision for decision in decisions if decision.revision > others]  # none on another patient's results
     rejections = sum(decision.kind is DecisionKind.REJECTED for decision in decisions)
-    return replace(analysis, acceptance=standing_acceptance(decisions), rejections=rejections)
+    return replace(analysis, acceptance=standing_acceptance(own), rejections=rejections)
 
 
 def _own(analysis: Analysis) -> list[OwnValue]:

@@ -12,10 +12,13 @@ from echo_node.errors import AssociationRejected, DeliveryError
 from echo_node.records import DeliveryState, JobKind, StudyState
 from echo_node.services.opened import opened_store
 from echo_node.services.process import utc_now
-from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome, Unconfirmed
+from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome, Unconfirmed, Waiting, Word
 
 _AGAIN = "once that is mended, echo-node requeue tries again"
 _UNCONFIRMED = timedelta(days=1)  # archives that commit only after their nightly backup are well
+_UNDELIVERED = timedelta(days=1)  # a PACS that is away for a night needs nobody here
+_UNFINISHED = timedelta(hours=1)  # a large exam is done sooner
+_TO_DO = (JobState.QUEUED, JobState.LEASED)
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
 
 
@@ -32,20 +35,28 @@ def print_status(config: Config, *, objects: bool) -> int:
     with opened_store(config) as store:
         status = store.status()
         unconfirmed = store.outbox.unconfirmed(sent_before=utc_now() - _UNCONFIRMED)
+        waiting = store.outbox.waiting(made_before=utc_now() - _UNDELIVERED)
         studies = store.study_outcomes() if objects else ()
         outcomes = store.instance_outcomes() if objects else ()
-    trouble = [*_trouble(status), *_undelivered(status, unconfirmed, config), *_surroundings(config)]
+    trouble = [
+        *_trouble(status),
+        *_undelivered(status, waiting, config),
+        *_unconfirmed(unconfirmed, config),
+        *_surroundings(config),
+    ]
     for line in (*_counts(status), *(f"LOOK: {line}" for line in trouble)):
         print(line)
     for study in studies:
         print(study_line(study))
     for outcome in outcomes:
-        print(_line(outcome))
+        print(object_line(outcome))
     return 1 if trouble else 0
 
 
 def _counts(status: StoreStatus) -> Iterator[str]:
-    yield f"objects     {status.instances} kept, {status.set_aside} set aside"
+    seen = status.set_aside - status.unseen
+    acknowledged = f", {seen} of them acknowledged" if seen else ""
+    yield f"objects     {status.instances} kept, {status.set_aside} set aside{acknowledged}"
     for state, count in status.studies.items():
         yield f"studies     {count} {state.value}"
     if status.shortened:
@@ -60,10 +71,23 @@ def _counts(status: StoreStatus) -> Iterator[str]:
 
 def _trouble(status: StoreStatus) -> Iterator[str]:
     """What in the store needs a person."""
-    if status.set_aside:
-        yield f"{status.set_aside} objects are set aside; status --objects names them"
+    if status.unseen:
+        yield (
+            f"{status.unseen} objects are set aside; status --objects names them; "
+            "once somebody has looked, echo-node acknowledge"
+        )
     if quarantined := status.studies.get(StudyState.QUARANTINED):
-        yield f"{quarantined} studies are in quarantine; status --objects says why"
+        yield (
+            f"{quarantined} studies are in quarantine; status --objects says why; "
+            "once it is known whose they are, echo-node release"
+        )
+    if status.oldest_job_at is not None and status.oldest_job_at < utc_now() - _UNFINISHED:
+        unfinished = sum(n for (_, state), n in status.jobs.items() if state in _TO_DO)
+        yield (
+            f"{unfinished} jobs are not done, the first of them queued at {status.oldest_job_at:%Y-%m-%d %H:%M:%S} "
+            "UTC: the analyser does not run, fails, or cannot keep up; its log says which: "
+            "journalctl -u echo-node@analyse.service"
+        )
     if failed := status.jobs.get((JobKind.CLIP, JobState.DEAD)):
         yield f"{failed} clips could not be analysed; status --objects says why; {_AGAIN}"
     if failed := status.jobs.get((JobKind.CORRECTION, JobState.DEAD)):
@@ -72,17 +96,29 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
         yield f"study {uid} has no report: {why}; {_AGAIN}"
 
 
-def _undelivered(status: StoreStatus, unconfirmed: Sequence[Unconfirmed], config: Config) -> Iterator[str]:
-    """What a destination refuses, does not confirm, or cannot get any more."""
+def _undelivered(status: StoreStatus, waiting: Sequence[Waiting], config: Config) -> Iterator[str]:
+    """What a destination refuses, has not taken for long, or cannot get any more."""
     for (destination, why), count in status.given_up.items():
         yield f"{count} objects were given up for {destination}: {why}; {_AGAIN}"
-    known = {destination.name: destination for destination in config.deliver.destinations}
+    known = {destination.name for destination in config.deliver.destinations}
     for (name, state), count in status.deliveries.items():
         if state in (DeliveryState.QUEUED, DeliveryState.FAILED) and name not in known:
             yield (
                 f"{count} objects wait for {name}, which deliver.destinations no longer names: they are sent once "
                 f"it is named again; echo-node outbox --destination {name} lists them"
             )
+    for late in waiting:
+        if late.destination in known:
+            yield (
+                f"{late.objects} objects wait for {late.destination}, the first made at "
+                f"{late.since:%Y-%m-%d %H:%M:%S} UTC: {late.error or 'not tried yet'}; they are sent once it takes "
+                "them; the sender's log: journalctl -u echo-node@deliver.service"
+            )
+
+
+def _unconfirmed(unconfirmed: Sequence[Unconfirmed], config: Config) -> Iterator[str]:
+    """What a destination was sent and does not say that it keeps."""
+    known = {destination.name: destination for destination in config.deliver.destinations}
     for late in unconfirmed:
         commitment = known[late.destination].commitment if late.destination in known else Commitment.NONE
         if commitment is not Commitment.NONE:
@@ -130,15 +166,26 @@ def study_line(study: StudyOutcome) -> str:
     """A study in words: where it stands, and why it was closed."""
     reason = "" if study.reason is None else f": {study.reason.code.meaning}"
     line = f"study {study.StudyInstanceUID}  {study.state.value}{reason}"
+    released = _said("released from quarantine", study.released)
     if study.closed_because is None or study.closed_at is None:
-        return line
+        return line + released
     again = ", open again" if study.state is StudyState.RECEIVING else ""
     closed = f"closed at {study.closed_at:%Y-%m-%d %H:%M:%S} UTC: {study.closed_because.value}"
     remark = f"; {study.remark}" if study.remark else ""
-    return f"{line}; {closed}, revision {study.revision}{again}{remark}"
+    return f"{line}; {closed}, revision {study.revision}{again}{remark}{released}"
 
 
-def _line(outcome: InstanceOutcome) -> str:
+def object_line(outcome: InstanceOutcome) -> str:
+    """An object in words: what became of it, and who has looked at one that is set aside."""
+    number = "" if outcome.number is None else f", number {outcome.number}"
+    seen = _said("acknowledged", outcome.acknowledged)
     reason = "" if outcome.reason is None else f": {outcome.reason.code.meaning}"
     detail = f" ({outcome.detail})" if outcome.detail else ""
-    return f"{outcome.SOPInstanceUID}  {outcome.outcome.value}{reason}{detail}"
+    return f"{outcome.SOPInstanceUID}  {outcome.outcome.value}{number}{reason}{detail}{seen}"
+
+
+def _said(what: str, word: Word | None) -> str:
+    if word is None:
+        return ""
+    reason = f": {word.reason}" if word.reason else ""
+    return f"; {what} at {word.at:%Y-%m-%d %H:%M:%S} UTC by {word.by}{reason}"

@@ -65,7 +65,10 @@ def resend(
     for name, number in Counter(delivery.destination for delivery in found).items():
         print(f"{name}: {number} objects")
     if count < len(found):
-        print(f"{len(found) - count} of them stay: rejected by a person, or being sent at this moment")
+        print(
+            f"{len(found) - count} of them stay: they are being sent at this moment, a person rejected them, or "
+            "they were made before their study was released from quarantine"
+        )
     return 0
 
 

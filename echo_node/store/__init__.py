@@ -1,9 +1,10 @@
 """The spool, the database and the outbox: all that knows SQLAlchemy and where files lie."""
 
+from echo_node.store.aside import Release
 from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.decisions import Made, MadeObject, Results, check_revision, earlier_decision
 from echo_node.store.instances import KeepOutcome, Received
-from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome
+from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome, Waiting, Word
 from echo_node.store.schema import JobState
 from echo_node.store.store import Store
 from echo_node.store.studies import ClosedStudy, ClosePolicy
@@ -19,6 +20,7 @@ __all__ = [
     "MadeObject",
     "Outcome",
     "Received",
+    "Release",
     "Results",
     "Store",
     "StoreStatus",
@@ -26,6 +28,8 @@ __all__ = [
     "Swept",
     "Unconfirmed",
     "Verdict",
+    "Waiting",
+    "Word",
     "check_revision",
     "earlier_decision",
 ]

@@ -43,12 +43,15 @@ def latest() -> sa.Subquery:
 
 
 def of_study(conn: sa.Connection, StudyInstanceUID: str) -> list[tuple[str, str | None]]:
-    """Scalars and array file of each analysed object of a study, in the order of receipt."""
+    """Scalars and array file of each analysed object of a study, in the order of receipt.
+
+    Without those of another patient, which a release from quarantine set out.
+    """
     newest = latest()
     rows = conn.execute(
         sa.select(newest.c.scalars, newest.c.path)
         .join(instances, instances.c.SOPInstanceUID == newest.c.SOPInstanceUID)
-        .where(instances.c.StudyInstanceUID == StudyInstanceUID)
+        .where(instances.c.StudyInstanceUID == StudyInstanceUID, instances.c.reason.is_(None))
         .order_by(instances.c.received_at, instances.c.SOPInstanceUID)
     )
     return [(row.scalars, row.path) for row in rows]

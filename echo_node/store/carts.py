@@ -13,7 +13,15 @@ import echo_node.store.jobs as jobs
 from echo_node.carts import CartReport, CartValue, OwnValue, StudyNumbers
 from echo_node.records import Job, StudyState
 from echo_node.store.database import Database
-from echo_node.store.schema import cart_predecessors, cart_reports, cart_values, instances, own_values, studies
+from echo_node.store.schema import (
+    cart_predecessors,
+    cart_reports,
+    cart_values,
+    instances,
+    own_values,
+    releases,
+    studies,
+)
 
 _NUMBER = ("quantity", "method", "view", "value", "unit")
 
@@ -73,7 +81,7 @@ class Carts:
         """
         with self._db.read() as conn:
             own = defaultdict(list)
-            for row in conn.execute(sa.select(own_values).order_by(own_values.c.id)).mappings():
+            for row in conn.execute(_own()).mappings():
                 own[row["StudyInstanceUID"]].append(
                     OwnValue(**{name: row[name] for name in (*_NUMBER, "revision", "engine")})
                 )
@@ -120,10 +128,21 @@ def _standing() -> sa.Select[Any]:
         .where(
             ~is_replaced,
             instances.c.PatientID == studies.c.PatientID,
+            instances.c.reason.is_(None),
             studies.c.state != StudyState.QUARANTINED,
         )
         .order_by(instances.c.received_at, cart_reports.c.SOPInstanceUID)
     )
+
+
+def _own() -> sa.Select[Any]:
+    """The node's numbers, but for another patient's, of before the study's release from quarantine."""
+    is_others = sa.exists().where(
+        releases.c.StudyInstanceUID == own_values.c.StudyInstanceUID,
+        releases.c.is_other_patient,
+        releases.c.revision >= own_values.c.revision,
+    )
+    return sa.select(own_values).where(~is_others).order_by(own_values.c.id)
 
 
 def _report(row: sa.Row[Any], values: Sequence[CartValue]) -> CartReport:

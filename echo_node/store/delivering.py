@@ -10,10 +10,12 @@ import sqlalchemy as sa
 
 import echo_node.store.commitments as commitments
 import echo_node.store.outbox as outbox
+import echo_node.store.overview as overview
 import echo_node.store.schema as schema
 from echo_node.records import Delivery, DeliveryState
 from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.database import Database
+from echo_node.store.overview import Waiting
 
 
 class Outbox:
@@ -101,6 +103,11 @@ class Outbox:
         """What was sent before a time and is still to be confirmed, by destination."""
         with self._db.read() as conn:
             return commitments.unconfirmed(conn, sent_before=sent_before)
+
+    def waiting(self, *, made_before: datetime) -> list[Waiting]:
+        """What was made before a time and still waits to be sent, by destination."""
+        with self._db.read() as conn:
+            return overview.waiting(conn, made_before=made_before)
 
     def ask(self, deliveries: list[tuple[Delivery, datetime]], TransactionUID: str) -> list[Delivery]:
         """Note that a destination is about to be asked, and when to ask again if it says nothing.

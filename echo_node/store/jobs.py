@@ -108,7 +108,7 @@ def take_up_corrections(conn: sa.Connection, StudyInstanceUID: str, *, at: datet
     )
     conn.execute(sa.update(instances).where(instances.c.SOPInstanceUID.in_(wants)).values(reason=None))
     taken_up = sa.update(jobs).where(jobs.c.kind == JobKind.CORRECTION, jobs.c.target.in_(wants))
-    return conn.execute(taken_up.values(**FRESH, due_at=at)).rowcount
+    return conn.execute(taken_up.values(**FRESH, created_at=at, due_at=at)).rowcount
 
 
 def bury_worn_out(conn: sa.Connection, *, max_attempts: int, at: datetime) -> None:

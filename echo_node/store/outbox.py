@@ -46,12 +46,30 @@ def add(
     revision: int,
     at: datetime,
 ) -> None:
-    """Name reports' files and queue each for its destinations, in the form that a destination gets."""
+    """Name reports' files and queue each for its destinations, in the form that a destination gets.
+
+    What a quarantine kept from being sent, and is made again after its study's release, goes now.
+    """
+    again = _made_again(conn, made)
     for report, path in zip(made, paths, strict=True):
         add_report(conn, report, path=path, StudyInstanceUID=StudyInstanceUID, revision=revision, at=at)
     for destination, report in deliveries:
         form = form_for(conn, destination, report, made, StudyInstanceUID)
         enqueue(conn, destination, form.SOPInstanceUID, at=at)
+        if form.SOPInstanceUID in again:
+            its_row = sa.and_(outbox.c.destination == destination, outbox.c.SOPInstanceUID == form.SOPInstanceUID)
+            send_again(conn, sa.and_(its_row, outbox.c.state == DeliveryState.DEAD), at=at)
+
+
+def _made_again(conn: sa.Connection, made: Sequence[Report]) -> Sequence[str]:
+    """Which of these objects are known from before a release from quarantine: they may be sent from now on."""
+    uids = [report.SOPInstanceUID for report in made]
+    return conn.scalars(
+        sa.update(reports)
+        .where(reports.c.SOPInstanceUID.in_(uids), reports.c.is_withdrawn)
+        .values(is_withdrawn=False)
+        .returning(reports.c.SOPInstanceUID)
+    ).all()
 
 
 def has_report(conn: sa.Connection, SOPInstanceUID: str) -> bool:
@@ -259,11 +277,14 @@ def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
 
 
 def is_withheld() -> sa.ColumnElement[bool]:
-    """Is a delivery not to be sent any more: of a study in quarantine, or of an object that a person rejected?"""
+    """Is a delivery not to be sent any more?
+
+    Its study is in quarantine, its object was made before the study was released from it, or a person rejected it.
+    """
     quarantined = (
         sa.select(reports.c.SOPInstanceUID)
         .join(studies, studies.c.StudyInstanceUID == reports.c.StudyInstanceUID)
-        .where(studies.c.state == StudyState.QUARANTINED)
+        .where(sa.or_(studies.c.state == StudyState.QUARANTINED, reports.c.is_withdrawn))
     )
     rejected = (
         sa.select(decision_objects.c.SOPInstanceUID)

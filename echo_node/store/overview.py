@@ -21,6 +21,7 @@ from echo_node.store.schema import (
     instances_aside,
     jobs,
     outbox,
+    releases,
     studies,
 )
 
@@ -38,6 +39,15 @@ class Outcome(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a person said of something, and when."""
+
+    by: str
+    reason: str  # empty where none was given
+    at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceOutcome:
     """An object and what became of it."""
 
@@ -47,6 +57,8 @@ class InstanceOutcome:
     outcome: Outcome
     reason: Reason | None  # why it is not measured, kept only, or set aside
     detail: str  # for people; no patient data
+    number: int | None = None  # of one that is set aside: its UIDs may be missing, or those of another
+    acknowledged: Word | None = None  # who has looked at it since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +72,7 @@ class StudyOutcome:
     closed_at: datetime | None  # UTC, of the same
     reason: Reason | None  # why it is in quarantine
     remark: str = ""  # what its latest report leaves out
+    released: Word | None = None  # who last let it out of quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +84,21 @@ class StoreStatus:
     deliveries: Mapping[tuple[str, DeliveryState], int]  # by destination
     instances: int
     set_aside: int
-    oldest_job_at: datetime | None  # UTC, of those that are not finished
+    unseen: int  # of these, at which nobody has looked yet
+    oldest_job_at: datetime | None  # UTC, when the first of those that are not finished was queued
     unreported: Mapping[str, str]  # why the report failed for good, by StudyInstanceUID
     shortened: int  # studies whose latest report leaves something out
     given_up: Mapping[tuple[str, str], int]  # dead deliveries but what is withheld, by destination and last error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What a destination has not got for long."""
+
+    destination: str
+    objects: int
+    since: datetime  # UTC, when the first of them was made
+    error: str  # of that one, the latest; empty where it was never tried
 
 
 def status(conn: sa.Connection) -> StoreStatus:
@@ -94,6 +118,7 @@ def status(conn: sa.Connection) -> StoreStatus:
         deliveries={(destination, state): n for destination, state, n in by_delivery},
         instances=conn.scalar(sa.select(count).select_from(instances)) or 0,
         set_aside=conn.scalar(sa.select(count).select_from(instances_aside)) or 0,
+        unseen=conn.scalar(sa.select(count).where(instances_aside.c.acknowledged_at.is_(None))) or 0,
         oldest_job_at=conn.scalar(sa.select(sa.func.min(jobs.c.created_at)).where(unfinished)),
         unreported=_unreported(conn),
         shortened=_shortened(conn),
@@ -138,16 +163,40 @@ def _given_up(conn: sa.Connection) -> dict[tuple[str, str], int]:
     return {(destination, error): count for destination, error, count in rows}
 
 
+def waiting(conn: sa.Connection, *, made_before: datetime) -> list[Waiting]:
+    """What was made before a time and still waits, by destination.
+
+    What a person has sent anew waits from then on, until it is tried.
+    """
+    is_late = sa.or_(outbox.c.attempts > 0, outbox.c.next_attempt_at < made_before)
+    late = (
+        sa.select(outbox.c.destination, sa.func.count().label("objects"), sa.func.min(outbox.c.id).label("first"))
+        .where(outbox.c.state == DeliveryState.QUEUED, outbox.c.created_at < made_before, is_late)
+        .group_by(outbox.c.destination)
+        .subquery()
+    )
+    rows = conn.execute(
+        sa.select(late.c.destination, late.c.objects, outbox.c.created_at, outbox.c.last_error)
+        .join(outbox, outbox.c.id == late.c.first)
+        .order_by(late.c.destination)
+    )
+    return [Waiting(destination=name, objects=n, since=since, error=error) for name, n, since, error in rows]
+
+
 def study_outcomes(conn: sa.Connection) -> tuple[StudyOutcome, ...]:
     """Every study, in the order in which they opened, or opened again."""
-    columns = (studies.c[field.name] for field in fields(StudyOutcome) if field.name != "remark")
+    columns = (studies.c[field.name] for field in fields(StudyOutcome) if field.name in studies.c)
     remark = sa.case((_leaves_out(), jobs.c.detail), else_="").label("remark")
     rows = conn.execute(
         sa.select(*columns, remark)
         .outerjoin(jobs, sa.and_(_LATEST_REPORT, jobs.c.kind == JobKind.STUDY))
         .order_by(studies.c.opened_at, studies.c.StudyInstanceUID)
     )
-    return tuple(StudyOutcome(**row) for row in rows.mappings())
+    released = {  # a later one takes an earlier one's place
+        row.StudyInstanceUID: Word(by=row.name, reason=row.reason, at=row.made_at)
+        for row in conn.execute(sa.select(releases).order_by(releases.c.id))
+    }
+    return tuple(StudyOutcome(**row, released=released.get(row["StudyInstanceUID"])) for row in rows.mappings())
 
 
 def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[InstanceOutcome, ...]:
@@ -174,14 +223,17 @@ def outcomes(conn: sa.Connection, StudyInstanceUID: str | None) -> tuple[Instanc
         .outerjoin(cart_reports, cart_reports.c.SOPInstanceUID == instances.c.SOPInstanceUID)
         .order_by(instances.c.received_at, instances.c.SOPInstanceUID)
     )
-    aside = sa.select(instances_aside).order_by(instances_aside.c.id)
+    of_study: sa.ColumnElement[bool] = sa.true()
     if StudyInstanceUID is not None:
         kept = kept.where(instances.c.StudyInstanceUID == StudyInstanceUID)
-        aside = aside.where(instances_aside.c.StudyInstanceUID == StudyInstanceUID)
-    return (
-        *(_outcome(row) for row in conn.execute(kept).mappings()),
-        *(_aside(row) for row in conn.execute(aside).mappings()),
-    )
+        of_study = instances_aside.c.StudyInstanceUID == StudyInstanceUID
+    return (*(_outcome(row) for row in conn.execute(kept).mappings()), *aside(conn, of_study))
+
+
+def aside(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[InstanceOutcome, ...]:
+    """The outcomes of the objects set aside that fit a condition, by their numbers."""
+    rows = conn.execute(sa.select(instances_aside).where(condition).order_by(instances_aside.c.id))
+    return tuple(_aside(row) for row in rows.mappings())
 
 
 def _outcome(row: sa.RowMapping) -> InstanceOutcome:
@@ -211,6 +263,9 @@ def _outcome(row: sa.RowMapping) -> InstanceOutcome:
 
 
 def _aside(row: sa.RowMapping) -> InstanceOutcome:
+    seen = None
+    if row["acknowledged_at"] is not None:
+        seen = Word(by=row["acknowledged_by"], reason=row["acknowledged_because"], at=row["acknowledged_at"])
     return InstanceOutcome(
         SOPClassUID=row["SOPClassUID"],
         SOPInstanceUID=row["SOPInstanceUID"],
@@ -218,4 +273,6 @@ def _aside(row: sa.RowMapping) -> InstanceOutcome:
         outcome=Outcome.SET_ASIDE,
         reason=row["reason"],
         detail=row["path"],
+        number=row["id"],
+        acknowledged=seen,
     )

@@ -54,7 +54,7 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
                 jobs.c.state == JobState.DEAD,
                 awaited if kind is JobKind.STUDY else sa.true(),
             )
-            .values(**job_statements.FRESH, due_at=at)
+            .values(**job_statements.FRESH, created_at=at, due_at=at)
         ).rowcount
         for kind in JobKind
     }

@@ -115,6 +115,9 @@ instances_aside = sa.Table(
     sa.Column("source_host", sa.Text, nullable=False),
     sa.Column("received_at", UTCDateTime, nullable=False),
     sa.Column("reason", _name_of(Reason), nullable=False),
+    sa.Column("acknowledged_at", UTCDateTime),  # None: nobody has looked at it yet
+    sa.Column("acknowledged_by", sa.Text),
+    sa.Column("acknowledged_because", sa.Text),
 )
 
 jobs = sa.Table(
@@ -162,6 +165,8 @@ reports = sa.Table(
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("made_at", UTCDateTime, nullable=False),
+    # made before its study was released from quarantine, and not again since: it is sent no more
+    sa.Column("is_withdrawn", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 outbox = sa.Table(
@@ -209,6 +214,21 @@ decision_objects = sa.Table(
     sa.Column("decision", sa.ForeignKey(decisions.c.id), primary_key=True),
     sa.Column("SOPInstanceUID", sa.ForeignKey(reports.c.SOPInstanceUID), primary_key=True),
     sa.Column("is_made", sa.Boolean, nullable=False),  # brought about by the decision, or else decided on
+)
+
+# Who released which study from quarantine, for which patient, and why. Rows are added, never changed.
+releases = sa.Table(
+    "releases",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("StudyInstanceUID", sa.ForeignKey(studies.c.StudyInstanceUID), nullable=False, index=True),
+    sa.Column("revision", sa.Integer, nullable=False),  # to which the study had come
+    sa.Column("PatientID", sa.Text, nullable=False),
+    sa.Column("PatientBirthDate", sa.String(8)),
+    sa.Column("is_other_patient", sa.Boolean, nullable=False),  # than that of the results until then
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("made_at", UTCDateTime, nullable=False),
 )
 
 

@@ -22,6 +22,7 @@ from echo_node.carts import OwnValue
 from echo_node.codes import Reason
 from echo_node.errors import LeaseLost, StoreError
 from echo_node.records import ClipAnalysis, Delivery, Instance, Job, JobKind, Report, Study
+from echo_node.store.aside import Aside
 from echo_node.store.carts import Carts
 from echo_node.store.database import Database
 from echo_node.store.decisions import Decisions
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """Objects, studies, jobs and results; outbox, decisions and carts' numbers are attributes of their own.
+    """Objects, studies, jobs, results; outbox, decisions, carts' numbers, what is set aside are attributes.
 
     Every method is a transaction of its own, and safe to call from several threads and processes. Any
     may raise StoreError (DiskFull where that is why) and has then changed nothing.
@@ -62,6 +63,7 @@ class Store:
         self.outbox = Outbox(self._db, root, now=now)
         self.decisions = Decisions(self._db, self._files, root, now=now)
         self.carts = Carts(self._db, now=now)
+        self.aside = Aside(self._db, now=now)
 
     def migrate(self) -> None:
         """Bring the database's schema to this version; processes that start together take turns."""
@@ -76,8 +78,7 @@ class Store:
     def sweep(self) -> Swept:
         """Tidy up what killed processes left: temporary files, and files without a row.
 
-        A received file without a row was never acknowledged. It is set aside, unless its content is kept
-        by now because the sender tried again.
+        A received file without a row is set aside, unless its content is kept by now: the sender tried again.
         """
         return sweep.sweep(self._files, self._db, at=self._now())
 

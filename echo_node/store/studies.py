@@ -169,6 +169,23 @@ def quarantine(conn: sa.Connection, StudyInstanceUID: str, reason: Reason, *, at
     )
 
 
+def release(
+    conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, PatientBirthDate: str | None, at: datetime
+) -> None:
+    """Open a study in quarantine again, as this patient's."""
+    conn.execute(
+        sa.update(studies)
+        .where(studies.c.StudyInstanceUID == StudyInstanceUID)
+        .values(
+            PatientID=PatientID,
+            PatientBirthDate=PatientBirthDate,
+            state=StudyState.RECEIVING,
+            reason=None,
+            opened_at=at,
+        )
+    )
+
+
 def note_association_end(conn: sa.Connection, source_ae: str, uids: Collection[str], *, at: datetime) -> None:
     """Note that the sender of these studies has hung up."""
     conn.execute(

@@ -29,6 +29,21 @@ def test_the_shipped_configuration_is_good():
     assert "good" in done.stdout
 
 
+def test_an_engine_that_is_none_or_not_whole_is_found_before_the_start(tmp_path):
+    path, engine = tmp_path / "config.yaml", tmp_path / "engine"
+    path.write_text(yaml.safe_dump({"analyse": {"engine": str(engine)}}), encoding="utf-8")
+    missing = run("--config", path, "check-config")
+    assert missing.returncode == 2
+    assert f"{path}: analyse.engine: {engine / 'manifest.yaml'}: cannot be read" in missing.stderr
+    shutil.copytree(ENGINE, engine)
+    assert run("--config", path, "check-config").returncode == 0
+    (engine / "view.onnx").write_bytes(b"other")
+    broken = run("--config", path, "check-config")
+    assert broken.returncode == 2
+    assert "view.onnx: has 5 bytes" in broken.stderr
+    assert "good" not in broken.stdout
+
+
 def test_the_statement_in_the_docs_is_that_of_the_shipped_configuration(tmp_path):
     done = run("--config", SHIPPED, "conformance", "--out", tmp_path / "statement.md")
     assert done.returncode == 0, done.stderr

@@ -177,10 +177,10 @@ def part10(ds: pydicom.Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def test_two_patients_in_one_study_are_quarantined(make_node, exam, tmp_path):
+def test_two_patients_in_one_study_are_quarantined_and_one_of_them_is_released(make_node, exam, tmp_path):
     node = make_node()
     study, paths = generate_uid(), []
-    for patient in ("A", "B"):
+    for patient in ("CANARY-A", "CANARY-B"):
         ds = exam[2].dataset()
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         ds.StudyInstanceUID, ds.PatientID = study, patient
@@ -190,6 +190,36 @@ def test_two_patients_in_one_study_are_quarantined(make_node, exam, tmp_path):
     with node.store() as store:
         wait_for(lambda: store.study(study).state is StudyState.QUARANTINED)
     assert {o.reason for o in node.outcomes().values()} == {Reason.MIXED_PATIENTS}
+    who = ("--by", "Rosa Reader", "--reason", "the ward knows")
+    wrong = node.run("release", study, "--patient", "CANARY-C", *who)
+    assert (wrong.returncode, "none of its 2 objects is of the PatientID" in wrong.stderr) == (1, True)
+    assert node.run("release", study, "--patient", "CANARY-B", *who).returncode == 0
+    with node.store() as store:
+        wait_for(lambda: store.study(study).state is StudyState.REPORTED, seconds=400)
+        assert store.study(study).PatientID == "CANARY-B"
+    other, own = (node.outcomes()[read_header(path).SOPInstanceUID] for path in paths)
+    assert (other.reason, own.outcome) == (Reason.ANOTHER_PATIENTS, Outcome.MEASURED)
+    assert "released from quarantine at " in node.run("status", "--objects").stdout
+    assert "CANARY" not in node.log
+
+
+def test_who_has_looked_at_an_object_that_is_set_aside_quiets_status(make_node, exam, tmp_path):
+    node = make_node()
+    ds = exam[2].dataset()
+    for number in (1, 2):
+        ds.InstanceNumber = number
+        pydicom.dcmwrite(tmp_path / "sent.dcm", ds, enforce_file_format=True)
+        send_with_pynetdicom(node, [tmp_path / "sent.dcm"])
+    before = node.run("status", "--objects")
+    assert before.returncode == 1
+    assert "LOOK: 1 objects are set aside" in before.stdout
+    assert ", number 1: SOP Instance UID is known with other content (" in before.stdout
+    assert node.run("acknowledge", "2", "--by", "Rosa").returncode == 1
+    assert node.run("acknowledge", "first", "--by", "Rosa").returncode == 2
+    seen = node.run("acknowledge", "1", "--by", "Rosa", "--reason", "sent twice")
+    assert (seen.returncode, "UTC by Rosa: sent twice" in seen.stdout) == (0, True)
+    after = node.run("status")
+    assert (after.returncode, "1 set aside, 1 of them acknowledged" in after.stdout) == (0, True)
 
 
 @pytest.mark.peer("echoscu")

@@ -194,7 +194,12 @@ def _statuses(settings: Receive) -> list[str]:
                 (success, "Success", "an object that is kept already, byte for byte", "nothing"),
                 (success, "Success", "a known SOP Instance UID with other content", "set aside"),
                 (success, "Success", "no Study or Series Instance UID, or a header that is cut short", "set aside"),
-                (success, "Success", "another patient in a known study", "kept; the study gets no report"),
+                (
+                    success,
+                    "Success",
+                    "another patient in a known study",
+                    "kept; no report until it is released",
+                ),
                 (full, "Refused: out of resources", "the disk or the database does not take it", "refused"),
                 (
                     mismatch,

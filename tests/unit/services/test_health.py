@@ -1,5 +1,6 @@
 """What status says of studies, and what it tells a person to look at."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,3 +127,77 @@ def test_results_for_a_destination_that_is_gone_are_told(tmp_path, capsys):
     told = "LOOK: 1 objects wait for PACS, which deliver.destinations no longer names"
     assert any(line.startswith(told) for line in looks(tmp_path, capsys))
     assert not any("wait for" in line for line in looks(tmp_path, capsys, pacs("request")))
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[tuple[Store, Clock]]:
+    """A store on a clock of its own; what status says goes by the wall clock."""
+    clock = Clock()
+    store = Store(settings(tmp_path).node.database_url, tmp_path, now=clock)
+    store.migrate()
+    yield store, clock
+    store.dispose()
+
+
+def hours_ago(hours: float) -> datetime:
+    return datetime.now(UTC) - timedelta(hours=hours)
+
+
+def test_clips_that_nobody_analyses_are_told_after_an_hour(kept, tmp_path, capsys):
+    store, clock = kept
+    clock.time = hours_ago(0.9)
+    store.keep(received(store))
+    assert not any("not done" in line for line in looks(tmp_path, capsys))
+    clock.time = hours_ago(1.1)
+    store.keep(received(store, "1.2"))
+    (line,) = [line for line in looks(tmp_path, capsys) if "not done" in line]
+    queued = f"{clock.time:%Y-%m-%d %H:%M:%S} UTC"
+    assert line.startswith(f"LOOK: 2 jobs are not done, the first of them queued at {queued}")
+    assert line.endswith("journalctl -u echo-node@analyse.service")
+
+
+def test_a_clip_that_is_put_off_again_and_again_is_told_and_one_tried_anew_is_not(kept, tmp_path, capsys):
+    store, clock = kept
+    clock.time = hours_ago(30)
+    store.keep(received(store))
+    job = store.lease([JobKind.CLIP], "w", 60)
+    assert job is not None
+    store.put_off(job, until=datetime.now(UTC))  # as the analyser does with what it cannot save
+    assert any("1 jobs are not done" in line for line in looks(tmp_path, capsys))
+    clock.time = datetime.now(UTC)
+    job = store.lease([JobKind.CLIP], "w", 60)
+    assert job is not None
+    store.fail(job, Reason.ANALYSIS_FAILED, "MemoryError", retry_at=None)
+    store.requeue_jobs()
+    assert not any("not done" in line for line in looks(tmp_path, capsys))
+
+
+def test_results_that_a_known_destination_has_not_taken_for_a_day_are_told(tmp_path, capsys):
+    sent(tmp_path, hours_ago=25, wants_word=False)
+    store = Store(settings(tmp_path).node.database_url, tmp_path, now=lambda: datetime.now(UTC))
+    (line,) = [line for line in looks(tmp_path, capsys, pacs("none")) if "wait for PACS" in line]
+    assert line.startswith(f"LOOK: 1 objects wait for PACS, the first made at {hours_ago(25):%Y-%m-%d} ")
+    assert "not tried yet" in line
+    assert line.endswith("journalctl -u echo-node@deliver.service")
+    (delivery,) = store.outbox.lease("PACS", "d", 60, 9)
+    store.outbox.mark_failed(delivery, "no association", next_attempt_at=hours_ago(-1))
+    (line,) = [line for line in looks(tmp_path, capsys, pacs("none")) if "wait for PACS" in line]
+    assert "UTC: no association; " in line
+    store.dispose()
+
+
+def test_results_that_wait_for_less_than_a_day_or_were_sent_anew_just_now_are_not_told(tmp_path, capsys):
+    sent(tmp_path, hours_ago=23, wants_word=False)
+    assert not any("wait for" in line for line in looks(tmp_path, capsys, pacs("none")))
+    older = tmp_path / "older"
+    older.mkdir()
+    sent(older, hours_ago=200, wants_word=False)
+    store = Store(settings(older).node.database_url, older, now=lambda: datetime.now(UTC))
+    for delivery in store.outbox.lease("PACS", "d", 60, 9):
+        store.outbox.mark_dead(delivery, "out of attempts")
+    assert store.requeue_deliveries(["PACS"]) == 1
+    assert not any("wait for" in line for line in looks(older, capsys, pacs("none")))
+    (delivery,) = store.outbox.lease("PACS", "d", 60, 9)
+    store.outbox.mark_failed(delivery, "no association", next_attempt_at=hours_ago(-1))
+    assert any("1 objects wait for PACS" in line for line in looks(older, capsys, pacs("none")))
+    store.dispose()

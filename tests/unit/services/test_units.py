@@ -24,11 +24,11 @@ def test_the_target_wants_every_service():
     assert wanted == [f"echo-node@{service}.service" for service in SERVICES]
 
 
-def test_a_unit_runs_its_service_s_command_on_a_checked_configuration():
+def test_a_unit_checks_the_configuration_and_runs_its_service_s_command():
     service = read("echo-node@.service")["Service"]
     program = "/opt/echo-node/bin/echo-node --config /etc/echo-node/config.yaml"
     assert service["ExecStart"] == f"{program} %i"
-    assert service["ExecStartPre"] == f"{program} check-config"
+    assert service["ExecStartPre"] == f"-{program} check-config"  # a wrong engine keeps no cart from storing
     assert (service["KillSignal"], service["Restart"]) == ("SIGTERM", "always")
 
 

@@ -113,6 +113,32 @@ def test_reports_of_the_first_version_are_told_apart(tmp_path: Path) -> None:
     store.dispose()
 
 
+def test_what_is_older_than_acknowledgements_and_releases_has_none(url: str, tmp_path: Path, clock: Clock) -> None:
+    database = _as_of(url, "0005")
+    at = clock.time.strftime("%Y-%m-%d %H:%M:%S+00:00")
+    with database.write() as conn:
+        for statement in (
+            'INSERT INTO studies ("StudyInstanceUID", "PatientID", source_ae, state, revision, opened_at,'
+            f" last_received_at) VALUES ('1.2', 'P1', '', 'QUARANTINED', 1, '{at}', '{at}')",
+            'INSERT INTO reports ("SOPInstanceUID", kind, "SOPClassUID", "StudyInstanceUID", revision, path,'
+            f" made_at) VALUES ('2.1', 'SR', '{_SR}', '1.2', 1, 'r/2.1.dcm', '{at}')",
+            'INSERT INTO instances_aside ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", path, sha256, size,'
+            " source_ae, source_host, received_at, reason)"
+            f" VALUES ('', '', '', 's/1', 'x', 1, '', '', '{at}', 'MISSING_UID')",
+        ):
+            conn.execute(sa.text(statement))
+    database.dispose()
+    store = Store(url, tmp_path, now=clock)
+    store.migrate()
+    try:
+        assert (store.status().set_aside, store.status().unseen) == (1, 1)
+        assert [study.released for study in store.study_outcomes()] == [None]
+        with store._db.read() as conn:
+            assert conn.scalars(sa.select(reports.c.is_withdrawn)).all() == [False]
+    finally:
+        store.dispose()
+
+
 def test_database_of_a_newer_version_is_refused(store: Store) -> None:
     with store._db.write() as conn:
         conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
