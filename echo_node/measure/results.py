@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from echo_node.codes import UNIT_OF, Method, Quantity, Reason, View
 from echo_node.edits import Edit
 from echo_node.measure.plausibility import Fault
-from echo_node.records import ClipAnalysis, DiameterCurve, Finding, Landmarks, Measurement, NotMeasured, Source, VolumeCurve
+from echo_node.records import (
+    ClipAnalysis,
+    DiameterCurve,
+    Finding,
+    Landmarks,
+    Measurement,
+    NotMeasured,
+    Source,
+    VolumeCurve,
+)
 
 EJECTION = (Quantity.LVEF, Quantity.LV_EDV, Quantity.LV_ESV)
 WALLS = (Quantity.IVSD, Quantity.LVIDD, Quantity.LVPWD, Quantity.LVIDS)

@@ -32,7 +32,22 @@ from echo_node.codes import (
 from echo_node.decisions import Decision, DecisionKind, Person
 from echo_node.edits import Edit
 from echo_node.pictures import Picture
-from echo_node.records import Analysis, ClipAnalysis, DiameterCurve, EjectionEstimate, EngineIdentity, Finding, Landmarks, Measurement, NotMeasured, Report, Segmentation, Source, ViewPrediction, VolumeCurve
+from echo_node.records import (
+    Analysis,
+    ClipAnalysis,
+    DiameterCurve,
+    EjectionEstimate,
+    EngineIdentity,
+    Finding,
+    Landmarks,
+    Measurement,
+    NotMeasured,
+    Report,
+    Segmentation,
+    Source,
+    ViewPrediction,
+    VolumeCurve,
+)
 from echo_node.reports import build_rejection, build_reports
 from echo_node.reports.source import normalise
 

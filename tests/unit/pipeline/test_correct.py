@@ -17,7 +17,15 @@ from echo_node.measure.mass import measure_mass
 from echo_node.measure.results import MASS
 from echo_node.measure.volumes import disks
 from echo_node.pipeline import with_ejection
-from echo_node.records import Clip, ClipAnalysis, EjectionEstimate, EngineIdentity, Landmarks, Segmentation, ViewPrediction
+from echo_node.records import (
+    Clip,
+    ClipAnalysis,
+    EjectionEstimate,
+    EngineIdentity,
+    Landmarks,
+    Segmentation,
+    ViewPrediction,
+)
 from echo_node.reports.regions import contour
 
 UID = "1.2.3"

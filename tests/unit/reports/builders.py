@@ -21,7 +21,21 @@ from echo_node.codes import Geometry, ImageMode, Method, Quantity, Reason, Struc
 from echo_node.edits import DrawnLine, Edit
 from echo_node.measure.results import EJECTION, WALLS
 from echo_node.pictures import Picture
-from echo_node.records import Analysis, ClipAnalysis, DiameterCurve, EjectionEstimate, EngineIdentity, Finding, Landmarks, Measurement, NotMeasured, Segmentation, Source, ViewPrediction, VolumeCurve
+from echo_node.records import (
+    Analysis,
+    ClipAnalysis,
+    DiameterCurve,
+    EjectionEstimate,
+    EngineIdentity,
+    Finding,
+    Landmarks,
+    Measurement,
+    NotMeasured,
+    Segmentation,
+    Source,
+    ViewPrediction,
+    VolumeCurve,
+)
 from echo_node.reports import normalise
 from echo_node.reports.frames import Masks
 

@@ -11,7 +11,23 @@ import numpy as np
 
 from echo_node.codes import ImageMode, Method, ObjectKind, Quantity, Reason, Structure, Unit, View, WallPoint
 from echo_node.edits import DrawnLine, Edit
-from echo_node.records import Body, ClipAnalysis, DiameterCurve, EjectionEstimate, EngineIdentity, JobKind, Landmarks, Measurement, NotMeasured, Report, Segmentation, Sex, Source, ViewPrediction, VolumeCurve
+from echo_node.records import (
+    Body,
+    ClipAnalysis,
+    DiameterCurve,
+    EjectionEstimate,
+    EngineIdentity,
+    JobKind,
+    Landmarks,
+    Measurement,
+    NotMeasured,
+    Report,
+    Segmentation,
+    Sex,
+    Source,
+    ViewPrediction,
+    VolumeCurve,
+)
 from echo_node.store import ClosePolicy, Received, Store
 
 STUDY = "1.2.826.1"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -239,9 +241,15 @@ def test_a_report_that_was_another_patient_s_is_read_once_the_study_is_this_one_
 def test_a_cart_s_numbers_are_compared_with_no_other_patient_s(
     store: Store, clock: Clock, patient: str, count: int
 ) -> None:
-    number = {"quantity": Quantity.LVEF, "method": Method.DISKS_BIPLANE, "view": None, "value": 60.0}
-    own = OwnValue(**number, unit=Unit.PERCENT, revision=1, engine="tiny 1")
-    cart = CartValue(**number, unit=Unit.PERCENT, otherwise="")
+    number: dict[str, Any] = {
+        "quantity": Quantity.LVEF,
+        "method": Method.DISKS_BIPLANE,
+        "view": None,
+        "value": 60.0,
+        "unit": Unit.PERCENT,
+    }
+    own = OwnValue(**number, revision=1, engine="tiny 1")
+    cart = CartValue(**number, otherwise="")
     store.keep(received(store, A, job=None))
     clock.pass_(POLICY.quiet_seconds)
     store.close_studies(POLICY)
