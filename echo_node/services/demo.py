@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -216,7 +217,11 @@ def _name(measurement: Measurement) -> str:
 
 def _agrees(clips: Sequence[ClipAnalysis], reading: Reading) -> bool:
     """Every number that a clip gave stands in the report, to the digits that DICOM carries."""
-    sent = {(m.quantity, m.view, m.method): m.value for m in reading.measurements}
+    sent: dict[object, list[float]] = defaultdict(list)  # several clips may be of one view
+    for m in reading.measurements:
+        sent[m.quantity, m.view, m.method].append(m.value)
     return bool(sent) and all(
-        abs(sent[m.quantity, m.view, m.method] - m.value) < 1e-3 for clip in clips for m in clip.measurements
+        any(abs(value - m.value) < 1e-3 for value in sent[m.quantity, m.view, m.method])
+        for clip in clips
+        for m in clip.measurements
     )
