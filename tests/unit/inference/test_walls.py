@@ -8,6 +8,7 @@ from echo_node.errors import EngineError
 from echo_node.inference.engine import Engine
 from echo_node.inference.manifest import load_manifest
 from echo_node.inference.preprocess import WALL_MARGIN, Letterbox
+from echo_node.inference.sampling import VIEW_FRAMES
 from echo_node.inference.walls import Places, as_landmarks, locate, region
 from echo_node.records import Clip
 from tests.unit.inference.engines import SHIPPED, with_heads
@@ -124,9 +125,9 @@ def test_walls_are_found_on_every_frame_in_a_closer_window(clip):
         for k, (_, row, col) in enumerate(landmarks.points):
             assert row == pytest.approx(150 + 30 * k + t // 2 + 6.5, abs=1.5)
             assert col == pytest.approx(196.5, abs=1.5)
-    assert len(runtime.encoded) == 8 + len(clip.frames), "a few of the whole, then all in the window"
+    assert len(runtime.encoded) == VIEW_FRAMES + len(clip.frames), "a few of the whole, then all in the window"
     engine.find_walls(clip)
-    assert len(runtime.encoded) == 8 + len(clip.frames)
+    assert len(runtime.encoded) == VIEW_FRAMES + len(clip.frames)
 
 
 def test_a_package_without_the_head_says_so(clip):

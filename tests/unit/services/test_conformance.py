@@ -205,7 +205,6 @@ def test_every_kind_of_object_is_described(text):
         "8",
         "0",
     )
-    assert "SegmentSequence > SegmentDescription" in labels
     overlay = {row[0]: row[5] for row in rows(text, ", `overlay`", tables=20)}
     assert (overlay["BurnedInAnnotation"], overlay["SeriesNumber"]) == ("YES", "9005")
     page_ = {row[0]: row[5] for row in rows(text, ", `pdf`", tables=20)}
