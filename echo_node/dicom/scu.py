@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,11 +162,22 @@ def associated(ae: AE, to: Peer, handlers: Sequence[Any] = ()) -> Iterator[Assoc
         raise AssociationRejected(f"{where} rejects the association")
     if not assoc.is_established and not assoc.rejected_contexts:
         raise DeliveryUnreachable(f"no association with {where}")
+    if assoc.is_established:
+        threading.Thread(target=_let_go, args=(assoc,), daemon=True).start()
     try:
         yield assoc
     finally:
         if assoc.is_established:
             assoc.release()
+
+
+def _let_go(assoc: Association) -> None:
+    """Let go whoever waits for the association's thread to pause, once that has ended.
+
+    Where it ends in the moment in which a request or the release begins, pynetdicom 3.0 would wait for ever.
+    """
+    assoc.join()
+    assoc._is_paused = True
 
 
 def _send_one(assoc: Association, item: Outgoing, syntax: str) -> DeliveryError | None:

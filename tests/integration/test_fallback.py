@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pydicom
@@ -9,10 +11,12 @@ import pytest
 import simplejpeg
 from pydicom.encaps import generate_frames
 from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom.sop_class import Verification
 
 from echo_node.dicom import scu
 from echo_node.dicom.header import read_header
 from echo_node.errors import DeliveryRefused
+from tests.integration.storage_peer import storage_peer
 from tests.integration.test_receive import small
 from tests.peers import storescp
 
@@ -125,3 +129,28 @@ def test_a_class_that_is_not_taken_at_all_is_named(result_files, kept, tmp_path)
         "the peer does not take Comprehensive 3D SR Storage",
         "the peer does not take Segmentation Storage",
     }
+
+
+@pytest.mark.parametrize("ask", [None, "send_c_echo"])
+def test_an_association_whose_thread_ends_as_it_is_used_holds_nobody_up(ask):
+    """What pynetdicom's ``kill`` does, and the other thread then, where both come at one moment."""
+
+    def use() -> None:
+        ae = scu.application_entity("ECHONODE", 5, 1)
+        ae.add_requested_context(Verification)
+        peer = scu.Peer(ae_title="PEER", host="127.0.0.1", port=archive.port)
+        with scu.associated(ae, peer) as assoc:
+            assoc._reactor_checkpoint.clear()
+            while not assoc._is_paused:
+                time.sleep(0.001)
+            assoc._kill = True
+            assoc._reactor_checkpoint.set()
+            assoc.join()
+            if ask is not None:
+                getattr(assoc, ask)()
+
+    with storage_peer([(Verification, [ImplicitVRLittleEndian])]) as archive:
+        user = threading.Thread(target=use, daemon=True)
+        user.start()
+        user.join(60)
+        assert not user.is_alive()
