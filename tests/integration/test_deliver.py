@@ -272,6 +272,8 @@ def test_a_receiver_that_lets_only_carts_in_is_there(sender, tmp_path, capsys):
     settings = {"receive": {"port": receiver.port, "min_free_disk_mib": 0}}
     config = Config.model_validate(settings)
     config = config.model_copy(update={"node": sender.config.node, "deliver": sender.config.deliver})
+    for delivery in sender.store.outbox.lease("pacs", "w", 60, 9):
+        sender.store.outbox.mark_sent(delivery)  # nothing else is for a person to look at
     try:
         assert print_status(config, objects=False) == 0
     finally:

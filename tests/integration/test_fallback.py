@@ -11,7 +11,7 @@ import pytest
 import simplejpeg
 from pydicom.encaps import generate_frames
 from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from echo_node.dicom import scu
 from echo_node.dicom.header import read_header

@@ -383,7 +383,7 @@ def test_an_object_over_the_limit_is_refused_and_the_next_one_kept(make_receiver
         raw.sendall(store_request())
         for _ in range(15):
             raw.sendall(data_pdu(0, b"\0" * 100_000))
-        assert list(receiver.incoming.iterdir()) == []
+        wait_for(lambda: not any(receiver.incoming.iterdir()))  # before its end has come
         raw.sendall(data_pdu(2, b"\0" * 100_000))
         assert struct.pack("<HHI", 0, 0x900, 2) + b"\x00\xc0" in raw.recv(4096)
         raw.sendall(store_request() + data_pdu(2, b"\0" * 100_000))
