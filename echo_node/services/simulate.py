@@ -18,9 +18,16 @@ from echo_node.services.process import utc_now
 
 
 def simulate(to: tuple[str, str, int], *, calling_ae: str, seed: int) -> int:
-    """Send one exam; prints what was sent and what the patient's truth is."""
-    patient, exam = known_exam(seed, start=utc_now())
+    """Send one exam; prints what was sent and what the patient's truth is.
+
+    Raises
+    ------
+    DeliveryError
+        Nobody answers C-ECHO there: asked first, for an exam takes long to make.
+    """
     peer = scu.Peer(ae_title=to[0], host=to[1], port=to[2])
+    scu.echo(peer, calling_ae=calling_ae)
+    patient, exam = known_exam(seed, start=utc_now())
     errors = send_exam(exam, to=peer, calling_ae=calling_ae)
     for item, error in zip(exam, errors, strict=True):
         status = "sent" if error is None else f"failed: {error}"

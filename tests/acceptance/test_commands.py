@@ -16,7 +16,7 @@ from echo_node.reports import read_report
 
 PROGRAM = Path(sys.executable).with_name("echo-node")
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
-STATEMENT = SHIPPED.parent / "docs", "conformance.md"
+STATEMENT = SHIPPED.parent / "docs" / "conformance.md"
 
 
 def run(*words, **kwargs):
@@ -44,21 +44,20 @@ def test_an_engine_that_is_none_or_not_whole_is_found_before_the_start(tmp_path)
     assert "good" not in broken.stdout
 
 
-def test_the_statement_in_the_docs_is_that_of_the_shipped_configuration(tmp_path):
-    done = run("--config", SHIPPED, "conformance", "--out", tmp_path / "statement.md")
+def test_the_statement_in_the_docs_is_that_of_the_shipped_configuration():
+    done = run("--config", SHIPPED, "conformance")
     assert done.returncode == 0, done.stderr
-    made, committed = ((p / name).read_text().splitlines() for p, name in ((tmp_path, "statement.md"), STATEMENT))
+    made, committed = done.stdout.splitlines(), STATEMENT.read_text().splitlines()
     if made[2:4] != committed[2:4]:  # it lists what the toolkits list
         pytest.skip(f"docs/conformance.md was made with other versions: {' '.join(committed[2:4])}")
     assert made == committed, "echo-node conformance --out docs/conformance.md"
 
 
-def test_the_statement_goes_to_standard_output_and_a_bad_path_is_named(tmp_path):
+def test_a_statement_that_cannot_be_written_is_an_error_that_names_its_path(tmp_path):
     done = run("--config", SHIPPED, "conformance", "--out", tmp_path / "none" / "x.md")
     assert done.returncode == 1
     assert "cannot be written: No such file" in done.stderr
     assert "Traceback" not in done.stderr
-    assert run("--config", SHIPPED, "conformance").stdout.startswith("# DICOM conformance statement")
 
 
 def test_a_bad_key_names_file_line_and_what_is_allowed(tmp_path):

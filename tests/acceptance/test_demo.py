@@ -37,7 +37,7 @@ def test_the_demo_measures_an_exam_and_shows_it(tmp_path):
     assert {o["recognised"] for o in objects if o["view"] == "A4C" and o["outcome"] == "measured"} == {"A4C"}
     numbers = {m["name"]: m for m in map(NUMBER.fullmatch, values.splitlines()) if m is not None}
     for name in ("LVEF A4C", "LVEF A4C learned", "LVEF A2C"):
-        assert abs(float(numbers[name]["measured"]) - float(numbers[name]["truth"])) < 15, name
+        assert abs(float(numbers[name]["measured"]) - float(numbers[name]["truth"])) < 25, name
         assert numbers[name]["unit"] == "%"
     sheet = out / "contact-sheet.png"
     assert done.stdout.endswith(f"look at {sheet}\n")

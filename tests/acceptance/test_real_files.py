@@ -33,9 +33,14 @@ OUTCOMES = {
     "gdcm-US-ALOKA-16.dcm": OTHER,
     "no-pixel-spacing.dcm": (Outcome.NOT_MEASURED, Reason.NO_SECTOR),
 }
-# The one place where two outcomes are right: how sure of a real apical view an engine is, is the engine's affair.
+# The one place where several outcomes are right: how sure of a real apical view an engine is, and whether it sees a
+# whole beat in the second one's few frames, is the engine's affair.
 APICAL = {"acuson-a4c-65f-jpeg.dcm", "examples_ybr_color.dcm"}
-MEASURED_OR_UNCERTAIN = {(Outcome.MEASURED, None), (Outcome.NOT_MEASURED, Reason.LOW_CONFIDENCE)}
+MEASURED_OR_UNCERTAIN = {
+    (Outcome.MEASURED, None),
+    (Outcome.NOT_MEASURED, Reason.LOW_CONFIDENCE),
+    (Outcome.NOT_MEASURED, Reason.NO_FULL_CYCLE),
+}
 
 # Neither DCMTK's parser nor pynetdicom's storescu gets through these two: the node's own SCU sends them. It goes by
 # the File Meta Information, which of the second names another instance than the dataset: it gets a right one.

@@ -6,6 +6,8 @@ its gate, the sender's judgement of statuses, example objects, the coded concept
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from echo_node.config import Config
@@ -17,6 +19,8 @@ from echo_node.services.conformance.markdown import contents_list, page
 
 def write_statement(config: Config, out: Path | None) -> int:
     """Print the statement, or write it to a file."""
+    if out is not None and not out.parent.is_dir():  # said before the work
+        raise EchoNodeError(f"{out}: cannot be written: {os.strerror(errno.ENOENT)}")
     text = statement(config)
     if out is None:
         print(text, end="")
