@@ -59,8 +59,7 @@ def train_and_ship(
     known = data.load(run / "phantoms", seed=1, clips=recipe.train_clips, frames=recipe.frames)
     fit_views(model, known)
     train_ejection(model, run)
-    start = _FROM_NOTHING if encoder is None else _FROM_AN_ENCODER
-    return ship(model, run, engine, start=start, frames=recipe.frames, patients=patients)
+    return ship(model, run, engine, start=_start(encoder), frames=recipe.frames, patients=patients)
 
 
 def ship(
@@ -122,6 +121,10 @@ def _card(shape: ViTShape, start: str, calibration: Calibration, measured: Mappi
         calibration=calibration,
         figures=figures,
     )
+
+
+def _start(encoder: Path | None) -> str:
+    return _FROM_NOTHING if encoder is None else _FROM_AN_ENCODER
 
 
 _FROM_NOTHING = " only; no patient, no public archive, no pretrained weights"

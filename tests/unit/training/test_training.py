@@ -20,7 +20,7 @@ from echo_node.training.batches import draw_clips, view_weights
 from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.recipe import Recipe
-from echo_node.training.ship import _card
+from echo_node.training.ship import _card, _start
 from echo_node.training.view_fit import ViewRecipe, fit_views
 
 TINY = Recipe(
@@ -231,9 +231,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
 
 def test_the_card_says_whether_the_encoder_started_from_given_weights():
     calibration = Calibration(temperature=1.0, threshold=0.5)
-    alone, given = (
-        _card(SHAPES["tiny"], Recipe(encoder=encoder), calibration, {}) for encoder in (None, Path("start"))
-    )
+    alone, given = (_card(SHAPES["tiny"], _start(encoder), calibration, {}) for encoder in (None, Path("start")))
     assert "`echo_node.phantom` only; no patient, no public archive, no pretrained weights." in alone
     assert "only; no patient" not in given
     assert "the encoder started from weights that were given" in given
