@@ -33,9 +33,8 @@ from echo_node.training.ship import CALIBRATION_CLIPS, ship
 from echo_node.training.validate import validate
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-ON_FROM_THE_MEAN = EjectionRecipe(
-    beats=500, steps=600, learning_rate=5e-4
-)  # a mean of two heads fits neither encoder
+# A mean of two heads fits neither encoder: how the EF head is trained on.
+ON_FROM_THE_MEAN = EjectionRecipe(beats=500, steps=600, learning_rate=5e-4)
 _START = " only: the mean of two packages' weights, its EF head trained on (`python -m benchmarks.mean`)"
 _BLOCKS = "encoder.blocks."
 _LAST = ("attention.out.", "mlp.2.")  # of a block's two branches: what they add goes through these

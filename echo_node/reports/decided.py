@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pydicom
-from highdicom import ko, sr
+from highdicom import ko
 from pydicom import Dataset
 from pydicom.config import RAISE
 from pydicom.errors import InvalidDicomError
@@ -28,6 +28,7 @@ from echo_node.identity import MANUFACTURER, MODEL
 from echo_node.records import Report
 from echo_node.reports.coded import concept
 from echo_node.reports.document import PROFILES, nameless
+from echo_node.reports.observers import as_observer
 from echo_node.reports.page import with_state
 from echo_node.reports.page_text import accepted_state
 from echo_node.reports.pdf import page_of, set_page
@@ -135,12 +136,6 @@ def build_rejection(objects: Sequence[Dataset], decision: Decision) -> Report:
     """
     first = objects[0]
     references = [nameless(ds) for ds in objects]
-    observer = sr.ObserverContext(
-        observer_type=concept(coded.PERSON),
-        observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(
-            name=decision.by.name, organization_name=decision.by.organization
-        ),
-    )
     uid = decision.StudyInstanceUID
     kind = envelope.REJECTION_SERIES.kind
     ds = ko.KeyObjectSelectionDocument(
@@ -148,7 +143,7 @@ def build_rejection(objects: Sequence[Dataset], decision: Decision) -> Report:
         content=ko.KeyObjectSelection(
             document_title=concept(coded.REJECTED_FOR_QUALITY_REASONS),
             referenced_objects=references,
-            observer_person_context=observer,
+            observer_person_context=as_observer(decision.by),
             description=decision.reason or None,
         ),
         series_instance_uid=derived_uid(uid, kind, echo_node.__version__),

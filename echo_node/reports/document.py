@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -149,9 +148,7 @@ def to_document(
     ds.CodingSchemeIdentificationSequence.append(own)
     refer_to(ds, sources)
     _unfill(ds)
-    draft = envelope.to_report(kind, ds)  # the UID goes by all that is said: no other document has it
-    ds.SOPInstanceUID = derived_uid(draft.SOPInstanceUID, hashlib.sha256(draft.content).hexdigest())
-    return envelope.to_report(kind, ds)
+    return envelope.named_by_content(kind, ds)
 
 
 def _unfill(ds: Dataset) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -26,6 +25,7 @@ from echo_node.records import Report
 from echo_node.reports.coded import concept
 from echo_node.reports.document import nameless
 from echo_node.reports.items import comment
+from echo_node.reports.observers import as_observer
 from echo_node.reports.uids import derived_uid
 
 MODEL = "Corrections by persons"  # the node's own results name another
@@ -53,10 +53,8 @@ def build_edit(
     """
     clips = [sources[uid] for uid in dict.fromkeys(drawing.SOPInstanceUID for drawing in drawn)]
     first = clips[0]
-    person = sr.PersonObserverIdentifyingAttributes(name=by.name, organization_name=by.organization)
-    observer = sr.ObserverContext(observer_type=concept(coded.PERSON), observer_identifying_attributes=person)
     report = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_person_context=observer),
+        observation_context=sr.ObservationContext(observer_person_context=as_observer(by)),
         procedure_reported=concept(coded.ECHOCARDIOGRAPHY),
         imaging_measurements=[_group(part, sources, reason, at) for drawing in drawn for part in _parts(drawing)],
     )
@@ -77,9 +75,7 @@ def build_edit(
     ds.SeriesDescription = MODEL
     ds.ManufacturerModelName = MODEL
     ds.SoftwareVersions = echo_node.__version__
-    draft = envelope.to_report(ObjectKind.SR, ds)
-    ds.SOPInstanceUID = derived_uid(draft.SOPInstanceUID, hashlib.sha256(draft.content).hexdigest())
-    return envelope.to_report(ObjectKind.SR, ds)
+    return envelope.named_by_content(ObjectKind.SR, ds)
 
 
 def _group(

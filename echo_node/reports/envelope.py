@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
@@ -18,7 +19,7 @@ from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, MANUFACT
 from echo_node.records import Analysis, EngineIdentity, Report
 from echo_node.reports.observers import edits_of
 from echo_node.reports.source import UTF_8
-from echo_node.reports.uids import device_uid, series_uid
+from echo_node.reports.uids import derived_uid, device_uid, series_uid
 
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 RESEARCH_USE = "Made by software, not checked by a person. For research use, not for diagnosis."
@@ -222,6 +223,13 @@ def to_report(kind: ObjectKind, ds: Dataset, *, transfer_syntax_uid: UID = Expli
         SOPInstanceUID=str(ds.SOPInstanceUID),
         content=buffer.getvalue(),
     )
+
+
+def named_by_content(kind: ObjectKind, ds: Dataset) -> Report:
+    """Write an object whose UID goes by all that it says, the UID that it has included: no other has it."""
+    draft = to_report(kind, ds)
+    ds.SOPInstanceUID = derived_uid(draft.SOPInstanceUID, hashlib.sha256(draft.content).hexdigest())
+    return to_report(kind, ds)
 
 
 def _local(made_at: datetime, offset: str | None) -> datetime:

@@ -12,6 +12,7 @@ from pydicom.config import RAISE
 from pydicom.valuerep import DA, TM, validate_value
 
 import echo_node.reports.coded as coded
+from echo_node.decisions import Person
 from echo_node.edits import Edit
 from echo_node.records import Analysis
 from echo_node.reports.coded import concept
@@ -37,6 +38,12 @@ def _is_name(text: str) -> bool:
         return False
     words = {word for word in re.split(r"[\^=\s]+", text.lower()) if word}
     return bool(words - _NOBODY)
+
+
+def as_observer(by: Person) -> sr.ObserverContext:
+    """Whoever decides or draws, as the observer of a document (PS3.16 TID 1002, 1003)."""
+    named = sr.PersonObserverIdentifyingAttributes(name=by.name, organization_name=by.organization)
+    return sr.ObserverContext(observer_type=concept(coded.PERSON), observer_identifying_attributes=named)
 
 
 def persons(edits: Sequence[Edit]) -> tuple[str, ...]:

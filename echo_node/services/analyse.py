@@ -31,7 +31,7 @@ from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
 from echo_node.services.opened import opened_store
 from echo_node.services.process import POLL_SECONDS, Stop, is_gone, utc_now, where, worker_name
-from echo_node.services.sources import readable_source
+from echo_node.services.sources import readable_sources
 from echo_node.store import Store
 
 _log = logging.getLogger(__name__)
@@ -198,5 +198,4 @@ def _own(analysis: Analysis) -> list[OwnValue]:
 def _sources(analysis: Analysis, instances: tuple[Instance, ...]) -> Mapping[str, Dataset]:
     """The headers of the analysed objects that can be read: what the reports refer to."""
     analysed = {clip.SOPInstanceUID for clip in analysis.clips}
-    found = ((i.SOPInstanceUID, readable_source(i.path)) for i in instances if i.SOPInstanceUID in analysed)
-    return {uid: ds for uid, ds in found if ds is not None}
+    return readable_sources(i for i in instances if i.SOPInstanceUID in analysed)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 from echo_node.dicom.header import read_header
 from echo_node.errors import DecisionError, StoreError
-from echo_node.patients import birth_date
+from echo_node.patients import birth_date, patient_of
 from echo_node.records import Instance
 from echo_node.store import InstanceOutcome, Release, Store
 
@@ -80,7 +80,7 @@ def release(
     by, reason = _named(by), _plain(reason)
     if not reason:
         raise DecisionError(f"study {StudyInstanceUID}: no reason is given for its release")
-    wanted = PatientID.replace("\0", "").strip()
+    wanted = patient_of(PatientID, "").PatientID
     study = store.study(StudyInstanceUID)
     stated = {i.SOPInstanceUID: _birth_date(i) for i in study.instances if i.PatientID == wanted}
     if not stated:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
 
 from pydicom import Dataset
 
@@ -23,7 +22,7 @@ from echo_node.reports import (
     read_cart_report,
     read_corrections,
 )
-from echo_node.services.sources import readable_source
+from echo_node.services.sources import readable_sources
 from echo_node.store import Store
 
 _log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ def _corrected(store: Store, config: Config, engine: Engine, report: Instance, d
     """The analyses of the clips that a report corrects, corrected."""
     images = store.find(corrected_images(ds))
     by_clip: dict[str, list[Correction]] = defaultdict(list)
-    for correction in read_corrections(ds, _sources(images)):
+    for correction in read_corrections(ds, readable_sources(images.values())):
         by_clip[correction.SOPInstanceUID].append(correction)
     known = {analysis.SOPInstanceUID: analysis for analysis in store.clip_analyses(report.StudyInstanceUID)}
     corrected = []
@@ -79,12 +78,6 @@ def _corrected(store: Store, config: Config, engine: Engine, report: Instance, d
     if not corrected:
         raise CorrectionError(Reason.NO_CORRECTION, "it draws what is there already")
     return corrected
-
-
-def _sources(images: Mapping[str, Instance]) -> dict[str, Dataset]:
-    """Headers of the images that can be read."""
-    found = ((uid, readable_source(image.path)) for uid, image in images.items())
-    return {uid: ds for uid, ds in found if ds is not None}
 
 
 def _clip(image: Instance, analysis: ClipAnalysis, config: Config) -> Clip:

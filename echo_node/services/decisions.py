@@ -5,9 +5,7 @@ For whatever asks on a person's behalf: the command line, a page. Nothing is pri
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,9 +17,10 @@ import pydicom
 from echo_node.codes import ObjectKind, Reason
 from echo_node.config import Config
 from echo_node.decisions import Decision, DecisionKind, Person, standing_acceptance
+from echo_node.dicom.incoming import PREAMBLE, IncomingObject
 from echo_node.edits import Drawn
 from echo_node.errors import CorrectionError, DecisionError, ReportError
-from echo_node.records import Delivery, JobKind, Report
+from echo_node.records import Delivery, Report
 from echo_node.reports import (
     DOCUMENTS,
     accept_document,
@@ -32,10 +31,13 @@ from echo_node.reports import (
     read_made,
 )
 from echo_node.services.addresses import addressed
-from echo_node.services.sources import readable_source
-from echo_node.store import Made, MadeObject, Received, Results, Store, check_revision, earlier_decision
+from echo_node.services.receive import keep
+from echo_node.services.sources import readable_sources
+from echo_node.store import Made, MadeObject, Results, Store, check_revision, earlier_decision
 
 _log = logging.getLogger(__name__)
+
+_GROUP_LENGTH = 12  # bytes of the element that says how long file meta information is (PS3.10 7.1)
 
 
 def accept(
@@ -154,37 +156,27 @@ def edit(
     if not drawn:
         raise DecisionError(f"study {StudyInstanceUID}: nothing is drawn")
     images = store.find({drawing.SOPInstanceUID for drawing in drawn})
-    found = ((uid, readable_source(image.path)) for uid, image in images.items())
-    sources = {uid: ds for uid, ds in found if ds is not None and ds.StudyInstanceUID == StudyInstanceUID}
+    own = (image for image in images.values() if image.StudyInstanceUID == StudyInstanceUID)
+    sources = readable_sources(own)
     for drawing in drawn:
         if drawing.SOPInstanceUID not in sources:
             raise CorrectionError(Reason.UNKNOWN_CLIP, f"image {drawing.SOPInstanceUID}")
     made = build_edit(drawn, sources, by=by, reason=" ".join(reason.split()), at=at)
     ds = pydicom.dcmread(BytesIO(made.content))
     read_corrections(ds, sources)
-    path = store.incoming / f"{made.SOPInstanceUID}.part"
-    with path.open("wb") as file:
-        file.write(made.content)
-        file.flush()
-        os.fsync(file.fileno())
-    store.keep(
-        Received(
-            SOPClassUID=made.SOPClassUID,
-            SOPInstanceUID=made.SOPInstanceUID,
-            SeriesInstanceUID=str(ds.SeriesInstanceUID),
-            StudyInstanceUID=StudyInstanceUID,
-            PatientID=str(ds.get("PatientID") or ""),
-            PatientBirthDate=str(ds.get("PatientBirthDate") or ""),
-            TransferSyntaxUID=str(ds.file_meta.TransferSyntaxUID),
-            path=path,
-            sha256=hashlib.sha256(made.content).hexdigest(),
-            size=len(made.content),
-            source_ae="",
-            source_host="",
-            reason=None,
-            job=JobKind.CORRECTION,
-        )
+    meta = len(PREAMBLE) + _GROUP_LENGTH + ds.file_meta.FileMetaInformationGroupLength
+    dataset = memoryview(made.content)[meta:]
+    incoming = IncomingObject(
+        store.incoming,
+        SOPClassUID=made.SOPClassUID,
+        SOPInstanceUID=made.SOPInstanceUID,
+        TransferSyntaxUID=str(ds.file_meta.TransferSyntaxUID),
+        calling_ae="",
+        peer_host="",
+        limit=len(dataset),
     )
+    incoming.write(dataset)
+    keep(store, incoming.finish())
     _log.info("study %s: edited by report %s", StudyInstanceUID, made.SOPInstanceUID)
     return made.SOPInstanceUID
 

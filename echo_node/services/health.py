@@ -12,13 +12,21 @@ from echo_node.errors import AssociationRejected, DeliveryError
 from echo_node.records import DeliveryState, JobKind, StudyState
 from echo_node.services.opened import opened_store
 from echo_node.services.process import utc_now
-from echo_node.store import InstanceOutcome, JobState, StoreStatus, StudyOutcome, Unconfirmed, Waiting, Word
+from echo_node.store import (
+    UNFINISHED,
+    InstanceOutcome,
+    JobState,
+    StoreStatus,
+    StudyOutcome,
+    Unconfirmed,
+    Waiting,
+    Word,
+)
 
 _AGAIN = "once that is mended, echo-node requeue tries again"
 _UNCONFIRMED = timedelta(days=1)  # archives that commit only after their nightly backup are well
 _UNDELIVERED = timedelta(days=1)  # a PACS that is away for a night needs nobody here
 _UNFINISHED = timedelta(hours=1)  # a large exam is done sooner
-_TO_DO = (JobState.QUEUED, JobState.LEASED)
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
 
 
@@ -82,7 +90,7 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
             "once it is known whose they are, echo-node release"
         )
     if status.oldest_job_at is not None and status.oldest_job_at < utc_now() - _UNFINISHED:
-        unfinished = sum(n for (_, state), n in status.jobs.items() if state in _TO_DO)
+        unfinished = sum(n for (_, state), n in status.jobs.items() if state in UNFINISHED)
         yield (
             f"{unfinished} jobs are not done, the first of them queued at {status.oldest_job_at:%Y-%m-%d %H:%M:%S} "
             "UTC: the analyser does not run, fails, or cannot keep up; its log says which: "

@@ -15,7 +15,7 @@ from echo_node.errors import DecisionError
 from echo_node.patients import Patient, are_several
 from echo_node.records import JobKind, StudyState
 from echo_node.store.database import Database
-from echo_node.store.jobs import FRESH
+from echo_node.store.jobs import fresh
 from echo_node.store.overview import InstanceOutcome
 from echo_node.store.schema import JobState, instances, instances_aside, jobs, releases, reports
 from echo_node.store.schema import studies as study_rows
@@ -106,6 +106,7 @@ class Aside:
             known = sa.select(instances.c.SOPInstanceUID).where(instances.c.StudyInstanceUID == uid)
             if set(conn.scalars(known)) != release.chosen | release.others:
                 raise DecisionError(f"study {uid}: more of it came at this moment; release it again")
+            patient = Patient(PatientID=release.PatientID, PatientBirthDate=release.PatientBirthDate)
             _set_out(conn, release.others, at=now)
             _take_in(conn, release.chosen, at=now)
             conn.execute(sa.update(reports).where(reports.c.StudyInstanceUID == uid).values(is_withdrawn=True))
@@ -113,17 +114,15 @@ class Aside:
                 sa.insert(releases).values(
                     StudyInstanceUID=uid,
                     revision=row.revision,
-                    PatientID=release.PatientID,
-                    PatientBirthDate=release.PatientBirthDate,
-                    is_other_patient=_is_other(former, release),
+                    PatientID=patient.PatientID,
+                    PatientBirthDate=patient.PatientBirthDate,
+                    is_other_patient=are_several((former, patient)),
                     name=release.by,
                     reason=release.reason,
                     made_at=now,
                 )
             )
-            studies.release(
-                conn, uid, PatientID=release.PatientID, PatientBirthDate=release.PatientBirthDate, at=now
-            )
+            studies.release(conn, uid, patient, at=now)
 
     def others_until(self, StudyInstanceUID: str) -> int:
         """The last revision whose results are another patient's than the study's by now; 0 where none is."""
@@ -132,11 +131,6 @@ class Aside:
         )
         with self._db.read() as conn:
             return conn.scalar(found) or 0
-
-
-def _is_other(former: Patient, release: Release) -> bool:
-    chosen = Patient(PatientID=release.PatientID, PatientBirthDate=release.PatientBirthDate)
-    return are_several((former, chosen))
 
 
 def _set_out(conn: sa.Connection, others: Collection[str], *, at: datetime) -> None:
@@ -171,7 +165,5 @@ def _take_in(conn: sa.Connection, chosen: Collection[str], *, at: datetime) -> N
         sa.and_(jobs.c.state == JobState.DONE, jobs.c.reason == Reason.OTHER_PATIENT),
     )
     conn.execute(
-        sa.update(jobs)
-        .where(jobs.c.target.in_(uids), jobs.c.kind != JobKind.STUDY, is_undone)
-        .values(**FRESH, created_at=at, due_at=at)
+        sa.update(jobs).where(jobs.c.target.in_(uids), jobs.c.kind != JobKind.STUDY, is_undone).values(fresh(at))
     )

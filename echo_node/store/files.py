@@ -227,13 +227,11 @@ def read_kept(path: Path) -> bytes:
     StoreError
         The disk refuses.
     """
-    try:
-        with as_store_errors():
+    with as_store_errors():
+        try:
             return path.read_bytes()
-    except StoreError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
+        except FileNotFoundError as error:
             raise DamagedError(f"{path.name} is gone, though the database names it") from error
-        raise
 
 
 def _locks(descriptor: int) -> bool:

@@ -17,7 +17,11 @@ from echo_node.store.schema import JobState, instances, jobs
 UNFINISHED = (JobState.QUEUED, JobState.LEASED)
 _WANTS_A_CLIP = (Reason.UNKNOWN_CLIP, Reason.ANALYSIS_FAILED)  # why a correction is refused, but not for good
 
-FRESH = {"state": JobState.QUEUED, "attempts": 0, "finished_at": None, "reason": None, "detail": ""}
+
+def fresh(at: datetime) -> dict[str, object]:
+    """The values of a job that begins anew."""
+    new = {"state": JobState.QUEUED, "attempts": 0, "created_at": at, "due_at": at}
+    return new | {"finished_at": None, "reason": None, "detail": ""}
 
 
 def add(
@@ -108,7 +112,7 @@ def take_up_corrections(conn: sa.Connection, StudyInstanceUID: str, *, at: datet
     )
     conn.execute(sa.update(instances).where(instances.c.SOPInstanceUID.in_(wants)).values(reason=None))
     taken_up = sa.update(jobs).where(jobs.c.kind == JobKind.CORRECTION, jobs.c.target.in_(wants))
-    return conn.execute(taken_up.values(**FRESH, created_at=at, due_at=at)).rowcount
+    return conn.execute(taken_up.values(fresh(at))).rowcount
 
 
 def bury_worn_out(conn: sa.Connection, *, max_attempts: int, at: datetime) -> None:

@@ -45,7 +45,7 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
         study_rows.c.revision == jobs.c.revision,
         study_rows.c.state == StudyState.CLOSED,
     )
-    fresh = {
+    renewed = {
         kind: conn.execute(
             sa.update(jobs)
             .where(
@@ -54,13 +54,13 @@ def jobs_of(conn: sa.Connection, StudyInstanceUID: str, *, at: datetime) -> dict
                 jobs.c.state == JobState.DEAD,
                 awaited if kind is JobKind.STUDY else sa.true(),
             )
-            .values(**job_statements.FRESH, created_at=at, due_at=at)
+            .values(job_statements.fresh(at))
         ).rowcount
         for kind in JobKind
     }
-    if fresh[JobKind.CLIP]:
-        fresh[JobKind.CORRECTION] += job_statements.take_up_corrections(conn, StudyInstanceUID, at=at)
-    return fresh
+    if renewed[JobKind.CLIP]:
+        renewed[JobKind.CORRECTION] += job_statements.take_up_corrections(conn, StudyInstanceUID, at=at)
+    return renewed
 
 
 def deliveries_of(

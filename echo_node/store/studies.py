@@ -169,16 +169,14 @@ def quarantine(conn: sa.Connection, StudyInstanceUID: str, reason: Reason, *, at
     )
 
 
-def release(
-    conn: sa.Connection, StudyInstanceUID: str, *, PatientID: str, PatientBirthDate: str | None, at: datetime
-) -> None:
+def release(conn: sa.Connection, StudyInstanceUID: str, patient: Patient, *, at: datetime) -> None:
     """Open a study in quarantine again, as this patient's."""
     conn.execute(
         sa.update(studies)
         .where(studies.c.StudyInstanceUID == StudyInstanceUID)
         .values(
-            PatientID=PatientID,
-            PatientBirthDate=PatientBirthDate,
+            PatientID=patient.PatientID,
+            PatientBirthDate=patient.PatientBirthDate,
             state=StudyState.RECEIVING,
             reason=None,
             opened_at=at,

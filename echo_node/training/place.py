@@ -32,9 +32,10 @@ class Place:
         return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
 
-def knows_half_precision(device: torch.device) -> bool:
-    """Does it compute in bfloat16? A processor that does not emulates it, thirty times slower."""
-    return device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+def half_precision(device: torch.device, *, wanted: bool) -> torch.autocast:
+    """bfloat16 where it is wanted and the device computes in it: others emulate it, thirty times slower."""
+    knows = device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and knows)
 
 
 def share_buffers(module: nn.Module) -> None:

@@ -23,7 +23,7 @@ from echo_node.training import data
 from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
 from echo_node.training.losses import mask_loss, point_loss
-from echo_node.training.place import Place, knows_half_precision, share_gradients
+from echo_node.training.place import Place, half_precision, share_gradients
 from echo_node.training.recipe import Recipe
 from echo_node.training.validate import validate
 
@@ -128,9 +128,7 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
 def _step(run: Run, recipe: Recipe, batch: Batch, step: int) -> dict[str, float]:
     for group in run.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, step)
-    device = batch.frames.device
-    half = recipe.half_precision and knows_half_precision(device)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
+    with half_precision(batch.frames.device, wanted=recipe.half_precision):
         tokens = run.model.encoder(batch.frames)  # [B*T,1+P,D]
     tokens = tokens.float()
     views = _view_loss(run.model, tokens.unflatten(0, (-1, recipe.frames_per_clip)), batch)

@@ -23,7 +23,7 @@ from echo_node.models.adapters import Tuning, prepare, trainable
 from echo_node.models.vit import VisionTransformer
 from echo_node.training import data
 from echo_node.training.dino.schedule import warmed_up
-from echo_node.training.place import knows_half_precision
+from echo_node.training.place import half_precision
 from echo_node.training.tasks import Examples, Task, taken
 
 _ENCODED_AT_ONCE = 64  # groups of frames
@@ -144,7 +144,7 @@ def _tokens(encoder: VisionTransformer, task: Task, frames: npt.NDArray[np.uint8
     device = encoder.class_token.device
     flat = frames.reshape(-1, *frames.shape[-2:])
     images = torch.from_numpy(normalise(flat, mean=data.MEAN, std=data.STD)).to(device)  # [M*T,1,S,S]
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half and knows_half_precision(device)):
+    with half_precision(device, wanted=half):
         tokens = encoder(images)
     kept = task.kept(tokens.float())  # [M*T,1+p,D]
     return kept.reshape(len(frames), -1, *kept.shape[1:])
