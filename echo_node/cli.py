@@ -161,6 +161,12 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--encoder", type=Path, help="to start from: the folder of a pretraining, or of a package, heads and all"
     )
     parser.add_argument("--steps", type=int, default=12_000, help="updates of the weights (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="of the phantoms and all draws: another one is other patients (default: 1)",
+    )
     parser.set_defaults(run=_train)
 
 
@@ -336,9 +342,11 @@ def _pretrain(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
+    from echo_node.training.recipe import Recipe
     from echo_node.training.ship import train_and_ship
 
-    train_and_ship(args.run_folder, args.engine, encoder=args.encoder, steps=args.steps)
+    recipe = Recipe(encoder=args.encoder, steps=args.steps, seed=args.seed)
+    train_and_ship(args.run_folder, args.engine, recipe=recipe)
     return 0
 
 

@@ -185,6 +185,7 @@ class ObjectKind(enum.Enum):
     OVERLAY = "overlay"  # a measured clip with the findings drawn on its frames
     PDF = "pdf"  # one page per study
     REJECTION = "rejection"  # Key Object Selection: which of the others a person rejected
+    EDIT = "edit"  # TID 1500, what a person drew on the node and the others rest on
 
 
 # The older form in which a result goes to a destination that refuses the class of the newer one

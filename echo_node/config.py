@@ -231,6 +231,8 @@ class Destination(_Section):
     def _asks_for_results(self) -> Destination:
         if ObjectKind.REJECTION in self.objects:
             raise ValueError("objects: rejection is sent by itself, to whoever was sent what a person rejects")
+        if ObjectKind.EDIT in self.objects:
+            raise ValueError("objects: edit is sent by itself, with the first report that rests on it")
         return self
 
     @model_validator(mode="after")

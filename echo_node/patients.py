@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
-_EIGHT_DIGITS = re.compile(r"[0-9]{8}")
+_DATE = re.compile(r"([0-9]{4})([.\-/]?)([0-9]{2})\2([0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Patient:
 
 def patient_of(PatientID: str, PatientBirthDate: str) -> Patient:
     """The patient by the values that a header states, without their padding."""
-    return Patient(PatientID=PatientID.replace("\0", "").strip(), PatientBirthDate=birth_date(PatientBirthDate))
+    return Patient(PatientID=PatientID.replace("\0", "").strip(), PatientBirthDate=date_of(PatientBirthDate))
 
 
 def are_several(patients: Collection[Patient]) -> bool:
@@ -32,14 +32,15 @@ def are_several(patients: Collection[Patient]) -> bool:
     return len({patient.PatientID for patient in patients}) > 1 or len(births) > 1
 
 
-def birth_date(text: str) -> str | None:
+def date_of(text: str) -> str | None:
     """A DA value as YYYYMMDD; None where it is no date, as carts' fillers are none.
 
-    ACR-NEMA's form with full stops is still to be taken (PS3.5 6.2).
+    ACR-NEMA's form with full stops is still to be taken (PS3.5 6.2); carts write dashes and slashes too.
     """
-    digits = text.replace("\0", "").strip().replace(".", "")
-    if _EIGHT_DIGITS.fullmatch(digits) is None:
+    match = _DATE.fullmatch(text.replace("\0", "").strip())
+    if match is None:
         return None
+    digits = "".join(match.group(1, 3, 4))
     try:
         date.fromisoformat(digits)
     except ValueError:

@@ -66,6 +66,9 @@ class JobKind(enum.Enum):
     STUDY = "study"  # target: StudyInstanceUID
 
 
+DRAWN_HERE = ""  # in place of a sender's AE title: what a person drew on the node itself
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """An object as it was received, byte for byte on disk."""
@@ -79,7 +82,7 @@ class Instance:
     path: Path
     sha256: str
     size: int  # bytes, the whole file
-    source_ae: str
+    source_ae: str  # or DRAWN_HERE
     received_at: datetime  # UTC
     reason: Reason | None = None  # why it is kept but not analysed, or None
 

@@ -19,6 +19,7 @@ from echo_node.reports.clip_seg import build_seg
 from echo_node.reports.corrections import corrected_images, open_document, read_corrections
 from echo_node.reports.decided import DOCUMENTS, accept_document, build_rejection, check_person, read_made
 from echo_node.reports.edited import build_edit
+from echo_node.reports.observers import edits_of
 from echo_node.reports.overlay import build_overlay, is_drawn
 from echo_node.reports.pdf import build_pdf
 from echo_node.reports.reading import Reading, read_report
@@ -43,6 +44,7 @@ __all__ = [
     "build_sr",
     "check_person",
     "corrected_images",
+    "edits_of",
     "is_cart_report",
     "normalise",
     "open_document",

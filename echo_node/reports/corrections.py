@@ -23,11 +23,11 @@ from echo_node.codes import Code, Reason
 from echo_node.edits import Correction, Edit, Shape
 from echo_node.errors import CorrectionError
 from echo_node.identity import MANUFACTURER
-from echo_node.patients import Patient, are_several
+from echo_node.patients import Patient, are_several, date_of
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.edited import MODEL as EDITED
 from echo_node.reports.observers import made_at, person
-from echo_node.reports.source import date_of, patient_id
+from echo_node.reports.source import patient_id
 from echo_node.reports.subjects import Subject, remarks_in, subject_of
 
 _REPORT = Code("126000", "DCM", "Imaging Measurement Report")
@@ -163,7 +163,7 @@ def _correction(
 def _is_one_patient(source: Dataset, ds: Dataset) -> bool:
     """By PatientID, and by PatientBirthDate where both have one, as the objects of a study are told apart."""
     patients = [
-        Patient(PatientID=patient_id(of), PatientBirthDate=date_of(str(of.get("PatientBirthDate") or "")) or None)
+        Patient(PatientID=patient_id(of), PatientBirthDate=date_of(str(of.get("PatientBirthDate") or "")))
         for of in (source, ds)
     ]
     return not are_several(patients)

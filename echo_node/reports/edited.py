@@ -26,6 +26,7 @@ from echo_node.reports.coded import concept
 from echo_node.reports.document import nameless
 from echo_node.reports.items import comment
 from echo_node.reports.observers import as_observer
+from echo_node.reports.retired import as_successors, refer_to
 from echo_node.reports.uids import derived_uid
 
 MODEL = "Corrections by persons"  # the node's own results name another
@@ -36,7 +37,7 @@ _POINTS = (Shape.FOREGROUND, Shape.BACKGROUND)
 def build_edit(
     drawn: Sequence[Drawn], sources: Mapping[str, Dataset], *, by: Person, reason: str, at: datetime
 ) -> Report:
-    """What a person drew, as one Comprehensive 3D SR.
+    """What a person drew, as one Comprehensive SR, which every archive of SRs takes.
 
     Parameters
     ----------
@@ -51,15 +52,16 @@ def build_edit(
     at : datetime
         When, with a time zone.
     """
-    clips = [sources[uid] for uid in dict.fromkeys(drawing.SOPInstanceUID for drawing in drawn)]
+    known = as_successors(sources)
+    clips = [known[uid] for uid in dict.fromkeys(drawing.SOPInstanceUID for drawing in drawn)]
     first = clips[0]
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_person_context=as_observer(by)),
         procedure_reported=concept(coded.ECHOCARDIOGRAPHY),
-        imaging_measurements=[_group(part, sources, reason, at) for drawing in drawn for part in _parts(drawing)],
+        imaging_measurements=[_group(part, known, reason, at) for drawing in drawn for part in _parts(drawing)],
     )
     study = str(first.StudyInstanceUID)
-    ds = sr.Comprehensive3DSR(
+    ds = sr.ComprehensiveSR(
         evidence=[nameless(clip) for clip in clips],
         content=report[0],
         series_instance_uid=derived_uid(study, MODEL, echo_node.__version__),
@@ -75,7 +77,8 @@ def build_edit(
     ds.SeriesDescription = MODEL
     ds.ManufacturerModelName = MODEL
     ds.SoftwareVersions = echo_node.__version__
-    return envelope.named_by_content(ObjectKind.SR, ds)
+    refer_to(ds, sources)
+    return envelope.named_by_content(ObjectKind.EDIT, ds)
 
 
 def _group(

@@ -6,7 +6,7 @@ What the node's conformance statement says of its objects is read off the object
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
@@ -30,7 +30,7 @@ from echo_node.codes import (
     WallPoint,
 )
 from echo_node.decisions import Decision, DecisionKind, Person
-from echo_node.edits import Edit
+from echo_node.edits import Drawn, Edit, Shape
 from echo_node.pictures import Picture
 from echo_node.records import (
     Analysis,
@@ -48,11 +48,12 @@ from echo_node.records import (
     ViewPrediction,
     VolumeCurve,
 )
-from echo_node.reports import build_rejection, build_reports
+from echo_node.reports import build_edit, build_rejection, build_reports
 from echo_node.reports.source import normalise
 
 _RETIRED_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3"  # PS3.6 Annex A
 _ED, _ES = 1, 3  # frame numbers
+_READER = Person(name="Reader^", organization="Hospital")
 _VOLUMES = (Quantity.LVEF, Quantity.LV_EDV, Quantity.LV_ESV)
 _WALLS = (Quantity.IVSD, Quantity.LVIDD, Quantity.LVPWD, Quantity.LVIDS)
 _MASS = (
@@ -143,7 +144,24 @@ def _example(study: Analysis, header: Dataset, *, predecessors: Sequence[Report]
     frame_times = np.arange(float(header.NumberOfFrames)) * 20
     blank = _Cine(np.ones((header.Rows, header.Columns), np.bool_), frame_times)
     reports = build_reports(study, sources, kinds=tuple(ObjectKind), frames=lambda _: blank, earlier=predecessors)
-    return Example(source=sources[study.clips[0].SOPInstanceUID], reports=(*reports, _rejection(study, reports)))
+    by_persons = (_rejection(study, reports), _edit(study, sources))
+    return Example(source=sources[study.clips[0].SOPInstanceUID], reports=(*reports, *by_persons))
+
+
+def _edit(study: Analysis, sources: Mapping[str, Dataset]) -> Report:
+    """A person's drawings of every shape."""
+    points = ((5.0, 5.0), (9.0, 9.0))
+    drawn = [
+        Drawn(
+            SOPInstanceUID=study.clips[0].SOPInstanceUID,
+            frame_number=_ED,
+            shape=shape,
+            points=(*points, (9.0, 5.0)) if shape is Shape.CONTOUR else points,
+            subject=Quantity.IVSD if shape is Shape.LINE else Structure.LV_CAVITY,
+        )
+        for shape in Shape
+    ]
+    return build_edit(drawn, sources, by=_READER, reason="why", at=study.made_at)
 
 
 def _rejection(study: Analysis, reports: Sequence[Report]) -> Report:
@@ -152,7 +170,7 @@ def _rejection(study: Analysis, reports: Sequence[Report]) -> Report:
         StudyInstanceUID=study.StudyInstanceUID,
         revision=study.revision,
         kind=DecisionKind.REJECTED,
-        by=Person(name="Reader^", organization="Hospital"),
+        by=_READER,
         reason="",
         made_at=study.made_at,
         decided=tuple(report.SOPInstanceUID for report in reports),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import pydicom
@@ -23,6 +22,7 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import FLOAT_VR, INT_VR, STR_VR, PersonName
 
 from echo_node.errors import ReportError
+from echo_node.patients import date_of
 from echo_node.reports.charset import decoded
 
 UTF_8 = "ISO_IR 192"
@@ -92,7 +92,6 @@ _SEQUENCES = {"SequenceOfUltrasoundRegions": _REGION, "RequestAttributesSequence
 WANTED = ("SpecificCharacterSet", *_TYPE_1_UIDS, *TYPE_2, *_OPTIONAL, *_SEQUENCES)
 
 _SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O"}
-_DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")  # the dots are ACR-NEMA's
 _TIME = re.compile(r"([01]\d|2[0-3])(?::?([0-5]\d)(?::?([0-5]\d|60)(\.\d{1,6})?)?)?")
 _DATE_TIME = re.compile(r"\d{4}(?:\d{2}){0,5}(?:\.\d{1,6})?(?:[+\-]\d{4})?")
 _DECIMAL = re.compile(r"[+\-]?\d+(\.\d*)?")
@@ -238,17 +237,8 @@ def _valid(keyword: str, value: object) -> object:
     return None if None in parts else parts
 
 
-def date_of(text: str) -> str:
-    """A date as YYYYMMDD; empty where it is none, as carts' fillers are none."""
-    match = _DATE.fullmatch(text.replace("\0", "").strip())
-    if match is None:
-        return ""
-    digits = "".join(match.groups())
-    try:
-        date.fromisoformat(digits)
-    except ValueError:
-        return ""
-    return digits
+def _date(text: str) -> str:
+    return date_of(text) or ""
 
 
 def _time(text: str) -> str:
@@ -258,7 +248,7 @@ def _time(text: str) -> str:
 
 def _date_time(text: str) -> str | None:
     text = text.strip()
-    return text if _DATE_TIME.fullmatch(text) and (len(text) < 8 or date_of(text[:8])) else None
+    return text if _DATE_TIME.fullmatch(text) and (len(text) < 8 or _date(text[:8])) else None
 
 
 def _offset(text: str) -> str | None:
@@ -324,7 +314,7 @@ _MENDERS: dict[str, Callable[[str], object]] = {
     "Laterality": _laterality,
     "PatientOrientation": _direction,
     "UI": _uid,
-    "DA": date_of,
+    "DA": _date,
     "TM": _time,
     "DT": _date_time,
     "PN": _name,

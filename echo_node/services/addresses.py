@@ -8,6 +8,9 @@ from echo_node.codes import FALLBACKS, ObjectKind
 from echo_node.config import Config
 from echo_node.records import Report
 
+# What names the reports of persons that it rests on; a page and an overlay clip do not.
+_NAMES_EDITS = frozenset(ObjectKind) - {ObjectKind.OVERLAY, ObjectKind.PDF}
+
 
 def wanted(config: Config) -> frozenset[ObjectKind]:
     """What any destination takes, and the older forms of it, which may be asked for when it is sent."""
@@ -22,4 +25,5 @@ def addressed(reports: Sequence[Report], config: Config) -> list[tuple[str, Repo
         for destination in config.deliver.destinations
         for report in reports
         if report.kind in destination.objects
+        or (report.kind is ObjectKind.EDIT and not _NAMES_EDITS.isdisjoint(destination.objects))
     ]

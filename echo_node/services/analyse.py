@@ -17,15 +17,15 @@ from types import FrameType
 from pydicom import Dataset
 
 from echo_node.carts import OwnValue
-from echo_node.codes import Reason
+from echo_node.codes import ObjectKind, Reason
 from echo_node.config import Config
 from echo_node.decisions import DecisionKind, standing_acceptance
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import EchoNodeError, LeaseLost, StoreError
 from echo_node.inference.engine import Engine
 from echo_node.pipeline import Rules, analyse_clip, summarise_study
-from echo_node.records import Analysis, Instance, Job, JobKind
-from echo_node.reports import Budget, Results, build_results
+from echo_node.records import DRAWN_HERE, Analysis, Instance, Job, JobKind, Report
+from echo_node.reports import Budget, Results, build_results, edits_of
 from echo_node.services.addresses import addressed, wanted
 from echo_node.services.corrections import do_correction
 from echo_node.services.engines import open_engine
@@ -150,8 +150,9 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         earlier=store.reports_before(job.target, study.revision),
         budget=budget(config),
     )
-    deliveries = addressed(results.reports, config)
-    store.complete_study(job, results.reports, deliveries, _own(analysis), remark=_remark(results))
+    reports = (*_edits(analysis, study.instances), *results.reports)
+    deliveries = addressed(reports, config)
+    store.complete_study(job, reports, deliveries, _own(analysis), remark=_remark(results))
     if results.withheld:
         _log.warning("study %s: %s", job.target, _remark(results))
     queued = len({report.SOPInstanceUID for _, report in deliveries})
@@ -176,6 +177,21 @@ def _decided_before(analysis: Analysis, store: Store) -> Analysis:
     own = [decision for decision in decisions if decision.revision > others]  # none on another patient's results
     rejections = sum(decision.kind is DecisionKind.REJECTED for decision in decisions)
     return replace(analysis, acceptance=standing_acceptance(own), rejections=rejections)
+
+
+def _edits(analysis: Analysis, instances: tuple[Instance, ...]) -> list[Report]:
+    """The reports of what persons drew on the node, where results rest on them: no archive has these."""
+    named = {edit.SOPInstanceUID for edit in edits_of(analysis)}
+    return [
+        Report(
+            kind=ObjectKind.EDIT,
+            SOPClassUID=instance.SOPClassUID,
+            SOPInstanceUID=instance.SOPInstanceUID,
+            content=instance.path.read_bytes(),
+        )
+        for instance in instances
+        if instance.SOPInstanceUID in named and instance.source_ae == DRAWN_HERE
+    ]
 
 
 def _own(analysis: Analysis) -> list[OwnValue]:

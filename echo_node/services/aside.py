@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 from echo_node.dicom.header import read_header
 from echo_node.errors import DecisionError, StoreError
-from echo_node.patients import birth_date, patient_of
+from echo_node.patients import date_of, patient_of
 from echo_node.records import Instance
 from echo_node.store import InstanceOutcome, Release, Store
 
@@ -113,7 +113,7 @@ def _chosen(StudyInstanceUID: str, stated: Mapping[str, str | None], given: str 
                 "give the one that is meant"
             )
         return next(iter(dates), None)
-    born = birth_date(given)
+    born = date_of(given)
     if born is None:
         raise DecisionError("the birth date that was given is no date as YYYYMMDD")
     if born not in dates:
@@ -127,7 +127,7 @@ def _dates(stated: Mapping[str, str | None]) -> set[str]:
 
 def _birth_date(instance: Instance) -> str | None:
     try:
-        return birth_date(read_header(instance.path).PatientBirthDate)
+        return date_of(read_header(instance.path).PatientBirthDate)
     except OSError as error:
         raise StoreError(f"{instance.path}: cannot be read: {error.strerror}") from error
 

@@ -20,7 +20,7 @@ from echo_node.decisions import Decision, DecisionKind, Person, standing_accepta
 from echo_node.dicom.incoming import PREAMBLE, IncomingObject
 from echo_node.edits import Drawn
 from echo_node.errors import CorrectionError, DecisionError, ReportError
-from echo_node.records import Delivery, Report
+from echo_node.records import DRAWN_HERE, Delivery, Report
 from echo_node.reports import (
     DOCUMENTS,
     accept_document,
@@ -37,6 +37,7 @@ from echo_node.store import Made, MadeObject, Results, Store, check_revision, ea
 
 _log = logging.getLogger(__name__)
 
+_BY_PERSONS = (ObjectKind.REJECTION, ObjectKind.EDIT)  # no results of the node's, so nothing to reject
 _GROUP_LENGTH = 12  # bytes of the element that says how long file meta information is (PS3.10 7.1)
 
 
@@ -128,8 +129,8 @@ def edit(
 ) -> str:
     """Correct a study's results by drawings on its clips, as a report that a viewer sends does.
 
-    The record is the report that is kept: who drew what, when and why. The analyser measures anew by it, and the
-    documents that follow name the person.
+    The record is the report that is kept: who drew what, when and why. The analyser measures anew by it, the
+    documents that follow name the person, and the report goes to whoever gets them.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ def edit(
         SOPClassUID=made.SOPClassUID,
         SOPInstanceUID=made.SOPInstanceUID,
         TransferSyntaxUID=str(ds.file_meta.TransferSyntaxUID),
-        calling_ae="",
+        calling_ae=DRAWN_HERE,
         peer_host="",
         limit=len(dataset),
     )
@@ -226,9 +227,7 @@ def _rejected(decisions: tuple[Decision, ...], seen: Results) -> list[MadeObject
     since = 0 if earlier is None else earlier.revision
     gone = {uid for d in decisions if d.kind is DecisionKind.REJECTED for uid in d.decided}
     return [
-        o
-        for o in seen.objects
-        if o.revision > since and o.kind is not ObjectKind.REJECTION and o.SOPInstanceUID not in gone
+        o for o in seen.objects if o.revision > since and o.kind not in _BY_PERSONS and o.SOPInstanceUID not in gone
     ]
 
 

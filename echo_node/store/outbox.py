@@ -15,8 +15,10 @@ from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import decision_objects, decisions, outbox, reports, studies
 
-# Large, and never replaced: a clip's findings do not change. A rejection says nothing of its own.
-_NOT_REPLACED = (ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY, ObjectKind.REJECTION)
+# Large, and never replaced: a clip's findings do not change. Persons' rejections and edits are no results.
+_NOT_REPLACED = (
+    ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY, ObjectKind.REJECTION, ObjectKind.EDIT,
+)  # fmt: skip
 
 
 def add_report(
@@ -73,8 +75,9 @@ def _made_again(conn: sa.Connection, made: Sequence[Report]) -> Sequence[str]:
 
 
 def has_report(conn: sa.Connection, SOPInstanceUID: str) -> bool:
-    """Is there a report of this UID?"""
-    return conn.scalar(sa.select(reports.c.path).where(reports.c.SOPInstanceUID == SOPInstanceUID)) is not None
+    """Is there a report of this UID that the node made? What a person drew is that person's."""
+    its_own = sa.and_(reports.c.SOPInstanceUID == SOPInstanceUID, reports.c.kind != ObjectKind.EDIT)
+    return conn.scalar(sa.select(reports.c.path).where(its_own)) is not None
 
 
 def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> Sequence[sa.Row[Any]]:

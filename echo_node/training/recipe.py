@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from echo_node.errors import EngineError
 from echo_node.training import data
+
+UNSEEN = 2  # seed of the phantoms that a run is watched by and its package calibrated on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +17,7 @@ class Recipe:
 
     size: str = "tiny"
     encoder: Path | None = None  # folder of one to start from, whose shape then counts and not the size
-    seed: int = 1
+    seed: int = 1  # of the phantoms learned from and of all draws; UNSEEN is not for learning
     train_clips: int = 400 * len(data.CYCLE)
     validation_clips: int = 10 * len(data.CYCLE)
     frames: int = 6  # per clip, as rendered
@@ -30,3 +33,7 @@ class Recipe:
     averaging: float = 0.998  # of the weights that are kept
     half_precision: bool = True  # bfloat16 in the encoder, where the device knows it: twice as fast
     validate_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.seed == UNSEEN:
+            raise EngineError(f"seed {UNSEEN}: these phantoms are kept unseen. Take another seed")

@@ -19,7 +19,7 @@ from echo_node.training.augment import MARGIN
 from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import train_ejection
 from echo_node.training.place import Place
-from echo_node.training.recipe import Recipe
+from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.train import train
 from echo_node.training.view_fit import fit_views
 
@@ -29,7 +29,7 @@ CALIBRATION_CLIPS = 420
 
 
 def train_and_ship(
-    run: Path, engine: Path, *, steps: int, encoder: Path | None = None, patients: int = PHANTOM_PATIENTS
+    run: Path, engine: Path, *, recipe: Recipe, patients: int = PHANTOM_PATIENTS
 ) -> Mapping[str, float]:
     """Everything from phantoms to a package; each step goes on where an earlier call stopped.
 
@@ -39,11 +39,8 @@ def train_and_ship(
         Folder of shards, checkpoint and metrics.
     engine : Path
         Folder of the package.
-    steps : int
+    recipe : Recipe
         Of the joint training.
-    encoder : Path, optional
-        Folder to start from: a pretraining's run, ``engines import --checkpoint``, or a package, whose heads go on
-        as well.
     patients : int
         Unseen ones for the figures in the manifest and on the card.
 
@@ -52,14 +49,13 @@ def train_and_ship(
     mapping
         The figures; nothing in all but the first of several processes.
     """
-    recipe = Recipe(encoder=encoder, steps=steps)
     model = train(run, recipe)
     if Place.find().rank:
         return {}  # one process does the rest
-    known = data.load(run / "phantoms", seed=1, clips=recipe.train_clips, frames=recipe.frames)
+    known = data.load(run / "phantoms", seed=recipe.seed, clips=recipe.train_clips, frames=recipe.frames)
     fit_views(model, known)
     train_ejection(model, run)
-    return ship(model, run, engine, start=_start(encoder), frames=recipe.frames, patients=patients)
+    return ship(model, run, engine, start=_start(recipe.encoder), frames=recipe.frames, patients=patients)
 
 
 def ship(
@@ -78,7 +74,7 @@ def ship(
     frames : int
         Of a phantom clip that the view's temperature is fitted on.
     """
-    unseen = data.load(run / "phantoms", seed=2, clips=CALIBRATION_CLIPS, frames=frames)
+    unseen = data.load(run / "phantoms", seed=UNSEEN, clips=CALIBRATION_CLIPS, frames=frames)
     calibration = calibrate(model, unseen)
     with tempfile.TemporaryDirectory() as folder:  # the figures come from the package itself
         write_package(_contents(model, start, calibration, {}), Path(folder))

@@ -24,7 +24,7 @@ from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
 from echo_node.training.losses import mask_loss, point_loss
 from echo_node.training.place import Place, half_precision, share_gradients
-from echo_node.training.recipe import Recipe
+from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.validate import validate
 
 _WALL_WEIGHT = 0.25  # of the wall loss: it starts at some 5 nats, the others at 1
@@ -104,8 +104,8 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     recipe = recipe or Recipe()
     out.mkdir(parents=True, exist_ok=True)
     shards = out / "phantoms"
-    known = data.load(shards, seed=1, clips=recipe.train_clips, frames=recipe.frames)
-    unseen = data.load(shards, seed=2, clips=recipe.validation_clips, frames=recipe.frames)
+    known = data.load(shards, seed=recipe.seed, clips=recipe.train_clips, frames=recipe.frames)
+    unseen = data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=recipe.frames)
     place = Place.find()
     run, checkpoint = Run.start(recipe), out / "checkpoint.pt"
     if checkpoint.exists():

@@ -24,7 +24,7 @@ from tests.validation.bad import BAD
 from tests.validation.files import write_source
 from tests.validation.plans import ABSENT, CHARACTER_SETS, MEASURED
 
-KINDS = tuple(kind for kind in ObjectKind if kind is not ObjectKind.REJECTION)  # that is a person's
+KINDS = tuple(kind for kind in ObjectKind if kind not in (ObjectKind.REJECTION, ObjectKind.EDIT))  # persons'
 READER = Person(name="Öztürk^Rosa", organization="Herzklinik Süd", code=Code("4711", "99HC", "Kardiologin"))
 PLANS = MEASURED | ABSENT | CHARACTER_SETS | BAD
 

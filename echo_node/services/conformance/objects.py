@@ -52,14 +52,14 @@ _ALL_STANDARD = "None: all objects are of standard SOP classes, and each attribu
 
 _WHOLE = (  # kinds with tables of their own
     ObjectKind.SR, ObjectKind.SEG, ObjectKind.SR_TID5200, ObjectKind.SR_TID5300, ObjectKind.OVERLAY, ObjectKind.PDF,
-    ObjectKind.REJECTION,
+    ObjectKind.REJECTION, ObjectKind.EDIT,
 )  # fmt: skip
 _LIKE = {  # other forms, told by what is not as in the first
     ObjectKind.SR_COMPREHENSIVE: ObjectKind.SR,
     ObjectKind.SR_TID5200_SRT: ObjectKind.SR_TID5200,
     ObjectKind.SEG_LABELMAP: ObjectKind.SEG,
 }
-_TREES = (ObjectKind.SR, ObjectKind.SR_TID5200, ObjectKind.SR_TID5300)
+_TREES = (ObjectKind.SR, ObjectKind.SR_TID5200, ObjectKind.SR_TID5300, ObjectKind.EDIT)
 
 Made = Mapping[ObjectKind, Contents]
 
@@ -75,8 +75,9 @@ def annexes(cases: Sequence[Example], made: Made) -> list[str]:
         "## 8 Annexes",
         "### 8.1 IOD contents",
         "#### 8.1.1 Created SOP instances",
-        "Of each kind that a destination's `objects` may name, and the note of a rejection, which goes wherever "
-        "what was rejected went. Presence and source of each attribute, as seen in "
+        "Of each kind that a destination's `objects` may name, the note of a rejection, which goes wherever what "
+        "was rejected went, and the report of what a person drew on the node, which goes with the first results "
+        "that rest on it. Presence and source of each attribute, as seen in "
         "objects made of headers that are full and of one that has only what it must have. `>` is the depth of "
         "nesting.",
         table(

@@ -104,12 +104,12 @@ def _sent(destinations: Mapping[str, Destination], made: Made) -> Iterator[tuple
 
 
 def _kinds(destination: Destination) -> Iterator[ObjectKind]:
-    """What a destination may be sent: what it asks for, what takes a refused one's place, and a rejection."""
+    """What a destination may be sent: what it asks for, older forms of that, persons' rejections and edits."""
     for kind in destination.objects:
         yield kind
         if kind in FALLBACKS:
             yield FALLBACKS[kind]
-    yield ObjectKind.REJECTION
+    yield from (ObjectKind.REJECTION, ObjectKind.EDIT)
 
 
 def _policies(settings: Deliver) -> list[str]:

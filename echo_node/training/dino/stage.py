@@ -10,7 +10,7 @@ from echo_node.training import data
 from echo_node.training.dino.crops import CropRules
 from echo_node.training.dino.pretrain import DinoRecipe, pretrain
 from echo_node.training.dino.sources import PhantomSource, Source, open_source
-from echo_node.training.recipe import Recipe
+from echo_node.training.recipe import UNSEEN, Recipe
 
 _PROBED = 420  # labelled phantoms of each set, for the probes
 
@@ -42,12 +42,12 @@ def pretrain_on(
         workers=workers,
         crops=CropRules(large=shape.image_size, small=shape.patch_size * round(0.43 * shape.grid)),
     )
-    unseen = data.load(shards, seed=2, clips=_PROBED, frames=labelled.frames)
+    unseen = data.load(shards, seed=UNSEEN, clips=_PROBED, frames=labelled.frames)
     if folder is None:
-        known = data.load(shards, seed=1, clips=labelled.train_clips, frames=labelled.frames)
+        known = data.load(shards, seed=labelled.seed, clips=labelled.train_clips, frames=labelled.frames)
         source: Source = PhantomSource(known)
         known = known.first(_PROBED)
     else:
-        known = data.load(shards, seed=1, clips=_PROBED, frames=labelled.frames)
+        known = data.load(shards, seed=labelled.seed, clips=_PROBED, frames=labelled.frames)
         source = open_source(folder, size=max(data.STORED_SIZE, shape.image_size))
     pretrain(out, source, recipe, known=known, unseen=unseen)

@@ -13,6 +13,7 @@ from echo_node.codes import Quantity, Structure
 from echo_node.decisions import Person
 from echo_node.edits import Drawn, Shape
 from echo_node.reports import build_edit, read_corrections
+from echo_node.reports.retired import every_item
 from echo_node.reports.subjects import LENGTHS
 from tests.unit.reports.builders import source
 
@@ -58,3 +59,13 @@ def test_several_drawings_stand_in_one_report_and_each_report_has_a_uid_of_its_o
     assert {c.edit.reason for c in first} == {""}
     (second,) = read_back(drawn(Shape.CONTOUR, OUTLINE))
     assert first[0].edit.SOPInstanceUID != second.edit.SOPInstanceUID
+
+
+def test_a_clip_of_a_retired_class_is_drawn_on_and_named_as_what_it_is():
+    retired = "1.2.840.10008.5.1.4.1.1.3"
+    of = source(SOPClassUID=retired)
+    made = build_edit([drawn(Shape.CONTOUR, OUTLINE)], {OF.SOPInstanceUID: of}, by=ROSA, reason="", at=AT)
+    ds = pydicom.dcmread(BytesIO(made.content))
+    references = [item for item in every_item(ds) if item.get("ReferencedSOPInstanceUID") == OF.SOPInstanceUID]
+    assert {item.ReferencedSOPClassUID for item in references} == {retired}
+    assert len(references) == 2  # the evidence, the region

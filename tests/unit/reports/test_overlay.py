@@ -246,4 +246,8 @@ def test_a_frame_that_cannot_be_decoded_costs_the_overlay_and_nothing_else():
     reports = build_reports(
         analysis(clip(of)), {of.SOPInstanceUID: of}, kinds=tuple(ObjectKind), frames=lambda _: broken
     )
-    assert {r.kind for r in reports} == set(ObjectKind) - {ObjectKind.OVERLAY, ObjectKind.REJECTION}
+    assert {r.kind for r in reports} == set(ObjectKind) - {
+        ObjectKind.OVERLAY,
+        ObjectKind.REJECTION,
+        ObjectKind.EDIT,
+    }

@@ -258,7 +258,7 @@ def test_without_a_document_there_is_nothing_to_accept(tmp_path: Path) -> None:
 
 def test_documents_are_the_kinds_that_a_person_can_stand_for() -> None:
     of_clips = {ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY}
-    assert set(ObjectKind) - of_clips - {ObjectKind.REJECTION} == DOCUMENTS
+    assert set(ObjectKind) - of_clips - {ObjectKind.REJECTION, ObjectKind.EDIT} == DOCUMENTS
 
 
 def drawing(uid: str, **changes) -> Drawn:

@@ -1,14 +1,19 @@
 """Losses against references, and a run that is broken off and resumed."""
 
 import json
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.distributed.run import parse_args
 
+from echo_node.cli import _parser
 from echo_node.codes import Structure, View
+from echo_node.errors import EngineError
 from echo_node.evaluation.scores import balanced_accuracy, dice
 from echo_node.export.package import Calibration
 from echo_node.inference.prompts import PointKind
@@ -19,7 +24,7 @@ from echo_node.training.augment import Around, augment, draw_warp, moved, random
 from echo_node.training.batches import draw_clips, view_weights
 from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
-from echo_node.training.recipe import Recipe
+from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.ship import _card, _start
 from echo_node.training.view_fit import ViewRecipe, fit_views
 
@@ -267,3 +272,21 @@ def test_views_count_alike_however_often_they_are_drawn():
     drawn = np.concatenate([draw_clips(clips, recipe, rng) for _ in range(3000)])
     counted = np.bincount(views[drawn], weights=weights[views[drawn]], minlength=len(data.LABELS))
     assert counted / counted.mean() == pytest.approx(np.ones(len(data.LABELS)), abs=0.12)
+
+
+def test_the_unseen_phantoms_are_not_learned_from():
+    with pytest.raises(EngineError, match="kept unseen"):
+        Recipe(seed=UNSEEN)
+
+
+def test_commands_in_the_docs_are_taken_by_torchrun_and_by_ours():
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^(?:torchrun|echo-node) [^#\n]+", text, re.MULTILINE)
+    assert len(commands) > 5
+    for command in commands:
+        program, *options = shlex.split(command)
+        if program == "torchrun":
+            ours = parse_args(options)
+            assert (ours.module, ours.training_script) == (True, "echo_node")
+            options = ours.training_script_args
+        _parser().parse_args(options)
