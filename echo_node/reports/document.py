@@ -153,15 +153,16 @@ def to_document(
 
 def _unfill(ds: Dataset) -> None:
     """Take out what only highdicom asks for: a value beside the reason why there is none, and a purpose of
-    the images in the library (PS3.16 TID 5200 row 8)."""
+    the images in the library (PS3.16 TID 1601 row 1, TID 5200 row 8)."""
     for item in every_item(ds):
         if "NumericValueQualifierCodeSequence" in item:
             item.MeasuredValueSequence = []
         if item.get("ValueType") == "CONTAINER" and coded.is_code(
             item.ConceptNameCodeSequence[0], coded.IMAGE_LIBRARY
         ):
-            for image in item.ContentSequence:
-                del image.ConceptNameCodeSequence
+            for image in every_item(item):
+                if image.get("ValueType") == "IMAGE":
+                    del image.ConceptNameCodeSequence
 
 
 def _references(evidence: Evidence, edits: Sequence[Edit]) -> list[Dataset]:

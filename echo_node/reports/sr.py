@@ -50,6 +50,7 @@ def build_sr(
     report = sr.MeasurementReport(
         observation_context=observer(analysis),
         procedure_reported=concept(coded.ECHOCARDIOGRAPHY),
+        referenced_images=[evidence.sources[uid] for uid in evidence.clips],
         imaging_measurements=[
             *(view_group(clip, evidence) for clip in evidence.clips.values()),
             *(

@@ -7,25 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pydicom import Dataset
 
-from echo_node.codes import Code, ObjectKind
-from echo_node.decisions import Decision, DecisionKind, Person
+from echo_node.codes import ObjectKind
+from echo_node.decisions import Decision, DecisionKind
 from echo_node.dicom.clips import open_clip
 from echo_node.records import Analysis, Report
-from echo_node.reports import DOCUMENTS, accept_document, build_rejection, build_reports, read_made, read_source
+from echo_node.reports import DOCUMENTS, accept_document, build_rejection, build_results, read_made, read_source
 from echo_node.reports.observers import edits_of
 from tests.unit.reports.builders import STUDY, analysis, clip
 from tests.unit.reports.drawn import drawn
 from tests.validation.bad import BAD
 from tests.validation.files import write_source
-from tests.validation.plans import ABSENT, CHARACTER_SETS, MEASURED
+from tests.validation.plans import ABSENT, CHARACTER_SETS, DECIDED_AT, MEASURED, READER
 
 KINDS = tuple(kind for kind in ObjectKind if kind not in (ObjectKind.REJECTION, ObjectKind.EDIT))  # persons'
-READER = Person(name="Öztürk^Rosa", organization="Herzklinik Süd", code=Code("4711", "99HC", "Kardiologin"))
 PLANS = MEASURED | ABSENT | CHARACTER_SETS | BAD
 
 
@@ -36,7 +34,7 @@ class Exam:
     name: str
     sources: tuple[Path, ...]  # with the reports of persons that a result rests on
     is_bad: bool  # was something sent that the standard forbids?
-    reports: tuple[Report, ...]  # of all revisions
+    reports: tuple[Report, ...]  # of all revisions, and what a person drew on the node
     taken: Mapping[str, str]  # what every object must say of patient and study
 
 
@@ -65,7 +63,15 @@ def make(name: str, folder: Path, data: Path) -> Exam:
     files = dict(zip(sources, paths, strict=True))
 
     def built(study: Analysis, earlier: Sequence[Report] = ()) -> tuple[Report, ...]:
-        return build_reports(study, sources, kinds=KINDS, frames=lambda uid: open_clip(files[uid]), earlier=earlier)
+        made = build_results(
+            study,
+            sources,
+            kinds=KINDS,
+            frames=lambda uid: open_clip(files[uid]),
+            earlier=earlier,
+            budget=plan.budget,
+        )
+        return made.reports
 
     study = plan.analyse(headers)
     earlier: tuple[Report, ...] = ()
@@ -74,8 +80,10 @@ def make(name: str, folder: Path, data: Path) -> Exam:
         earlier = built(analysis(first))
     latest = built(study, earlier)
     decided = () if plan.decided is None else _decided(plan.decided, study, latest, folder)
-    reports = {report.SOPInstanceUID: report for report in (*earlier, *latest, *decided)}  # a clip's objects stay
-    persons = [_person(folder, one.SOPInstanceUID, one.SeriesInstanceUID, headers[0]) for one in edits_of(study)]
+    here = () if plan.draws is None else (plan.draws(headers),)
+    reports = {report.SOPInstanceUID: report for report in (*earlier, *here, *latest, *decided)}  # SEGs stay
+    sent = [edit for edit in edits_of(study) if edit.SOPInstanceUID not in reports]
+    persons = [_person(folder, one.SOPInstanceUID, one.SeriesInstanceUID, headers[0]) for one in sent]
     return Exam(
         name=name,
         sources=(*paths, *persons),
@@ -93,7 +101,7 @@ def _decided(kind: DecisionKind, study: Analysis, latest: Sequence[Report], fold
         kind=kind,
         by=READER,
         reason="Wie von mir gelesen; die Außenwand im Blick behalten.",
-        made_at=datetime(2026, 11, 24, 9, 30, 15, 5, tzinfo=UTC),
+        made_at=DECIDED_AT,
         decided=(),
         made=(),
     )

@@ -13,7 +13,8 @@ LONGEST, TOO_LONG, SEVERAL = (
 NOTHING_SAID, REAL_FILE = "nothing said of patient and study", "a real file"
 MISSING = ("no PatientName", "no PatientID", "no PatientBirthDate", "no PatientSex")
 JAPANESE = ("ISO 2022 IR 87", "ISO 2022 IR 13 and 87")
-ACCEPTED = ("accepted by a person", "accepted after a correction")
+DRAWN_HERE = "a person's drawings on the node"
+ACCEPTED = ("accepted by a person", "accepted after a correction", DRAWN_HERE)
 LEADING_ZERO = "a UID with a leading zero"
 
 
@@ -161,8 +162,9 @@ NAMED = (
     Named(
         validator="dcentvfy",
         says="Element=<AccessionNumber> IE <Series> versus <Study>",
-        exams=("rejected by a person",),
-        why="The same, of a Key Object Selection, where dcentvfy says it the other way round.",
+        exams=("rejected by a person", DRAWN_HERE),
+        why="The same, of a Key Object Selection and of what a person drew, where dcentvfy says it the other way "
+        "round.",
     ),
     Named(
         validator="dcentvfy",

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
+import pydicom
 from pydicom import Dataset
 
-from echo_node.codes import Method, Quantity, Reason, Structure, View
-from echo_node.decisions import DecisionKind
-from echo_node.records import Analysis, NotMeasured
+from echo_node.codes import Code, Method, Quantity, Reason, Structure, View
+from echo_node.decisions import DecisionKind, Person
+from echo_node.edits import Drawn, Shape
+from echo_node.records import Analysis, NotMeasured, Report
+from echo_node.reports import build_edit, read_corrections
+from echo_node.reports.budget import NO_LIMIT, Budget
 from tests.unit.reports.builders import (
     analysis,
     clip,
@@ -24,6 +30,10 @@ from tests.unit.reports.builders import (
     with_mass,
 )
 from tests.validation.files import Raw
+
+READER = Person(name="Öztürk^Rosa", organization="Herzklinik Süd", code=Code("4711", "99HC", "Kardiologin"))
+ONE_CLIP = replace(NO_LIMIT, max_clips=1)
+DECIDED_AT = datetime(2026, 11, 24, 9, 30, 15, 5, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +50,8 @@ class Plan:
     taken: Mapping[str, str] = field(default_factory=dict)
     file: str = ""  # a real one, in the place of written ones
     decided: DecisionKind | None = None  # by a person, on the latest results
+    budget: Budget = NO_LIMIT
+    draws: Callable[[Sequence[Dataset]], Report] | None = None  # what a person drew on the node
 
 
 def one_clip(of: Sequence[Dataset]) -> Analysis:
@@ -74,6 +86,34 @@ def _corrected(of: Sequence[Dataset]) -> Analysis:
     """Two persons have drawn on it."""
     edits = edit(), edit("2.25.902", observer="Öztürk^Ümit", made_at=None)
     return analysis(edited(of[0], *edits), revision=2)
+
+
+def drawn_on_the_node(of: Sequence[Dataset]) -> Report:
+    """A person's drawings of every shape, kept as the node keeps them."""
+    corners = ((5.0, 5.0), (9.0, 9.0))
+    drawn = [
+        Drawn(
+            SOPInstanceUID=of[0].SOPInstanceUID,
+            frame_number=1,
+            shape=shape,
+            points=(*corners, (9.0, 5.0)) if shape is Shape.CONTOUR else corners,
+            subject=Quantity.IVSD if shape is Shape.LINE else Structure.LV_CAVITY,
+        )
+        for shape in Shape
+    ]
+    sources = {ds.SOPInstanceUID: ds for ds in of}
+    return build_edit(drawn, sources, by=READER, reason="Die Außenwand fehlte.", at=DECIDED_AT)
+
+
+def _edited_on_the_node(of: Sequence[Dataset]) -> Analysis:
+    ds = pydicom.dcmread(BytesIO(drawn_on_the_node(of).content))
+    (by_it,) = {found.edit for found in read_corrections(ds, {source.SOPInstanceUID: source for source in of})}
+    return analysis(edited(of[0], by_it), revision=2)
+
+
+def _over_the_budget(of: Sequence[Dataset]) -> Analysis:
+    """Only one of them gets a segmentation and an overlay."""
+    return analysis(clip(of[0]), clip(of[1], view=View.A2C), biplane=True)
 
 
 def _corrected_without_a_number(of: Sequence[Dataset]) -> Analysis:
@@ -118,6 +158,7 @@ _BODY = {"PatientSize": "1.75", "PatientWeight": "71.5"}
 _REQUESTED = Dataset()
 _REQUESTED.RequestedProcedureID = "RP-1"
 _REQUESTED.RequestedProcedureDescription = "Échographie transthoracique"
+_REQUEST = {"RequestAttributesSequence": [_REQUESTED]}
 _ABSENT = dict.fromkeys(
     (
         "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
@@ -145,6 +186,10 @@ MEASURED: dict[str, Plan] = {
     "late clip": Plan(analyse=_late_clip, sent=[{}] * 2),
     "a person's correction": Plan(analyse=_corrected),
     "a person's correction that gives no number": Plan(analyse=_corrected_without_a_number, sent=[{}] * 2),
+    "a person's drawings on the node": Plan(
+        analyse=_edited_on_the_node, sent=[_REQUEST], draws=drawn_on_the_node, decided=DecisionKind.ACCEPTED
+    ),
+    "more clips than results may have": Plan(analyse=_over_the_budget, sent=[{}] * 2, budget=ONE_CLIP),
     "third revision, uncalibrated, compressed, other time zone": Plan(
         analyse=_uncalibrated,
         sent=[
@@ -156,7 +201,7 @@ MEASURED: dict[str, Plan] = {
             }
         ],
     ),
-    "requested procedure": Plan(analyse=one_clip, sent=[{"RequestAttributesSequence": [_REQUESTED]}]),
+    "requested procedure": Plan(analyse=one_clip, sent=[_REQUEST]),
     "nothing measured": Plan(analyse=_nothing_measured),
     "every view": Plan(analyse=_every_view, sent=[{}] * len(View)),
     "every reason": Plan(analyse=_every_reason, sent=[{}] * len(Reason)),

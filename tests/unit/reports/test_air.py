@@ -212,3 +212,16 @@ def test_all_that_is_referred_to_is_listed_as_evidence(made: Made) -> None:
     referred = {s.ReferencedSOPInstanceUID for i in below(report) for s in i.get("ReferencedSOPSequence", [])}
     assert referred <= listed
     assert listed == {*sources, *(s.SOPInstanceUID for s in segs)}
+
+
+def test_an_image_library_describes_every_clip(made: Made) -> None:
+    sources, _, report = made
+    (library,) = named(report.ContentSequence, "111028")
+    (group,) = library.ContentSequence
+    images = [i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in group.ContentSequence]
+    assert images == [*sources]
+    for image, source_ in zip(group.ContentSequence, sources.values(), strict=True):
+        said = {i.ConceptNameCodeSequence[0].CodeValue: i for i in image.ContentSequence}
+        assert code_of(said["121139"].ConceptCodeSequence) == ("US", "DCM")
+        sides = [int(said[code].MeasuredValueSequence[0].NumericValue) for code in ("110910", "110911")]
+        assert sides == [source_.Rows, source_.Columns]

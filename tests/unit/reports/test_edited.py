@@ -69,3 +69,10 @@ def test_a_clip_of_a_retired_class_is_drawn_on_and_named_as_what_it_is():
     references = [item for item in every_item(ds) if item.get("ReferencedSOPInstanceUID") == OF.SOPInstanceUID]
     assert {item.ReferencedSOPClassUID for item in references} == {retired}
     assert len(references) == 2  # the evidence, the region
+
+
+def test_the_same_drawings_at_the_same_time_are_the_same_report():
+    first, second = (
+        build_edit([drawn(Shape.CONTOUR, OUTLINE)], SOURCES, by=ROSA, reason="", at=AT) for _ in range(2)
+    )
+    assert first == second
