@@ -12,9 +12,9 @@ import echo_node.reports.envelope as envelope
 from echo_node.codes import ObjectKind
 from echo_node.records import Analysis, Report
 from echo_node.reports.coded import concept
-from echo_node.reports.document import gather, observer, to_document
+from echo_node.reports.document import gather, nameless, observer, to_document
 from echo_node.reports.groups import findings_of, grouped, measurement_group, view_group
-from echo_node.reports.items import comment, container, not_measured
+from echo_node.reports.items import Evidence, comment, container, not_measured
 
 
 def build_sr(
@@ -50,7 +50,7 @@ def build_sr(
     report = sr.MeasurementReport(
         observation_context=observer(analysis),
         procedure_reported=concept(coded.ECHOCARDIOGRAPHY),
-        referenced_images=[evidence.sources[uid] for uid in evidence.clips],
+        referenced_images=_library(evidence),
         imaging_measurements=[
             *(view_group(clip, evidence) for clip in evidence.clips.values()),
             *(
@@ -63,6 +63,18 @@ def build_sr(
     return to_document(
         kind, report[0], analysis=analysis, sources=sources, evidence=evidence, predecessors=predecessors
     )
+
+
+def _library(evidence: Evidence) -> list[Dataset]:
+    """What the image library says of the clips; of one whose header states no size nothing."""
+    entries = []
+    for uid in evidence.clips:
+        source = evidence.sources[uid]
+        if source.get("Rows") and source.get("Columns"):
+            entry = nameless(source)
+            entry.Modality, entry.Rows, entry.Columns = "US", source.Rows, source.Columns
+            entries.append(entry)
+    return entries
 
 
 def _evaluations(analysis: Analysis) -> sr.ContainerContentItem:

@@ -1,10 +1,11 @@
-"""The outbox's worker: results to the destinations, with back-off, until each has them."""
+"""The outbox's workers, one for each destination: results go there, with back-off, until it has them."""
 
 from __future__ import annotations
 
 import logging
 import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from echo_node.config import Commitment, Config, Destination
@@ -25,19 +26,25 @@ _LEASE_SECONDS = 600.0
 
 
 def run(config: Config, stop: Stop) -> int:
-    """Deliver until told to stop."""
-    rng = random.Random()
-    with opened_store(config) as store:
+    """Deliver until told to stop: to all destinations at once, so that none waits for one that is slow or gone."""
+    destinations = config.deliver.destinations
+    with opened_store(config) as store, ThreadPoolExecutor(max(1, len(destinations))) as pool:
         store.release(is_gone)
-        while not stop.is_set():
-            busy = [
-                work(store, config, d, now=utc_now, rng=rng)
-                for d in config.deliver.destinations
-                for work in (deliver_once, confirm_once)
-            ]
-            if not any(busy):
-                stop.wait(POLL_SECONDS)
+        serving = [pool.submit(_serve, store, config, destination, stop) for destination in destinations]
+        while not stop.wait(POLL_SECONDS):
+            if any(future.done() for future in serving):  # by what nobody expected: the next process goes on
+                stop.set()
+        for future in serving:
+            future.result()
     return 0
+
+
+def _serve(store: Store, config: Config, destination: Destination, stop: Stop) -> None:
+    rng = random.Random()
+    while not stop.is_set():
+        busy = [work(store, config, destination, now=utc_now, rng=rng) for work in (deliver_once, confirm_once)]
+        if not any(busy):
+            stop.wait(POLL_SECONDS)
 
 
 def deliver_once(

@@ -1,6 +1,8 @@
 """The outbox against an archive that is away, refuses, or comes back."""
 
 import random
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +14,16 @@ from echo_node.codes import ObjectKind
 from echo_node.config import Config, Destination
 from echo_node.errors import ConfigError, EchoNodeError, StoreError
 from echo_node.records import DeliveryState, JobKind, Report
+from echo_node.services import deliver
 from echo_node.services.confirm import confirm_once
-from echo_node.services.deliver import deliver_once
+from echo_node.services.deliver import deliver_once, run
 from echo_node.services.health import print_status
 from echo_node.services.outbox import print_outbox, resend
-from echo_node.services.process import utc_now
+from echo_node.services.process import Stop, utc_now
 from echo_node.services.requeue import requeue
 from echo_node.store import Store
 from tests.integration.storage_peer import storage_peer
-from tests.integration.test_receive import Receiver, small
+from tests.integration.test_receive import Receiver, small, wait_for
 from tests.integration.test_stow import Server
 from tests.peers import free_port
 from tests.unit.store.builders import POLICY, STUDY, Clock, received
@@ -36,6 +39,7 @@ class Sender:
     clock: Clock
     port: int
     address: dict | None = None  # of the archive; None: ours on loopback
+    names: tuple[str, ...] = ("pacs",)  # whom the results are for
 
     def __post_init__(self) -> None:
         self.open()
@@ -46,7 +50,7 @@ class Sender:
         job = self.store.lease([JobKind.STUDY], "w", 60)
         assert job is not None
         reports = [self._report(uid) for uid in ("1.2.1", "1.2.2")]
-        self.store.complete_study(job, reports, [("pacs", report) for report in reports])
+        self.store.complete_study(job, reports, [(n, report) for n in self.names for report in reports])
 
     @property
     def _loopback(self) -> dict:
@@ -110,6 +114,39 @@ def start_archive(tmp_path, sender):
     yield start
     for archive in started:
         archive.scp.stop()
+
+
+def test_an_archive_that_does_not_answer_holds_up_no_other(tmp_path, start_archive, sender):
+    two = Sender(tmp_path, Clock(), sender.port, names=("silent", "pacs"))
+    stop = Stop()
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
+        addresses = {"silent": silent.getsockname()[1], "pacs": sender.port}
+        destinations = [
+            Destination(name=name, ae_title="ECHONODE", host="127.0.0.1", port=port)
+            for name, port in addresses.items()
+        ]
+        settings = {"destinations": destinations, "connect_seconds": 600}
+        config = Config.model_validate({"deliver": settings})
+        config = config.model_copy(update={"node": config.node.model_copy(update={"storage": tmp_path})})
+        archive = start_archive()
+        running = pool.submit(run, config, stop)
+        asked, _ = silent.accept()
+        with asked:
+            assert asked.recv(1) == b"\x01"  # A-ASSOCIATE-RQ
+            wait_for(lambda: len(archive.received) == 2, 60)
+            stop.set()
+        assert running.result() == 0
+    two.store.dispose()
+
+
+def test_what_nobody_expects_of_one_archive_ends_the_process(tmp_path, sender, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("CANARY")
+
+    monkeypatch.setattr(deliver, "deliver_once", fail)
+    monkeypatch.setattr(deliver, "is_gone", lambda _: False)
+    with pytest.raises(RuntimeError, match="CANARY"):
+        run(sender.config, Stop())
 
 
 def test_an_archive_that_is_away_for_hours_gets_each_object_once(sender, start_archive):

@@ -121,7 +121,7 @@ def _policies(settings: Deliver) -> list[str]:
             [
                 ("application context name", "1.2.840.10008.3.1.1.1"),
                 ("maximum length of a received PDU", f"{ae.maximum_pdu_size} bytes"),
-                ("associations at once", "1: one destination after the other"),
+                ("associations at once", "1 to each destination"),
                 ("objects in one association", f"up to {deliver.BATCH}"),
                 ("asynchronous operations", "none: one operation at a time"),
                 ("implementation class UID", str(ae.implementation_class_uid)),

@@ -216,6 +216,16 @@ def test_a_clip_that_was_refused_keeps_its_mode() -> None:
     assert numbers == {"110910", "110911"}  # rows and columns, in the image library
 
 
+@pytest.mark.parametrize("left_out", ["Rows", "Modality"])
+def test_a_clip_whose_header_lacks_what_the_image_library_says_is_reported(left_out: str) -> None:
+    of = source()
+    seen = unmeasured(of)
+    del of[left_out]
+    ds = read(report_of(analysis(seen), {of.SOPInstanceUID: of}))
+    libraries = [i for i in items(ds, "CONTAINER") if i.ConceptNameCodeSequence[0].CodeValue == "111028"]
+    assert len(libraries) == (left_out == "Modality")
+
+
 def test_times_are_the_carts() -> None:
     study, _ = two_views()
     of = [source(uid=c.SOPInstanceUID, TimezoneOffsetFromUTC="-0330") for c in study.clips]
