@@ -6,10 +6,11 @@ from echo_node.errors import ClassRefused, DeliveryError, DeliveryRefused, Deliv
 
 # C-STORE statuses and STOW-RS failure reasons (PS3.7 annex C, PS3.4 table B.2-1, PS3.18 table I.2-2)
 PROCESSING_FAILURE = 0x0110
-_DUPLICATE = 0x0111
+DUPLICATE = 0x0111
 _NO_SUCH_CLASS = 0x0122
 _NOT_AUTHORIZED = 0x0124
-_OUT_OF_RESOURCES = range(0xA700, 0xA800)
+OUT_OF_RESOURCES = 0xA700
+_OUT_OF_RESOURCES = range(OUT_OF_RESOURCES, 0xA800)
 
 
 def failure(status: int, text: str) -> DeliveryError | None:
@@ -25,7 +26,7 @@ def failure(status: int, text: str) -> DeliveryError | None:
     text : str
         The error's message.
     """
-    if status == _DUPLICATE:
+    if status == DUPLICATE:
         return None
     if status == PROCESSING_FAILURE:
         return ProcessingFailed(text)

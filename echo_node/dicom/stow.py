@@ -18,7 +18,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from echo_node.dicom.recode import recoded
 from echo_node.dicom.scu import Outgoing
-from echo_node.dicom.statuses import PROCESSING_FAILURE, failure, may_be_of_the_syntax
+from echo_node.dicom.statuses import DUPLICATE, OUT_OF_RESOURCES, PROCESSING_FAILURE, failure, may_be_of_the_syntax
 from echo_node.errors import DeliveryError, DeliveryRefused, DeliveryUnreachable
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,9 @@ _NEVER_CHUNKED = 1 << 40  # bytes: with a length, so that servers without chunke
 # These say something of us or of the moment, nothing of the object: who we are, and when we ask.
 _ABOUT_US = frozenset((401, 403, 407, 408, 425, 429))
 _SERVER_ERRORS = range(500, 600)
+# Failure reasons of Microsoft's DICOM service alone (its conformance statement, version 2): it has the object;
+# it is writing it at this moment.
+_OF_ONE_SERVICE = {45070: DUPLICATE, 45071: OUT_OF_RESOURCES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +209,8 @@ def judged(status: int, module: Dataset, SOPInstanceUID: str) -> DeliveryError |
     failed = _item(module, "FailedSOPSequence", SOPInstanceUID)
     if failed is not None:
         reason = int(failed.get("FailureReason") or PROCESSING_FAILURE)
-        error = failure(reason, f"STOW-RS answered {status}, failure reason {reason:04X}")
+        meant = _OF_ONE_SERVICE.get(reason, reason)
+        error = failure(meant, f"STOW-RS answered {status}, failure reason {reason:04X}")
         is_refusal = isinstance(error, DeliveryRefused)
         return DeliveryUnreachable(str(error)) if is_refusal and status in _SERVER_ERRORS else error
     if status in _SERVER_ERRORS or status in _ABOUT_US:

@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 import yaml
 
 from echo_node.codes import View
 from echo_node.config import load
+from echo_node.phantom import sample_patient
+from echo_node.phantom.exam import SimulatedObject, simulate_exam
+from echo_node.phantom.heart import Rhythm
 from echo_node.services.process import utc_now
 from echo_node.services.simulate import known_exam
 from echo_node.store import InstanceOutcome, Outcome, Store
@@ -139,6 +143,14 @@ def exam(tmp_path_factory) -> list[ExamFile]:
         files.append(ExamFile(item.clip.view, folder / f"{number:02d}.dcm"))
         pydicom.dcmwrite(files[-1].path, item.ds, enforce_file_format=True)
     return files
+
+
+@pytest.fixture(scope="session")
+def two_views() -> list[SimulatedObject]:
+    """An apical and a parasternal cine of a patient whom the engine measures in both."""
+    rng = np.random.default_rng(1)
+    patient = sample_patient(rng, rhythm=Rhythm.REGULAR)
+    return simulate_exam(patient, rng=rng, start=utc_now(), views=[View.A4C, View.PLAX])[:2]
 
 
 @pytest.fixture(scope="session")

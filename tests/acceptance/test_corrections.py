@@ -12,13 +12,9 @@ import pytest
 
 from echo_node.codes import Quantity, Reason, Structure, View
 from echo_node.measure.drawn import fill
-from echo_node.phantom import sample_patient
-from echo_node.phantom.exam import simulate_exam
-from echo_node.phantom.heart import Rhythm
 from echo_node.records import StudyState
 from echo_node.reports import normalise, read_report
 from echo_node.reports.regions import contour
-from echo_node.services.process import utc_now
 from echo_node.services.simulate import send_exam
 from echo_node.store import Outcome
 from tests.acceptance.conftest import Node, wait_for
@@ -90,15 +86,12 @@ class House:
 
 
 @pytest.fixture
-def house(make_node, tmp_path):
+def house(make_node, two_views, tmp_path):
     """A study that was analysed and reported."""
-    rng = np.random.default_rng(1)  # the engine names and measures this patient's apical view
-    patient = sample_patient(rng, rhythm=Rhythm.REGULAR)
-    exam = simulate_exam(patient, rng=rng, start=utc_now(), views=[View.A4C, View.PLAX])[:2]
     with orthanc(tmp_path) as archive:
         node = make_node(destinations=[_destination(archive)])
-        house = House(node, archive, exam, tmp_path)
-        assert not any(send_exam(exam, to=peer_of(node), calling_ae="CART"))
+        house = House(node, archive, two_views, tmp_path)
+        assert not any(send_exam(two_views, to=peer_of(node), calling_ae="CART"))
         wait_for(house.readings, seconds=300)
         yield house
 

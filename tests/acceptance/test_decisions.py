@@ -3,16 +3,10 @@
 import csv
 from io import BytesIO
 
-import numpy as np
 import pydicom
 import pytest
 
-from echo_node.codes import View
-from echo_node.phantom import sample_patient
-from echo_node.phantom.exam import simulate_exam
-from echo_node.phantom.heart import Rhythm
 from echo_node.records import StudyState
-from echo_node.services.process import utc_now
 from echo_node.services.simulate import send_exam
 from echo_node.store import Outcome
 from tests.acceptance.conftest import wait_for
@@ -34,22 +28,19 @@ def _is_reported(node, study) -> bool:
 
 
 @pytest.mark.peer("Orthanc")
-def test_accepted_then_taken_back_and_compared_with_the_cart(make_node, tmp_path):
-    rng = np.random.default_rng(1)  # the engine names and measures this patient's views
-    patient = sample_patient(rng, rhythm=Rhythm.REGULAR)
-    exam = simulate_exam(patient, rng=rng, start=utc_now(), views=[View.A4C, View.PLAX])[:2]
-    study = exam[0].ds.StudyInstanceUID
+def test_accepted_then_taken_back_and_compared_with_the_cart(make_node, two_views, tmp_path):
+    study = two_views[0].ds.StudyInstanceUID
     cart = cart_report(
         findings(num(IVSD, 1.0, "cm"), num(LVIDD, 4.8, "cm")),
         StudyInstanceUID=study,
-        **{k: exam[0].ds.get(k) for k in ("PatientID", "PatientName", "PatientBirthDate")},
+        **{k: two_views[0].ds.get(k) for k in ("PatientID", "PatientName", "PatientBirthDate")},
     )
     path = tmp_path / "cart.dcm"
     pydicom.dcmwrite(path, cart, enforce_file_format=True)
     with orthanc(tmp_path) as archive:
         node = make_node(destinations=[{**_destination(archive), "objects": KINDS}])
         send_with_pynetdicom(node, [path])  # before any clip
-        assert not any(send_exam(exam, to=peer_of(node), calling_ae="CART"))
+        assert not any(send_exam(two_views, to=peer_of(node), calling_ae="CART"))
         before = wait_for(lambda: [ds for ds in _of(archive) if "VerificationFlag" in ds], seconds=900)
         wait_for(lambda: _is_reported(node, study), seconds=300)
         assert {ds.VerificationFlag for ds in before} == {"UNVERIFIED"}

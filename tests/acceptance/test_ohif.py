@@ -9,10 +9,6 @@ import pytest
 
 from echo_node.codes import Quantity, Structure, View, WallPoint
 from echo_node.dicom import scu
-from echo_node.phantom import sample_patient
-from echo_node.phantom.exam import simulate_exam
-from echo_node.phantom.heart import Rhythm
-from echo_node.services.process import utc_now
 from echo_node.services.simulate import send_exam
 from echo_node.store import Outcome
 from tests.acceptance.conftest import wait_for
@@ -39,17 +35,14 @@ _PANEL = {  # how viewers/ohif-app-config.js names what the report holds
 
 
 @pytest.fixture
-def house(make_node, tmp_path) -> Iterator[House]:
+def house(make_node, two_views, tmp_path) -> Iterator[House]:
     """A study that cart, node and archive have."""
-    rng = np.random.default_rng(1)  # the engine measures both of this patient's views
-    patient = sample_patient(rng, rhythm=Rhythm.REGULAR)
-    exam = simulate_exam(patient, rng=rng, start=utc_now(), views=[View.A4C, View.PLAX])[:2]
     with orthanc(tmp_path) as archive:
         node = make_node(destinations=[_destination(archive)])
         peer = scu.Peer(ae_title=archive.ae_title, host="127.0.0.1", port=archive.dicom_port)
         for to in (peer_of(node), peer):
-            assert not any(send_exam(exam, to=to, calling_ae="CART"))
-        house = House(node, archive, exam, tmp_path)
+            assert not any(send_exam(two_views, to=to, calling_ae="CART"))
+        house = House(node, archive, two_views, tmp_path)
         wait_for(house.readings, seconds=300)
         yield house
 

@@ -44,3 +44,10 @@ def test_a_broken_server_that_names_a_duplicate_has_it():
     assert stow.judged(500, module, UID) is None
     item.FailureReason = 0xA900
     assert isinstance(stow.judged(500, module, UID), DeliveryUnreachable)
+
+
+def test_microsofts_own_reasons_are_known():
+    assert by_stow(45070) is None  # it has it
+    assert isinstance(by_stow(45071), DeliveryUnreachable)  # it is writing it
+    assert isinstance(by_stow(43264), DeliveryRefused)
+    assert isinstance(scu.judged(45070), DeliveryRefused)  # they are of STOW-RS alone
