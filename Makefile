@@ -17,7 +17,7 @@ demo: $(VENV)/.node peers
 	$(VENV)/bin/echo-node demo --out demo-out
 
 test: $(VENV)/.test peers
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 validate: $(VENV)/.test peers
 	$(VENV)/bin/python -m tests.validation

@@ -10,7 +10,9 @@ from echo_node.codes import ObjectKind
 LONGEST, TOO_LONG, SEVERAL = (
     "values of the longest length", "values that are too long", "several values where one may stand",
 )  # fmt: skip
-NOTHING_SAID, REAL_FILE = "nothing said of patient and study", "a real file"
+NOTHING_SAID, ALL_EMPTY = "nothing said of patient and study", "all said of patient and study is empty"
+NO_DATES, WRONG_LENGTHS = "dates and times that do not exist", "numbers of a wrong length"
+UNCALIBRATED, REAL_FILE = "third revision, uncalibrated, compressed, other time zone", "a real file"
 MISSING = ("no PatientName", "no PatientID", "no PatientBirthDate", "no PatientSex")
 JAPANESE = ("ISO 2022 IR 87", "ISO 2022 IR 13 and 87")
 DRAWN_HERE = "a person's drawings on the node"
@@ -65,11 +67,13 @@ NAMED = (
     Named(
         validator="dciodvfy",
         says="Retired Person Name form",
+        exams=("ISO_IR 126", "ISO_IR 144", LONGEST, REAL_FILE),
         why="A name without component delimiters, as the cart sent it. The patient has one name in a study.",
     ),
     Named(
         validator="dciodvfy",
         says="Missing attribute or value that would be needed to build DICOMDIR",
+        exams=(NOTHING_SAID, ALL_EMPTY, "no PatientID", NO_DATES, WRONG_LENGTHS),
         why="The cart left it out; it is type 2, so empty. The node invents nothing of a patient or a study.",
     ),
     Named(
@@ -137,6 +141,7 @@ NAMED = (
     Named(
         validator="reader",
         says="Sequence does not have the required attributes for a Pixel Measures Sequence",
+        exams=(UNCALIBRATED,),
         kinds=(ObjectKind.SEG, ObjectKind.SEG_LABELMAP),
         why="A clip without calibration has no spacing to give; the attributes are type 1C (PS3.3 C.7.6.16.2.1). "
         "highdicom 0.28 wants them in any case; OHIF 3.13 wants the sequence, if empty.",
