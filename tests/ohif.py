@@ -243,13 +243,23 @@ class Viewer:
     def measure(self, line: Points, label: str) -> None:
         """Draw a length with the mouse, have it tracked, and give it a label by its row's menu."""
         self.wait(lambda: self._one("[data-cy=Length-btn], [data-cy=Length]")).click()
+        (x, y), (x2, y2) = line
+        self._draw([(x, y), ((x + x2) / 2, (y + y2) / 2), (x2, y2)], label)
+
+    def outline(self, contour: Points, label: str) -> None:
+        """Draw an outline with the mouse, freehand and closed, have it tracked, and give it a label."""
+        self.wait(lambda: self._one("[data-cy=MeasurementTools-split-button-secondary]")).click()
+        self.wait(lambda: self._one("[data-cy=PlanarFreehandROI]")).click()
+        self._draw([*contour, contour[0]], label)
+
+    def _draw(self, path: Points, label: str) -> None:
         drawing = ActionChains(self.driver)
         pointer = drawing.w3c_actions.pointer_action
-        (start, end) = self.on_screen(line)
+        start, *rest = self.on_screen(path)
         pointer.move_to_location(*start)
         pointer.pointer_down()
-        pointer.move_to_location((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
-        pointer.move_to_location(*end)
+        for place in rest:
+            pointer.move_to_location(*place)
         pointer.pointer_up()
         drawing.perform()
         self.press("Yes")

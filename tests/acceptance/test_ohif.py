@@ -9,6 +9,7 @@ import pytest
 
 from echo_node.codes import Quantity, Structure, View, WallPoint
 from echo_node.dicom import scu
+from echo_node.reports.regions import contour
 from echo_node.services.simulate import send_exam
 from echo_node.store import Outcome
 from tests.acceptance.conftest import wait_for
@@ -201,6 +202,34 @@ def test_a_line_that_a_person_draws_comes_back_as_the_measurement(house, viewer)
     length = np.hypot(*np.subtract(*line)) * plax.spacing_mm[0]
     assert measured.value == pytest.approx(length, abs=1.5)  # a pixel of the window is 0.5 mm at either end
     assert measured.value != _value(first, Quantity.LVIDD)
+    assert house.ended(saved)[saved.SOPInstanceUID].outcome is Outcome.APPLIED
+
+
+@pytest.mark.peer("storescu")
+def test_an_outline_that_a_person_draws_comes_back_as_the_mask(house, viewer):
+    """A superseding SEG whose mask of that frame is what was drawn, and an SR whose volumes rest on it."""
+    apical = house.analysis(View.A4C)
+    cavity = masks_of(house, Structure.LV_CAVITY)
+    frame = apical.curve.ed_frame
+    drawn = np.roll(cavity[frame], 8, axis=1)
+    corners = contour(drawn)[:-1:3] - 0.5  # (column, row); a person's hand has fewer
+    viewer.log_in("Reader", "Rosa")
+    viewer.show_clip(apical.SOPInstanceUID)
+    viewer.go_to(frame)
+    viewer.outline([(x, y) for x, y in corners.tolist()], "LV")
+    keep(viewer, "ohif-outline")
+    viewer.save_report("Outline")
+    saved = wait_for(lambda: _saved(house, "Outline"), seconds=300)
+    house.send(saved)
+
+    last = wait_for(lambda: next((r for r in house.readings() if _edited(r)), None), seconds=300)
+    edits = {e.SOPInstanceUID: e.observer for m in last.measurements for e in m.edits}
+    assert edits == {saved.SOPInstanceUID: "Reader^Rosa"}
+    assert {Quantity.LV_EDV, Quantity.LVEF} <= _edited(last).keys()
+    now = masks_of(house, Structure.LV_CAVITY)[frame]
+    overlap = 2 * (now & drawn).sum() / (now.sum() + drawn.sum())
+    assert overlap > 0.97  # corners on whole pixels of the window
+    assert 2 * (now & cavity[frame]).sum() / (now.sum() + cavity[frame].sum()) < overlap
     assert house.ended(saved)[saved.SOPInstanceUID].outcome is Outcome.APPLIED
 
 
