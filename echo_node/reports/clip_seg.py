@@ -20,8 +20,6 @@ from echo_node.reports.observers import by_whom, last_person
 from echo_node.reports.seg import SegmentationType
 from echo_node.reports.uids import after_edits, after_rejections, derived_uid, tracking_uid
 
-_VERSION = 100_000  # between the InstanceNumbers of a clip's objects
-_NUMBERS = 2**31  # an IS is less (PS3.5 6.2)
 _LONGEST_LO = 64
 _LONGEST_WORDS = 900  # of the 1024 of an ST: a label map adds to them
 
@@ -103,14 +101,11 @@ def build_seg(
 def _set_content(ds: Dataset, source: Dataset, edits: Sequence[Edit], rejections: int) -> None:
     """Content Identification macro (PS3.3 10.9), and the reports of the persons who edited (C.12.4).
 
-    A later object of a clip has a higher number, which carts do not count to: viewers list by it, and show the
-    highest last. The persons' reports stand in the Source Instance Sequence alone, not in the Referenced Series
+    The persons' reports stand in the Source Instance Sequence alone, not in the Referenced Series
     Sequence: OHIF 3.13 takes whatever it has loaded of the series named there for the image.
     """
     reports = {edit.SOPInstanceUID: edit for edit in edits}
-    version = len(reports) + rejections
-    number = int(source.get("InstanceNumber") or 1)
-    ds.InstanceNumber = (number + version * _VERSION) % _NUMBERS if version else number
+    ds.InstanceNumber = envelope.instance_number(source, edits, rejections)
     ds.ContentLabel = "AI_ECHO_EDITED" if edits else "AI_ECHO"
     ds.ContentDescription = "Cardiac structures"
     ds.ContentCreatorName = last_person(edits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
@@ -15,6 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 import echo_node
 import echo_node.reports.coded as coded
 from echo_node.codes import Code, ObjectKind
+from echo_node.edits import Edit
 from echo_node.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, MANUFACTURER, MODEL
 from echo_node.records import Analysis, EngineIdentity, Report
 from echo_node.reports.observers import edits_of
@@ -52,6 +54,8 @@ _TAKEN_OVER = (
     "AccessionNumber",
     "StudyDescription",
 )
+_VERSION = 100_000  # between the InstanceNumbers of a clip's objects
+_NUMBERS = 2**31  # an IS is less (PS3.5 6.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,16 @@ def set_origin(ds: Dataset, source: Dataset) -> None:
 def numbered(code: Code, source: Dataset) -> str:
     """The name that goes with a tracking UID, of a structure in the SEG and in the SR for one."""
     return f"{code.meaning}, instance {source.get('InstanceNumber') or '?'}"
+
+
+def instance_number(source: Dataset, edits: Sequence[Edit], rejections: int) -> int:
+    """The number of a clip's object: the clip's own, and a higher one for each later object.
+
+    To such numbers carts do not count. Viewers list by them, and show the highest last.
+    """
+    version = len({edit.SOPInstanceUID for edit in edits}) + rejections
+    number = int(source.get("InstanceNumber") or 1)
+    return (number + version * _VERSION) % _NUMBERS if version else number
 
 
 def set_series(ds: Dataset, series: Series, source: Dataset, engine: EngineIdentity) -> None:

@@ -98,7 +98,7 @@ def build_overlay(
         *after_edits(analysis.edits),
         *after_rejections(rejections),
     )
-    ds.InstanceNumber = source.get("InstanceNumber") or 1
+    ds.InstanceNumber = envelope.instance_number(source, analysis.edits, rejections)
     _set_derivation(ds, source, analysis)
     _set_kept(ds, source)
     _set_times(ds, source, cine.times_ms)

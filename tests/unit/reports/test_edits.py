@@ -11,11 +11,13 @@ import pytest
 from pypdf import PdfReader
 
 from echo_node.codes import ObjectKind, Quantity, Structure
+from echo_node.dicom.clips import open_clip
 from echo_node.edits import DrawnLine
 from echo_node.pictures import plan_overlay
 from echo_node.pictures.marks import edited_line
-from echo_node.reports import build_reports, build_seg, read_report
+from echo_node.reports import build_reports, build_seg, read_report, read_source
 from echo_node.reports.envelope import EDITED, RESEARCH_USE
+from echo_node.reports.overlay import build_overlay
 from echo_node.reports.retired import every_item
 from tests.peers import dciodvfy_errors
 from tests.unit.reports.builders import (
@@ -324,6 +326,14 @@ def test_a_corrected_segmentation_differs_from_the_one_that_it_replaces_where_vi
     ]
     assert versions[0].ContentCreatorName in (None, "")
     assert "SourceInstanceSequence" not in versions[0]
+
+
+def test_a_corrected_overlay_has_a_number_of_its_own(data):
+    path = data / "acuson-a4c-65f-jpeg.dcm"
+    of, cine = read_source(path), open_clip(path)
+    first, later = (build_overlay(made, of, cine, made_at=MADE_AT) for made in (clip(of), edited(of, FIRST)))
+    numbers = [pydicom.dcmread(BytesIO(o.content), stop_before_pixels=True).InstanceNumber for o in (first, later)]
+    assert numbers[0] == of.InstanceNumber < numbers[1]
 
 
 def test_a_corrected_segmentation_s_number_is_one_that_may_stand():
