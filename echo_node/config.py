@@ -229,10 +229,8 @@ class Destination(_Section):
 
     @model_validator(mode="after")
     def _asks_for_results(self) -> Destination:
-        if ObjectKind.REJECTION in self.objects:
-            raise ValueError("objects: rejection is sent by itself, to whoever was sent what a person rejects")
-        if ObjectKind.EDIT in self.objects:
-            raise ValueError("objects: edit is sent by itself, with the first report that rests on it")
+        for kind in {ObjectKind.REJECTION, ObjectKind.EDIT}.intersection(self.objects):
+            raise ValueError(f"objects: {kind.value} is sent by itself, to whoever gets what it is about")
         return self
 
     @model_validator(mode="after")
