@@ -215,13 +215,16 @@ def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--on",
         default="phantoms",
-        metavar="phantoms|FOLDER",
-        help="simulated patients, or your labelled clips: EchoNet-Dynamic's or CAMUS's layout, or labels.csv",
+        metavar="phantoms|no-hearts|FOLDER",
+        help="simulated patients, their pictures without a heart alone (four of each patient), or your labelled "
+        "clips: EchoNet-Dynamic's or CAMUS's layout, or labels.csv",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("evaluation"), help="folder for tables and plots (default: %(default)s)"
     )
-    parser.add_argument("--patients", type=int, help="at most so many (default: 30 phantoms, or the whole folder)")
+    parser.add_argument(
+        "--patients", type=int, help="at most so many (default: 30; of no-hearts 250; of a folder all)"
+    )
     parser.add_argument("--seed", type=int, default=1000, help="of the phantoms (default: %(default)s)")
     parser.add_argument(
         "--backend", choices=[b.value for b in Backend], default=Backend.ONNXRUNTIME_CPU.value, help="runtime"

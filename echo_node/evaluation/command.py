@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from echo_node.codes import View
 from echo_node.config import Backend
 from echo_node.errors import EchoNodeError
 from echo_node.evaluation.cases import Source
@@ -16,8 +17,9 @@ from echo_node.evaluation.report import as_csv, as_json, as_markdown, as_text
 from echo_node.evaluation.results import Results, evaluate
 from echo_node.inference.engine import Engine, load_engine
 
-PHANTOMS = "phantoms"
+PHANTOMS, NO_HEARTS = "phantoms", "no-hearts"
 PHANTOM_PATIENTS = 30
+_OF_NO_HEARTS = 250  # patients, of each four pictures without a heart
 SEED = 1000
 
 
@@ -31,11 +33,12 @@ def evaluate_package(
     package : Path
         Folder of the engine package.
     on : str
-        ``phantoms``, or a folder or CSV file of labelled clips.
+        ``phantoms``, ``no-hearts`` (their pictures without a heart alone), or a folder or CSV file of labelled
+        clips.
     out : Path
         Folder for ``results.json``, ``table.csv``, ``table.md`` and the PNG files.
     patients : int, optional
-        At most so many; left out: 30 phantoms, or everybody in the folder.
+        At most so many; left out: 30 phantoms, 250 of them without hearts, or everybody in the folder.
     seed : int
         Of the phantoms.
     backend : Backend
@@ -75,5 +78,7 @@ def write_results(results: Results, out: Path) -> tuple[Path, ...]:
 def _source(engine: Engine, on: str, *, patients: int | None, seed: int) -> Source:
     if on == PHANTOMS:
         return phantoms(engine.views, patients=PHANTOM_PATIENTS if patients is None else patients, seed=seed)
+    if on == NO_HEARTS:
+        return phantoms((View.OTHER,), patients=_OF_NO_HEARTS if patients is None else patients, seed=seed)
     source = open_folder(Path(on))
     return source if patients is None else first_patients(source, patients)

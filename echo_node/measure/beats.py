@@ -11,6 +11,7 @@ Curve = npt.NDArray[np.float64]
 
 SMOOTHING_MS = 50.0  # full width of the smoothing kernel's central half
 SHORTEST_BEAT_MS = 300.0  # 200 beats a minute
+SHORTEST_PHASE_MS = 100.0  # between end diastole and end systole: no heart empties or fills sooner
 _DEPTH = 0.25  # a trough falls by this share of the curve's whole range, and recovers by it
 _FULL_DEPTH = 0.5  # and does one of both by this: else no end diastole beside it was seen
 _LEAST_SPAN = 0.03  # of the largest volume: less is no heartbeat but noise
@@ -78,7 +79,7 @@ def find_beats(volumes: Curve, times_ms: Curve) -> tuple[Beat, ...]:
         others = [t for t in troughs if t != es]
         near &= _same_side(times_ms, es, others)
         ed = int(np.argmax(np.where(near, volumes, -np.inf)))
-        if volumes[ed] - volumes[es] < _FULL_DEPTH * span:
+        if volumes[ed] - volumes[es] < _FULL_DEPTH * span or abs(times_ms[ed] - times_ms[es]) < SHORTEST_PHASE_MS:
             continue
         beats.append(Beat(ed=ed, es=es, edv=float(volumes[ed]), esv=float(volumes[es])))
     return tuple(beats)

@@ -52,6 +52,13 @@ def test_phantoms_are_judged_in_every_part(phantoms):
     assert all(CAVEAT in row["data"] for row in rows)
 
 
+def test_pictures_without_a_heart_are_judged_alone(tmp_path):
+    refused = run("no-hearts", tmp_path, "--patients", "2")["refusal"]
+    assert sum(kind["pictures"] for kind in refused["kinds"]) == 8
+    assert refused["measured"]["value"] == 0
+    assert refused["auroc"] is None
+
+
 def test_every_plot_is_a_picture_with_something_on_it(phantoms):
     _, out = phantoms
     names = {path.stem for path in out.glob("*.png")}

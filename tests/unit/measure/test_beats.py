@@ -46,6 +46,18 @@ def test_a_flat_curve_has_no_beat():
     assert find_beats(np.full(30, 100.0), np.arange(30) * 20.0) == ()
 
 
+def test_a_mask_that_wavers_on_what_is_no_heart_has_no_beat():
+    """A cyst between two layers of tissue, outlined as a ventricle of 200 ml: it fell within 80 ms."""
+    wavering = np.array([199, 202, 197, 183, 192, 195, 180, 187, 187, 180, 189, 187], np.float64)
+    assert find_beats(wavering, np.arange(12) * 40.0) == ()
+
+
+@pytest.mark.parametrize("rate", [160, 200])
+def test_the_fastest_heart_has_its_beats(rate):
+    times = np.arange(0, 1500, 16.7)
+    assert len(find_beats(curve(times, rate=rate), times)) >= 3
+
+
 def test_smoothing_keeps_a_line_and_takes_noise_off():
     rng = np.random.default_rng(1)
     times = np.cumsum(rng.uniform(10, 30, 80))
