@@ -27,7 +27,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 DIST = Path(sys.prefix) / "ohif" / "dist"
 CONFIG = Path(__file__).parents[1] / "viewers" / "ohif-app-config.js"
-_SECONDS = 900  # a busy machine without a graphics card; the bound only ends a hopeless wait
+_SECONDS = 300  # a busy machine without a graphics card; the bound only ends a hopeless wait
 _PASSED_ON = ("Accept", "Content-Type")
 _VIEWPORT = """
 const services = window.services, cornerstone = window.cornerstone;
@@ -248,6 +248,7 @@ class Viewer:
 
     def outline(self, contour: Points, label: str) -> None:
         """Draw an outline with the mouse, freehand and closed, have it tracked, and give it a label."""
+        self.wait(lambda: self._one("[data-cy=cine-player-close]")).click()  # it lies over the picture
         self.wait(lambda: self._one("[data-cy=MeasurementTools-split-button-secondary]")).click()
         self.wait(lambda: self._one("[data-cy=PlanarFreehandROI]")).click()
         self._draw([*contour, contour[0]], label)
