@@ -73,6 +73,7 @@ def main() -> None:
         model.load_state_dict(mean(earlier, later, share=share, new=chosen.new))
         temperature = calibrate(model, unseen).temperature
         figures = [f"{name} {value:.3f}" for name, value in validate(model, unseen).items()]
+        model.eval()  # as it is served: validation hands it back to training
         print(f"{share:.2f}", *figures, *(_named(model, clip, temperature) for clip in clips), sep=", ", flush=True)
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core: threads of all would wait for each other
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
 DATA = Path(__file__).parent / "data" / "ultrasound"
 
 # DCMTK's tools by full path: pynetdicom installs namesakes into the environment.
