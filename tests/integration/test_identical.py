@@ -42,7 +42,7 @@ NEWER_THAN_THE_PEERS = {
 }  # Label Map Segmentation: refused by C-STORE; Orthanc takes it by STOW-RS
 # DCMTK 3.6.7 proposes less than 128 contexts, and not this class: dcmqrscp keeps it, and cannot send it again.
 NOT_PROPOSED = {SimplifiedAdultEchoSRStorage}
-NAMES = "accepted by a person", "rejected by a person", "ISO 2022 IR 87"
+NAMES = "accepted by a person", "rejected by a person", "a person's drawings on the node", "ISO 2022 IR 87"
 
 
 @pytest.fixture(scope="module")
