@@ -34,6 +34,7 @@ const services = window.services, cornerstone = window.cornerstone;
 const viewport = services.cornerstoneViewportService.getCornerstoneViewport(
   services.viewportGridService.getActiveViewportId());
 """
+_SERIES = "//*[@data-cy='series-description-label'][contains(., '{}')]"
 _SKIP_TOUR = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
 
 Found = TypeVar("Found")
@@ -139,11 +140,15 @@ class Viewer:
         """Open a study, and wait for a picture and for some number of objects in the list of series."""
         self.driver.get(f"{self.url}/app-config.js")  # the smallest page of the origin
         self.driver.execute_script(_SKIP_TOUR)
+        self.open_again(StudyInstanceUID, objects=objects)
+        self.press("Confirm and hide")  # what it is not for; it asks once
+
+    def open_again(self, StudyInstanceUID: str, *, objects: int) -> None:
+        """The same once more, for what has come since."""
         self.driver.get(f"{self.url}/viewer?StudyInstanceUIDs={StudyInstanceUID}")
         self.wait(lambda: self.driver.find_elements(By.CSS_SELECTOR, "canvas"))
         self.wait(lambda: len(self.display_sets()) == objects)
         self.wait(lambda: self.ask("return viewport.getCurrentImageId()"))
-        self.press("Confirm and hide")
 
     def wait(self, found: Callable[[], Found | None]) -> Found:
         """Ask until the answer is true."""
@@ -169,9 +174,7 @@ class Viewer:
     def show(self, description: str) -> None:
         """Double-click a series in the list, by its description."""
         ActionChains(self.driver).double_click(
-            self.wait(
-                lambda: self._shown(f"//*[@data-cy='series-description-label'][contains(., '{description}')]")
-            )
+            self.wait(lambda: self._shown(_SERIES.format(description)))
         ).perform()
 
     def show_clip(self, SOPInstanceUID: str) -> None:

@@ -231,6 +231,22 @@ def test_an_outline_that_a_person_draws_comes_back_as_the_mask(house, viewer):
     assert overlap > 0.97  # corners on whole pixels of the window
     assert 2 * (now & cavity[frame]).sum() / (now.sum() + cavity[frame].sum()) < overlap
     assert house.ended(saved)[saved.SOPInstanceUID].outcome is Outcome.APPLIED
+    _shows_the_corrected_masks(house, viewer, frame, now)
+
+
+def _shows_the_corrected_masks(house, viewer, frame, mask) -> None:
+    """Opened again, the viewer lists the corrected segmentation, the latest of its series, and holds it whole."""
+    (corrected,) = (ds for ds in house.segmentations() if ds.ContentLabel == "AI_ECHO_EDITED")
+    viewer.open_again(house.study, objects=5)
+    listed = [d["SOPInstanceUID"] for d in viewer.display_sets() if d["Modality"] == "SEG"]
+    assert listed == [corrected.SOPInstanceUID]
+    viewer.show("AI Echo segmentations")
+    viewer.press("Yes")
+    viewer.wait(lambda: viewer.ask("return services.segmentationService.getSegmentations().length"))
+    held = {(at, segment): (count, y, x) for at, segment, count, y, x in viewer.ask(_LABELMAPS)}
+    keep(viewer, "ohif-corrected")
+    assert held[frame, 1][0] == mask.sum()
+    np.testing.assert_allclose(held[frame, 1][1:], np.argwhere(mask).mean(axis=0), atol=1e-6)
 
 
 def _saved(house, description):
