@@ -15,6 +15,7 @@ SHORTEST_PHASE_MS = 100.0  # between end diastole and end systole: no heart empt
 _DEPTH = 0.25  # a trough falls by this share of the curve's whole range, and recovers by it
 _FULL_DEPTH = 0.5  # and does one of both by this: else no end diastole beside it was seen
 _LEAST_SPAN = 0.03  # of the largest volume: less is no heartbeat but noise
+_OF_A_DEVIATION = 0.6745  # the median distance from the mean, of a normal distribution
 _HALF_BEAT_MS = 1000.0  # end diastole lies within this of end systole: one beat at 60 a minute
 
 
@@ -47,6 +48,16 @@ def smooth(volumes: Curve, times_ms: Curve) -> Curve:
     safe = determinant > 1e-6 * s0**2
     level: Curve = np.where(safe, (s2 * b0 - s1 * b1) / np.where(safe, determinant, 1.0), b0 / s0)
     return level
+
+
+def scatter(volumes: Curve, times_ms: Curve) -> float:
+    """How much a curve [T] jumps from frame to frame: the standard deviation of a frame's own error.
+
+    By each frame's distance from the line between its neighbours, and robust: a heart's own motion hardly counts.
+    """
+    share = (times_ms[2:] - times_ms[1:-1]) / (times_ms[2:] - times_ms[:-2])  # of the neighbour before
+    apart = volumes[1:-1] - share * volumes[:-2] - (1 - share) * volumes[2:]
+    return float(np.median(np.abs(apart) / np.sqrt(1 + share**2 + (1 - share) ** 2))) / _OF_A_DEVIATION
 
 
 def find_beats(volumes: Curve, times_ms: Curve) -> tuple[Beat, ...]:

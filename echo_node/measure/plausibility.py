@@ -19,6 +19,7 @@ from echo_node.records import HEIGHT_M, WEIGHT_KG, Body, EjectionEstimate, Segme
 EF_PERCENT = (5.0, 85.0)  # severe failure to hyperdynamic; a healthy heart stays under 75
 EDV_ML = (20.0, 500.0)  # an adult's smallest to a giant dilated ventricle
 LARGEST_NOISE = 0.12  # scatter of the curve over EDV: more and the masks jump
+LEAST_STROKE = 4.0  # of EDV to ESV over what the curve jumps by from frame to frame: less, and nothing beats there
 LEAST_FRAMES = 0.9  # share of frames on which the cavity must be found
 LARGEST_LENGTH_DIFFERENCE = 0.2  # between two apical views; Lang 2015 wants 0.1 of a reader
 LARGEST_EF_DIFFERENCE = 20.0  # points between two apical views
@@ -68,10 +69,14 @@ def check_cut(cavity: Segmentation, sector: npt.NDArray[np.bool_]) -> Fault | No
     return None
 
 
-def check_single_plane(beat: Beat, *, noise: float, calibrated: bool) -> Fault | None:
+def check_single_plane(beat: Beat, *, noise: float, jumps: float, calibrated: bool) -> Fault | None:
     """Is the clip's result one a heart can have?"""
     if noise > LARGEST_NOISE * beat.edv:
         return Fault(Reason.LOW_QUALITY, f"volume curve scatters by {noise / beat.edv:.0%} of EDV")
+    stroke = beat.edv - beat.esv
+    if stroke < LEAST_STROKE * jumps:
+        times = f"{stroke / jumps:.1f} times what it jumps by from frame to frame"
+        return Fault(Reason.LOW_QUALITY, f"volume curve falls by {times}: no beat is told from that")
     return _check_values(beat.edv, beat.ejection_fraction, calibrated=calibrated)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from echo_node.codes import Method, Quantity, Reason, View
-from echo_node.measure.beats import Beat, Curve, find_beats, smooth
+from echo_node.measure.beats import Beat, Curve, find_beats, scatter, smooth
 from echo_node.measure.plausibility import Fault, check_curve, check_cut, check_single_plane
 from echo_node.measure.results import PIXELS, EjectionResult, Recipe, nothing, uncalibrated
 from echo_node.measure.volumes import disks
@@ -56,7 +56,9 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
         es_frame=clip.frame_numbers[beat.es],
     )
     noise = float(np.std((raw - smoothed)[known]))
-    fault = check_single_plane(beat, noise=noise, calibrated=clip.spacing_mm is not None)
+    by_a_person = drawn[beat.ed] or drawn[beat.es]  # who outlined it has seen the beat
+    jumps = 0.0 if by_a_person else scatter(raw[known], clip.times_ms[known])
+    fault = check_single_plane(beat, noise=noise, jumps=jumps, calibrated=clip.spacing_mm is not None)
     if fault is not None:
         return nothing(fault, view, curve=curve, edits=cavity.edits)
     source = Source(SOPInstanceUID=clip.SOPInstanceUID, frame_numbers=(curve.ed_frame, curve.es_frame))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from echo_node.measure.beats import find_beats, smooth
+from echo_node.measure.beats import find_beats, scatter, smooth
 
 
 def curve(times_ms, *, rate=60.0, edv=120.0, esv=50.0, phase=0.0):
@@ -56,6 +56,20 @@ def test_a_mask_that_wavers_on_what_is_no_heart_has_no_beat():
 def test_the_fastest_heart_has_its_beats(rate):
     times = np.arange(0, 1500, 16.7)
     assert len(find_beats(curve(times, rate=rate), times)) >= 3
+
+
+@pytest.mark.parametrize("rate", [45, 100, 160])
+@pytest.mark.parametrize("frame_ms", [11.0, 33.3, 50.0])
+def test_a_heart_moves_by_more_than_its_curve_jumps(rate, frame_ms):
+    times = np.arange(0, 2.2 * 60000 / rate, frame_ms)
+    assert 5 * scatter(curve(times, rate=rate), times) < 70
+
+
+def test_scatter_is_the_deviation_of_a_frame_s_own_error():
+    rng = np.random.default_rng(2)
+    times = np.cumsum(rng.uniform(10, 30, 4000))
+    assert scatter(50 + 0.03 * times, times) == pytest.approx(0, abs=1e-9)
+    assert scatter(rng.normal(100, 3, 4000), times) == pytest.approx(3, rel=0.05)
 
 
 def test_smoothing_keeps_a_line_and_takes_noise_off():
