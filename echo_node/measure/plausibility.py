@@ -69,14 +69,19 @@ def check_cut(cavity: Segmentation, sector: npt.NDArray[np.bool_]) -> Fault | No
     return None
 
 
-def check_single_plane(beat: Beat, *, noise: float, jumps: float, calibrated: bool) -> Fault | None:
+def check_beat(beat: Beat, *, jumps: float) -> Fault | None:
+    """Is it a beat, and not what the curve jumps by from frame to frame?"""
+    stroke = beat.edv - beat.esv
+    if stroke >= LEAST_STROKE * jumps:
+        return None
+    times = f"{stroke / jumps:.1f} times what it jumps by from frame to frame"
+    return Fault(Reason.LOW_QUALITY, f"volume curve falls by {times}: no beat is told from that")
+
+
+def check_single_plane(beat: Beat, *, noise: float, calibrated: bool) -> Fault | None:
     """Is the clip's result one a heart can have?"""
     if noise > LARGEST_NOISE * beat.edv:
         return Fault(Reason.LOW_QUALITY, f"volume curve scatters by {noise / beat.edv:.0%} of EDV")
-    stroke = beat.edv - beat.esv
-    if stroke < LEAST_STROKE * jumps:
-        times = f"{stroke / jumps:.1f} times what it jumps by from frame to frame"
-        return Fault(Reason.LOW_QUALITY, f"volume curve falls by {times}: no beat is told from that")
     return _check_values(beat.edv, beat.ejection_fraction, calibrated=calibrated)
 
 

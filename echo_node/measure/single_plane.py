@@ -8,7 +8,7 @@ import numpy as np
 
 from echo_node.codes import Method, Quantity, Reason, View
 from echo_node.measure.beats import Beat, Curve, find_beats, scatter, smooth
-from echo_node.measure.plausibility import Fault, check_curve, check_cut, check_single_plane
+from echo_node.measure.plausibility import Fault, check_beat, check_curve, check_cut, check_single_plane
 from echo_node.measure.results import PIXELS, EjectionResult, Recipe, nothing, uncalibrated
 from echo_node.measure.volumes import disks
 from echo_node.records import Clip, Measurement, Segmentation, Source, VolumeCurve
@@ -49,6 +49,10 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
         return nothing(fault, view, edits=cavity.edits)
     seen = [b for b in beats if drawn[b.ed] or drawn[b.es]] or beats
     beat = sorted(seen, key=lambda b: b.ejection_fraction)[(len(seen) - 1) // 2]
+    is_seen = drawn[beat.ed] or drawn[beat.es]  # by a person, who has outlined it
+    fault = None if is_seen else check_beat(beat, jumps=scatter(raw[known], clip.times_ms[known]))
+    if fault is not None:
+        return nothing(fault, view, edits=cavity.edits)
     curve = VolumeCurve(
         volumes_ml=smoothed,
         times_ms=clip.times_ms,
@@ -56,9 +60,7 @@ def measure_clip(clip: Clip, cavity: Segmentation, view: View) -> EjectionResult
         es_frame=clip.frame_numbers[beat.es],
     )
     noise = float(np.std((raw - smoothed)[known]))
-    by_a_person = drawn[beat.ed] or drawn[beat.es]  # who outlined it has seen the beat
-    jumps = 0.0 if by_a_person else scatter(raw[known], clip.times_ms[known])
-    fault = check_single_plane(beat, noise=noise, jumps=jumps, calibrated=clip.spacing_mm is not None)
+    fault = check_single_plane(beat, noise=noise, calibrated=clip.spacing_mm is not None)
     if fault is not None:
         return nothing(fault, view, curve=curve, edits=cavity.edits)
     source = Source(SOPInstanceUID=clip.SOPInstanceUID, frame_numbers=(curve.ed_frame, curve.es_frame))

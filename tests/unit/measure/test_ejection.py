@@ -158,3 +158,16 @@ def test_the_surer_clip_of_a_view_is_taken():
     unsure = replace(unsure, SOPInstanceUID="1.1", prediction=replace(sure.prediction, probability=0.81))
     two = analysed(View.A2C)
     assert values(measure_biplane([unsure, two, sure])) == values(measure_biplane([sure, two]))
+
+
+def test_an_outline_that_wavers_as_much_as_it_beats_is_no_beat():
+    clip, cavity = clip_and_cavity()
+    rng = np.random.default_rng(3)
+    wavering = curve(TIMES, esv=112) + rng.normal(0, 8, len(TIMES))
+    widths = 50 * np.sqrt(wavering / 120)
+    masks = np.stack([half_ellipse(length=88, width=w, tilt=0.1, spacing=SPACING) for w in widths])
+    result = measure_clip(clip, replace(cavity, masks=masks), View.A4C)
+    assert result.measurements == ()
+    assert result.curve is None  # so that no other head is asked for an EF either
+    assert set(reasons(result).values()) == {Reason.LOW_QUALITY}
+    assert all("no beat is told from that" in missing.detail for missing in result.not_measured)
