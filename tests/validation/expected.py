@@ -204,7 +204,7 @@ NAMED = (
     Named(
         validator="PixelMed",
         says="Template 1003 PersonObserverIdentifyingAttributes",
-        exams=("a person's correction",),
+        exams=("a person's correction", "accepted after a correction"),
         why="Two persons have drawn. TID 1001 takes any number of observers; PixelMed takes one.",
     ),
     Named(
