@@ -28,7 +28,7 @@ from echo_node.records import Clip
 from echo_node.training import data
 from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import EjectionRecipe, train_ejection
-from echo_node.training.recipe import Recipe
+from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.ship import CALIBRATION_CLIPS, ship
 from echo_node.training.validate import validate
 
@@ -67,13 +67,12 @@ def main() -> None:
         train_ejection(model, chosen.run, ON_FROM_THE_MEAN)
         ship(model, chosen.run, chosen.write, start=_START, frames=recipe.frames, patients=chosen.patients)
         return
-    unseen = data.load(chosen.run / "phantoms", seed=2, clips=CALIBRATION_CLIPS, frames=recipe.frames)
+    unseen = data.load(chosen.run / "phantoms", seed=UNSEEN, clips=CALIBRATION_CLIPS, frames=recipe.frames)
     clips = [_looked_at(path) for path in chosen.clip]
     for share in SHARES:
         model.load_state_dict(mean(earlier, later, share=share, new=chosen.new))
         temperature = calibrate(model, unseen).temperature
         figures = [f"{name} {value:.3f}" for name, value in validate(model, unseen).items()]
-        model.eval()  # as it is served: validation hands it back to training
         print(f"{share:.2f}", *figures, *(_named(model, clip, temperature) for clip in clips), sep=", ", flush=True)
 
 

@@ -165,7 +165,7 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--seed",
         type=int,
         default=1,
-        help="of the phantoms and all draws: another one is other patients (default: 1)",
+        help="of the phantoms and all draws: another one is other patients (default: %(default)s)",
     )
     parser.set_defaults(run=_train)
 

@@ -188,6 +188,7 @@ class ObjectKind(enum.Enum):
     EDIT = "edit"  # TID 1500, what a person drew on the node and the others rest on
 
 
+BY_PERSONS = (ObjectKind.REJECTION, ObjectKind.EDIT)  # no results, and asked for by no destination
 # The older form in which a result goes to a destination that refuses the class of the newer one
 FALLBACKS = {ObjectKind.SR: ObjectKind.SR_COMPREHENSIVE}
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from echo_node import database_url, web_url
-from echo_node.codes import ObjectKind, SegTransferSyntax, View
+from echo_node.codes import BY_PERSONS, ObjectKind, SegTransferSyntax, View
 from echo_node.errors import ConfigError
 
 
@@ -229,7 +229,7 @@ class Destination(_Section):
 
     @model_validator(mode="after")
     def _asks_for_results(self) -> Destination:
-        for kind in {ObjectKind.REJECTION, ObjectKind.EDIT}.intersection(self.objects):
+        for kind in set(BY_PERSONS).intersection(self.objects):
             raise ValueError(f"objects: {kind.value} is sent by itself, to whoever gets what it is about")
         return self
 

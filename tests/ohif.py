@@ -27,7 +27,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 DIST = Path(sys.prefix) / "ohif" / "dist"
 CONFIG = Path(__file__).parents[1] / "viewers" / "ohif-app-config.js"
-_SECONDS = 300  # a busy machine without a graphics card; the bound only ends a hopeless wait
+_SECONDS = 900  # a busy machine without a graphics card; the bound only ends a hopeless wait
 _PASSED_ON = ("Accept", "Content-Type")
 _VIEWPORT = """
 const services = window.services, cornerstone = window.cornerstone;

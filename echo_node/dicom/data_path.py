@@ -28,6 +28,7 @@ from echo_node.config import Receive
 from echo_node.dicom import command
 from echo_node.dicom.header import is_uid, read_header
 from echo_node.dicom.incoming import IncomingObject, ReceivedObject, TooLarge
+from echo_node.dicom.statuses import OUT_OF_RESOURCES
 from echo_node.errors import StoreError
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _log = logging.getLogger(__name__)
 
 # C-STORE status codes (PS3.4 table B.2-1, PS3.7 annex C)
 SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH_SOP_CLASS = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 

@@ -10,7 +10,7 @@ DUPLICATE = 0x0111
 _NO_SUCH_CLASS = 0x0122
 _NOT_AUTHORIZED = 0x0124
 OUT_OF_RESOURCES = 0xA700
-_OUT_OF_RESOURCES = range(OUT_OF_RESOURCES, 0xA800)
+_ANY_OUT_OF_RESOURCES = range(OUT_OF_RESOURCES, 0xA800)
 
 
 def failure(status: int, text: str) -> DeliveryError | None:
@@ -30,7 +30,7 @@ def failure(status: int, text: str) -> DeliveryError | None:
         return None
     if status == PROCESSING_FAILURE:
         return ProcessingFailed(text)
-    if status == _NOT_AUTHORIZED or status in _OUT_OF_RESOURCES:  # that says something of us, or of the moment
+    if status == _NOT_AUTHORIZED or status in _ANY_OUT_OF_RESOURCES:  # that says something of us, or of the moment
         return DeliveryUnreachable(text)
     return ClassRefused(text) if status == _NO_SUCH_CLASS else DeliveryRefused(text)
 

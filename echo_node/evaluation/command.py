@@ -38,7 +38,7 @@ def evaluate_package(
     out : Path
         Folder for ``results.json``, ``table.csv``, ``table.md`` and the PNG files.
     patients : int, optional
-        At most so many; left out: 30 phantoms, 250 of them without hearts, or everybody in the folder.
+        At most so many; left out: 30 phantoms, 250 for ``no-hearts``, or everybody in the folder.
     seed : int
         Of the phantoms.
     backend : Backend

@@ -148,12 +148,12 @@ def _example(study: Analysis, header: Dataset, *, predecessors: Sequence[Report]
     return Example(source=sources[study.clips[0].SOPInstanceUID], reports=(*reports, *by_persons))
 
 
-def _edit(study: Analysis, sources: Mapping[str, Dataset]) -> Report:
-    """A person's drawings of every shape."""
+def every_shape(SOPInstanceUID: str) -> list[Drawn]:
+    """A person's drawings of every shape on one clip."""
     points = ((5.0, 5.0), (9.0, 9.0))
-    drawn = [
+    return [
         Drawn(
-            SOPInstanceUID=study.clips[0].SOPInstanceUID,
+            SOPInstanceUID=SOPInstanceUID,
             frame_number=_ED,
             shape=shape,
             points=(*points, (9.0, 5.0)) if shape is Shape.CONTOUR else points,
@@ -161,6 +161,11 @@ def _edit(study: Analysis, sources: Mapping[str, Dataset]) -> Report:
         )
         for shape in Shape
     ]
+
+
+def _edit(study: Analysis, sources: Mapping[str, Dataset]) -> Report:
+    """What a person drew on the first clip."""
+    drawn = every_shape(study.clips[0].SOPInstanceUID)
     return build_edit(drawn, sources, by=_READER, reason="why", at=study.made_at)
 
 

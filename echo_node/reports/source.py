@@ -248,7 +248,7 @@ def _time(text: str) -> str:
 
 def _date_time(text: str) -> str | None:
     text = text.strip()
-    return text if _DATE_TIME.fullmatch(text) and (len(text) < 8 or _date(text[:8])) else None
+    return text if _DATE_TIME.fullmatch(text) and (len(text) < 8 or date_of(text[:8])) else None
 
 
 def _offset(text: str) -> str | None:

@@ -14,7 +14,7 @@ from io import BytesIO
 
 import pydicom
 
-from echo_node.codes import ObjectKind, Reason
+from echo_node.codes import BY_PERSONS, Reason
 from echo_node.config import Config
 from echo_node.decisions import Decision, DecisionKind, Person, standing_acceptance
 from echo_node.dicom.incoming import PREAMBLE, IncomingObject
@@ -37,7 +37,6 @@ from echo_node.store import Made, MadeObject, Results, Store, check_revision, ea
 
 _log = logging.getLogger(__name__)
 
-_BY_PERSONS = (ObjectKind.REJECTION, ObjectKind.EDIT)  # no results of the node's, so nothing to reject
 _GROUP_LENGTH = 12  # bytes of the element that says how long file meta information is (PS3.10 7.1)
 
 
@@ -227,7 +226,7 @@ def _rejected(decisions: tuple[Decision, ...], seen: Results) -> list[MadeObject
     since = 0 if earlier is None else earlier.revision
     gone = {uid for d in decisions if d.kind is DecisionKind.REJECTED for uid in d.decided}
     return [
-        o for o in seen.objects if o.revision > since and o.kind not in _BY_PERSONS and o.SOPInstanceUID not in gone
+        o for o in seen.objects if o.revision > since and o.kind not in BY_PERSONS and o.SOPInstanceUID not in gone
     ]
 
 

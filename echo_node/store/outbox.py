@@ -9,16 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from echo_node.codes import FALLBACKS, ObjectKind
+from echo_node.codes import BY_PERSONS, FALLBACKS, ObjectKind
 from echo_node.decisions import DecisionKind
 from echo_node.records import Delivery, DeliveryState, Report, StudyState
 from echo_node.store.database import insert_or_ignore
 from echo_node.store.schema import decision_objects, decisions, outbox, reports, studies
 
 # Large, and never replaced: a clip's findings do not change. Persons' rejections and edits are no results.
-_NOT_REPLACED = (
-    ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY, ObjectKind.REJECTION, ObjectKind.EDIT,
-)  # fmt: skip
+_NOT_REPLACED = (ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY, *BY_PERSONS)
 
 
 def add_report(

@@ -22,6 +22,7 @@ _FRAMES_MASKED = 2  # per clip: neighbouring frames say little more
 @torch.no_grad()
 def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
     """Figures on clips as a node sees them: whole, without prompts. Distances are in pixels of the square."""
+    was_training = model.training
     model.eval()
     size = model.shape.image_size
     views, scores, distances = [], defaultdict(list), []
@@ -41,7 +42,7 @@ def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
             )
             true = (points + 0.5) * (size / images.shape[-1]) - 0.5
             distances.append(np.linalg.norm(places.places - true, axis=-1).mean())
-    model.train()
+    model.train(was_training)
     figures = {"view_balanced_accuracy": balanced_accuracy(np.array(views), clips.views)}
     figures |= {f"dice_{name}": float(np.mean(values)) for name, values in scores.items()}
     if distances:

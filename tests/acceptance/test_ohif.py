@@ -9,6 +9,7 @@ import pytest
 
 from echo_node.codes import Quantity, Structure, View, WallPoint
 from echo_node.dicom import scu
+from echo_node.evaluation.scores import dice
 from echo_node.reports.regions import contour
 from echo_node.services.simulate import send_exam
 from echo_node.store import Outcome
@@ -95,9 +96,7 @@ def test_a_person_sees_the_results_where_they_belong(house, viewer):
 
 
 def masks_lie_on_their_frames(house, viewer) -> None:
-    viewer.show("AI Echo segmentations")
-    viewer.press("Yes")
-    viewer.wait(lambda: viewer.ask("return services.segmentationService.getSegmentations().length"))
+    _load_segmentation(viewer)
     apical = house.source(View.A4C).SOPInstanceUID
     viewer.wait(lambda: viewer.place()[0] == apical)
     segments = house.analysis(View.A4C).segmentations
@@ -107,12 +106,23 @@ def masks_lie_on_their_frames(house, viewer) -> None:
         for frame, mask in zip(segment.frame_numbers, segment.masks, strict=True)
         if mask.any()
     }
-    held = {(frame, segment): tuple(rest) for frame, segment, *rest in viewer.ask(_LABELMAPS)}
+    held = _held_masks(viewer)
     assert held.keys() == expected.keys()
     for place, (count, *centre) in expected.items():
         assert held[place][0] == count
         np.testing.assert_allclose(held[place][1:], centre, atol=1e-6)
     _check_pixels(house, viewer)
+
+
+def _load_segmentation(viewer) -> None:
+    viewer.show("AI Echo segmentations")
+    viewer.press("Yes")
+    viewer.wait(lambda: viewer.ask("return services.segmentationService.getSegmentations().length"))
+
+
+def _held_masks(viewer) -> dict:
+    """Pixels and centre (row, column) of each mask in the viewer's memory, by frame and segment."""
+    return {(frame, segment): tuple(rest) for frame, segment, *rest in viewer.ask(_LABELMAPS)}
 
 
 def _check_pixels(house, viewer) -> None:
@@ -227,9 +237,9 @@ def test_an_outline_that_a_person_draws_comes_back_as_the_mask(house, viewer):
     assert edits == {saved.SOPInstanceUID: "Reader^Rosa"}
     assert {Quantity.LV_EDV, Quantity.LVEF} <= _edited(last).keys()
     now = masks_of(house, Structure.LV_CAVITY)[frame]
-    overlap = 2 * (now & drawn).sum() / (now.sum() + drawn.sum())
+    overlap = dice(now, drawn)
     assert overlap > 0.97  # corners on whole pixels of the window
-    assert 2 * (now & cavity[frame]).sum() / (now.sum() + cavity[frame].sum()) < overlap
+    assert dice(now, cavity[frame]) < overlap
     assert house.ended(saved)[saved.SOPInstanceUID].outcome is Outcome.APPLIED
     _shows_the_corrected_masks(house, viewer, frame, now)
 
@@ -240,10 +250,8 @@ def _shows_the_corrected_masks(house, viewer, frame, mask) -> None:
     viewer.open_again(house.study, objects=5)
     listed = [d["SOPInstanceUID"] for d in viewer.display_sets() if d["Modality"] == "SEG"]
     assert listed == [corrected.SOPInstanceUID]
-    viewer.show("AI Echo segmentations")
-    viewer.press("Yes")
-    viewer.wait(lambda: viewer.ask("return services.segmentationService.getSegmentations().length"))
-    held = {(at, segment): (count, y, x) for at, segment, count, y, x in viewer.ask(_LABELMAPS)}
+    _load_segmentation(viewer)
+    held = _held_masks(viewer)
     keep(viewer, "ohif-corrected")
     assert held[frame, 1][0] == mask.sum()
     np.testing.assert_allclose(held[frame, 1][1:], np.argwhere(mask).mean(axis=0), atol=1e-6)

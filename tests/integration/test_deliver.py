@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from echo_node.cli_delivery import STATES
 from echo_node.codes import ObjectKind
-from echo_node.config import Config, Destination
+from echo_node.config import Config, Deliver, Destination
 from echo_node.errors import ConfigError, EchoNodeError, StoreError
 from echo_node.records import DeliveryState, JobKind, Report
 from echo_node.services import deliver
@@ -125,9 +125,8 @@ def test_an_archive_that_does_not_answer_holds_up_no_other(tmp_path, start_archi
             Destination(name=name, ae_title="ECHONODE", host="127.0.0.1", port=port)
             for name, port in addresses.items()
         ]
-        settings = {"destinations": destinations, "connect_seconds": 600}
-        config = Config.model_validate({"deliver": settings})
-        config = config.model_copy(update={"node": config.node.model_copy(update={"storage": tmp_path})})
+        settings = Deliver(destinations=tuple(destinations), connect_seconds=600)
+        config = two.config.model_copy(update={"deliver": settings})
         archive = start_archive()
         running = pool.submit(run, config, stop)
         asked, _ = silent.accept()

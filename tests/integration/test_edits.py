@@ -18,7 +18,8 @@ from echo_node.services.analyse import analyse_once
 from echo_node.services.decisions import edit, reject
 from echo_node.services.process import utc_now
 from echo_node.store import ClosePolicy, Store
-from tests.unit.store.builders import received
+from tests.unit.reports.builders import referred
+from tests.unit.store.builders import received, sqlite_store
 
 SHIPPED = Path(__file__).parents[2] / "engines" / "echoapex-tiny-phantom"
 ROSA = Person(name="Reader^Rosa", organization="Heart Clinic")
@@ -48,10 +49,8 @@ def engine() -> Engine:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'node.db'}", tmp_path, now=utc_now)
-    store.migrate()
-    yield store
-    store.dispose()
+    with sqlite_store(tmp_path, now=utc_now) as store:
+        yield store
 
 
 @pytest.fixture
@@ -88,15 +87,6 @@ def is_edit(ds: Dataset) -> bool:
     return ds.SeriesDescription == "Corrections by persons"
 
 
-def named(report: Dataset) -> set[str]:
-    return {
-        item.ReferencedSOPInstanceUID
-        for study in report.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for item in series.ReferencedSOPSequence
-    }
-
-
 def test_the_report_of_an_edit_goes_with_what_rests_on_it(store: Store, real: Dataset, work) -> None:
     study = real.StudyInstanceUID
     drawing = Drawn(
@@ -115,7 +105,7 @@ def test_the_report_of_an_edit_goes_with_what_rests_on_it(store: Store, real: Da
     new = sent(store, study, "PACS")[before:]
     report = [ds for ds in new if ds.Modality == "SR" and not is_edit(ds)][-1]
     kept = {ds.SOPInstanceUID: ds for ds in new if is_edit(ds)}
-    assert set(kept) == set(edits) <= named(report)
+    assert set(kept) == set(edits) <= {*referred(report.CurrentRequestedProcedureEvidenceSequence)}
     for uid, ds in kept.items():
         assert ds == pydicom.dcmread(store.instance(uid).path)
     assert {ds.Modality for ds in sent(store, study, "PAGES")} == {"DOC"}

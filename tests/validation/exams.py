@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from echo_node.codes import ObjectKind
+from echo_node.codes import BY_PERSONS, ObjectKind
 from echo_node.decisions import Decision, DecisionKind
 from echo_node.dicom.clips import open_clip
 from echo_node.records import Analysis, Report
@@ -23,7 +23,7 @@ from tests.validation.bad import BAD
 from tests.validation.files import write_source
 from tests.validation.plans import ABSENT, CHARACTER_SETS, DECIDED_AT, MEASURED, READER
 
-KINDS = tuple(kind for kind in ObjectKind if kind not in (ObjectKind.REJECTION, ObjectKind.EDIT))  # persons'
+KINDS = tuple(kind for kind in ObjectKind if kind not in BY_PERSONS)
 PLANS = MEASURED | ABSENT | CHARACTER_SETS | BAD
 
 

@@ -13,10 +13,10 @@ from pydicom import Dataset
 
 from echo_node.codes import Code, Method, Quantity, Reason, Structure, View
 from echo_node.decisions import DecisionKind, Person
-from echo_node.edits import Drawn, Shape
 from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import build_edit, read_corrections
 from echo_node.reports.budget import NO_LIMIT, Budget
+from echo_node.reports.example import every_shape
 from tests.unit.reports.builders import (
     analysis,
     clip,
@@ -90,19 +90,10 @@ def _corrected(of: Sequence[Dataset]) -> Analysis:
 
 def drawn_on_the_node(of: Sequence[Dataset]) -> Report:
     """A person's drawings of every shape, kept as the node keeps them."""
-    corners = ((5.0, 5.0), (9.0, 9.0))
-    drawn = [
-        Drawn(
-            SOPInstanceUID=of[0].SOPInstanceUID,
-            frame_number=1,
-            shape=shape,
-            points=(*corners, (9.0, 5.0)) if shape is Shape.CONTOUR else corners,
-            subject=Quantity.IVSD if shape is Shape.LINE else Structure.LV_CAVITY,
-        )
-        for shape in Shape
-    ]
     sources = {ds.SOPInstanceUID: ds for ds in of}
-    return build_edit(drawn, sources, by=READER, reason="Die Außenwand fehlte.", at=DECIDED_AT)
+    return build_edit(
+        every_shape(of[0].SOPInstanceUID), sources, by=READER, reason="Die Außenwand fehlte.", at=DECIDED_AT
+    )
 
 
 def _edited_on_the_node(of: Sequence[Dataset]) -> Analysis:

@@ -16,6 +16,7 @@ from echo_node.dicom.contexts import (
     known_classes,
     known_transfer_syntaxes,
 )
+from echo_node.dicom.statuses import OUT_OF_RESOURCES
 from echo_node.services import receive
 from echo_node.services.conformance.markdown import table
 
@@ -180,7 +181,7 @@ def _archives(config: Config) -> list[str]:
 
 
 def _statuses(settings: Receive) -> list[str]:
-    success, full = f"{data_path.SUCCESS:04X}", f"{data_path.OUT_OF_RESOURCES:04X}"
+    success, full = f"{data_path.SUCCESS:04X}", f"{OUT_OF_RESOURCES:04X}"
     mismatch, unclear = f"{data_path.DOES_NOT_MATCH_SOP_CLASS:04X}", f"{data_path.CANNOT_UNDERSTAND:04X}"
     return [
         "###### Storage",

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from pydicom.uid import UID
 
-from echo_node.codes import FALLBACKS, ObjectKind
+from echo_node.codes import BY_PERSONS, FALLBACKS, ObjectKind
 from echo_node.config import Config, Deliver, Destination
 from echo_node.dicom import recode, scu
 from echo_node.dicom.contexts import known_classes
@@ -109,7 +109,7 @@ def _kinds(destination: Destination) -> Iterator[ObjectKind]:
         yield kind
         if kind in FALLBACKS:
             yield FALLBACKS[kind]
-    yield from (ObjectKind.REJECTION, ObjectKind.EDIT)
+    yield from BY_PERSONS
 
 
 def _policies(settings: Deliver) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +75,16 @@ def header(uid: str = "1.2.826.0.1.3680043.10.1.1.2.1", **changes: Any) -> Datas
         else:
             setattr(ds, keyword, value)
     return ds
+
+
+def referred(sequence: Iterable[Dataset]) -> list[str]:
+    """The SOPInstanceUIDs in a sequence of evidence or of predecessors (PS3.3 C.17.2.1), in their order."""
+    return [
+        str(item.ReferencedSOPInstanceUID)
+        for study in sequence
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    ]
 
 
 def source(uid: str = "1.2.826.0.1.3680043.10.1.1.2.1", **changes: Any) -> Dataset:

@@ -32,7 +32,7 @@ from echo_node.reports.page import with_state
 from echo_node.reports.page_text import PRELIMINARY, PageState
 from echo_node.reports.pdf import page_of
 from echo_node.reports.retired import every_item
-from tests.unit.reports.builders import STUDY, analysis, cine, clip, edit, edited, source
+from tests.unit.reports.builders import STUDY, analysis, cine, clip, edit, edited, referred, source
 
 AT = datetime(2026, 11, 24, 9, 30, 15, 5, tzinfo=UTC)
 ROSA = Person(name="Öztürk^Rosa", organization="Herzklinik", code=Code("4711", "99HC", "Cardiologist"))
@@ -82,12 +82,7 @@ def text_of(page: bytes) -> str:
 
 
 def predecessors(ds: Dataset) -> list[str]:
-    return [
-        item.ReferencedSOPInstanceUID
-        for study in ds.get("PredecessorDocumentsSequence", [])
-        for series in study.ReferencedSeriesSequence
-        for item in series.ReferencedSOPSequence
-    ]
+    return referred(ds.get("PredecessorDocumentsSequence", []))
 
 
 @pytest.mark.parametrize("kind", list(PROFILES))

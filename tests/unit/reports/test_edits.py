@@ -31,6 +31,7 @@ from tests.unit.reports.builders import (
     edited,
     edited_atrium,
     long_axis,
+    referred,
     refused_line,
     source,
     with_mass,
@@ -59,12 +60,7 @@ def test_why_a_person_edited_reads_back_and_stands_on_the_page():
         reading = read_report(made[kind].content)
         assert {m.edits for m in reading.measurements} == {tuple(replace(e, made_at=None) for e in (one, other))}
         ds = pydicom.dcmread(BytesIO(made[kind].content))
-        evidence = [
-            instance.ReferencedSOPInstanceUID
-            for referred in ds.CurrentRequestedProcedureEvidenceSequence
-            for series in referred.ReferencedSeriesSequence
-            for instance in series.ReferencedSOPSequence
-        ]
+        evidence = referred(ds.CurrentRequestedProcedureEvidenceSequence)
         assert evidence.count(FIRST.SOPInstanceUID) == 1
     ds = pydicom.dcmread(BytesIO(made[ObjectKind.PDF].content))
     page = PdfReader(BytesIO(ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength])).pages[0].extract_text()
@@ -75,13 +71,13 @@ def test_a_number_names_its_persons_and_their_reports_in_codes():
     of = source()
     content = build_reports(analysis(edited(of, FIRST)), {of.SOPInstanceUID: of})[-1].content
     ds = pydicom.dcmread(BytesIO(content))
-    referred = [
+    listed = [
         (study.StudyInstanceUID, series.SeriesInstanceUID, instance.ReferencedSOPInstanceUID)
         for study in ds.CurrentRequestedProcedureEvidenceSequence
         for series in study.ReferencedSeriesSequence
         for instance in series.ReferencedSOPSequence
     ]
-    assert (STUDY, FIRST.SeriesInstanceUID, FIRST.SOPInstanceUID) in referred
+    assert (STUDY, FIRST.SeriesInstanceUID, FIRST.SOPInstanceUID) in listed
     assert EDITED.encode() in content
     assert RESEARCH_USE.encode() not in content
     assert ds.VerificationFlag == "UNVERIFIED"
@@ -104,13 +100,7 @@ def test_the_simplified_report_lists_the_persons_report_as_evidence_alone():
     (report,) = build_reports(analysis(edited(of, FIRST)), {of.SOPInstanceUID: of}, kinds=kinds)
     assert {m.edits for m in read_report(report.content).measurements} == {()}
     ds = pydicom.dcmread(BytesIO(report.content))
-    listed = [
-        instance.ReferencedSOPInstanceUID
-        for study in ds.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for instance in series.ReferencedSOPSequence
-    ]
-    assert FIRST.SOPInstanceUID in listed
+    assert FIRST.SOPInstanceUID in referred(ds.CurrentRequestedProcedureEvidenceSequence)
 
 
 def test_the_page_says_which_numbers_were_edited_and_by_whom():

@@ -20,17 +20,15 @@ from echo_node.records import JobKind
 from echo_node.reports import build_reports, read_source
 from echo_node.services import addresses, analyse
 from echo_node.services.process import Stop, utc_now
-from echo_node.store import ClosePolicy, JobState, Outcome, Store
+from echo_node.store import ClosePolicy, JobState, Outcome
 from tests.unit.reports.builders import ENGINE, analysis, clip, source
-from tests.unit.store.builders import measured, received
+from tests.unit.store.builders import measured, received, sqlite_store
 
 
 @pytest.fixture
 def store(tmp_path):
-    store = Store(f"sqlite:///{tmp_path / 'node.db'}", tmp_path, now=utc_now)
-    store.migrate()
-    yield store
-    store.dispose()
+    with sqlite_store(tmp_path, now=utc_now) as store:
+        yield store
 
 
 def work(store, engine=None) -> int:

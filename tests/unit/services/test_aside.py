@@ -23,8 +23,9 @@ from echo_node.services.decisions import accept
 from echo_node.services.process import utc_now
 from echo_node.services.receive import keep
 from echo_node.store import ClosePolicy, Outcome, Store
-from tests.unit.reports.builders import ENGINE, STUDY, clip, header
+from tests.unit.reports.builders import ENGINE, STUDY, clip, header, referred
 from tests.unit.services.test_receive import arrived
+from tests.unit.store.builders import sqlite_store
 
 PACS = {"name": "PACS", "ae_title": "PACS", "host": "192.0.2.1", "port": 104}
 CONFIG = Config.model_validate({"deliver": {"destinations": [PACS]}})
@@ -73,12 +74,10 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    store = Store(f"sqlite:///{tmp_path / 'node.db'}", tmp_path, now=utc_now)
-    store.migrate()
     outline = (Structure.LV_CAVITY,)
     monkeypatch.setattr(analyse, "analyse_clip", lambda path, **_: clip(read_source(path), structures=outline))
-    yield House(store)
-    store.dispose()
+    with sqlite_store(tmp_path, now=utc_now) as store:
+        yield House(store)
 
 
 def named(objects: dict[str, list[Dataset]]) -> set[tuple[str, str, str]]:
@@ -91,13 +90,7 @@ def named(objects: dict[str, list[Dataset]]) -> set[tuple[str, str, str]]:
 
 def clips_of(report: Dataset) -> set[str]:
     """What a report refers to, but for segmentations."""
-    return {
-        item.ReferencedSOPInstanceUID
-        for study in report.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for item in series.ReferencedSOPSequence
-        if item.ReferencedSOPInstanceUID.startswith("1.2.3.")
-    }
+    return {u for u in referred(report.CurrentRequestedProcedureEvidenceSequence) if u.startswith("1.2.3.")}
 
 
 def test_a_report_that_went_out_is_superseded_by_that_of_the_chosen_patient_s_clips(house: House) -> None:

@@ -20,14 +20,13 @@ from echo_node.services.process import utc_now
 from echo_node.services.receive import keep
 from echo_node.store import InstanceOutcome, Outcome, Store
 from tests.unit.reports.cart_reports import EF, IVSD, cart_report, findings, num
+from tests.unit.store.builders import sqlite_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'node.db'}", tmp_path, now=utc_now)
-    store.migrate()
-    yield store
-    store.dispose()
+    with sqlite_store(tmp_path, now=utc_now) as store:
+        yield store
 
 
 def receive(store: Store, ds: Dataset) -> InstanceOutcome:

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
-from echo_node.codes import ObjectKind, Quantity, Reason
+from echo_node.codes import BY_PERSONS, ObjectKind, Quantity, Reason
 from echo_node.config import Config, Deliver, Destination
 from echo_node.decisions import DecisionKind, Person
 from echo_node.edits import Drawn, Shape
@@ -24,8 +24,8 @@ from echo_node.services.analyse import _decided_before
 from echo_node.services.decisions import accept, reject
 from echo_node.services.decisions import edit as edit_study
 from echo_node.store import Outcome, Store
-from tests.unit.reports.builders import analysis, clip, edit, edited, source
-from tests.unit.store.builders import POLICY, Clock, measured, received
+from tests.unit.reports.builders import analysis, clip, edit, edited, referred, source
+from tests.unit.store.builders import POLICY, Clock, measured, received, sqlite_store
 
 ROSA = Person(name="Reader^Rosa", organization="Heart Clinic")
 EMIL = Person(name="Reader^Emil", organization="Heart Clinic")
@@ -103,10 +103,8 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     clock = Clock()
-    store = Store(f"sqlite:///{tmp_path / 'node.db'}", tmp_path, now=clock)
-    store.migrate()
-    yield House(store, clock)
-    store.dispose()
+    with sqlite_store(tmp_path, now=clock) as store:
+        yield House(store, clock)
 
 
 def rejected_by(note: Dataset) -> set[str]:
@@ -202,13 +200,7 @@ def test_what_was_accepted_before_outlives_the_rejection_of_what_followed(house:
     assert not kept & set(made.decided)
     house.report()
     (sent,) = (ds for ds in house.sent("PACS")[-2:] if ds.Modality == "SR")
-    named = {
-        i.ReferencedSOPInstanceUID
-        for s in sent.PredecessorDocumentsSequence
-        for r in s.ReferencedSeriesSequence
-        for i in r.ReferencedSOPSequence
-    }
-    assert named & set(accepted.made)
+    assert {*referred(sent.PredecessorDocumentsSequence)} & set(accepted.made)
 
 
 def test_who_accepted_takes_it_back_with_all_that_went_out(house: House) -> None:
@@ -258,7 +250,7 @@ def test_without_a_document_there_is_nothing_to_accept(tmp_path: Path) -> None:
 
 def test_documents_are_the_kinds_that_a_person_can_stand_for() -> None:
     of_clips = {ObjectKind.SEG, ObjectKind.SEG_LABELMAP, ObjectKind.OVERLAY}
-    assert set(ObjectKind) - of_clips - {ObjectKind.REJECTION, ObjectKind.EDIT} == DOCUMENTS
+    assert set(ObjectKind) - of_clips - {*BY_PERSONS} == DOCUMENTS
 
 
 def drawing(uid: str, **changes) -> Drawn:

@@ -12,16 +12,15 @@ from echo_node.records import Job, JobKind, Report, StudyState
 from echo_node.services import receive
 from echo_node.services.process import utc_now
 from echo_node.store import ClosePolicy, Outcome, Store
+from tests.unit.store.builders import sqlite_store
 
 US_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 
 
 @pytest.fixture
 def store(tmp_path):
-    store = Store(f"sqlite:///{tmp_path / 'node.db'}", tmp_path, now=utc_now)
-    store.migrate()
-    yield store
-    store.dispose()
+    with sqlite_store(tmp_path, now=utc_now) as store:
+        yield store
 
 
 def arrived(store: Store, dataset: bytes, uid: str = "1.2.3"):

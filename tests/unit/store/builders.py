@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -55,6 +58,15 @@ class Clock:
     def pass_(self, seconds: float) -> datetime:
         self.time += timedelta(seconds=seconds)
         return self.time
+
+
+@contextmanager
+def sqlite_store(folder: Path, *, now: Callable[[], datetime]) -> Iterator[Store]:
+    """A migrated store on SQLite in a folder."""
+    store = Store(f"sqlite:///{folder / 'node.db'}", folder, now=now)
+    store.migrate()
+    yield store
+    store.dispose()
 
 
 def received(
