@@ -192,10 +192,10 @@ class ClipFile:
             raise ClipError(Reason.NOT_TWO_D, stated.code.meaning)  # a strip over time has no sector
         looked = self._looked_at
         nothing = np.zeros(looked.shape[1:3], np.bool_)
-        whole = sector.find(looked.max(axis=-1), nothing, self._region)
+        whole = sector.find(sector.brightest(looked), nothing, self._region)
         if stated is ImageMode.COLOUR_FLOW or any(sector.has_colour_box(c, whole) for c in self._coloured):
             return ImageMode.COLOUR_FLOW, whole
-        return ImageMode.TWO_D, sector.find(looked.min(axis=-1), self._overlay, self._region)
+        return ImageMode.TWO_D, sector.find(sector.darkest(looked), self._overlay, self._region)
 
     def _decode(self, elements: Elements, indices: Sequence[int], *, in_colour: bool) -> npt.NDArray[np.uint8]:
         """Frames [T,H,W], or [T,H,W,3] in colour."""

@@ -48,7 +48,7 @@ def seen_clip(
     else:
         grey = np.stack([np.asarray((f @ LUMA).round(), np.uint8) for f in frames])
         colours = np.stack([sector.coloured(f) for f in looked])
-        levels = looked.min(axis=-1)
+        levels = sector.darkest(looked)
     overlay = np.asarray(colours.any(axis=0), np.bool_)
     try:
         mode = mode or _mode(looked, colours, region)
@@ -102,5 +102,5 @@ def whole_clip(
 def _mode(looked: npt.NDArray[np.uint8], colours: npt.NDArray[np.bool_], region: Region | None) -> ImageMode:
     if looked.ndim == 3:
         return ImageMode.TWO_D
-    whole = sector.find(looked.max(axis=-1), np.zeros(looked.shape[1:3], np.bool_), region)
+    whole = sector.find(sector.brightest(looked), np.zeros(looked.shape[1:3], np.bool_), region)
     return ImageMode.COLOUR_FLOW if any(sector.has_colour_box(c, whole) for c in colours) else ImageMode.TWO_D
