@@ -6,6 +6,7 @@
     ├── incoming/<process>/   what is being received; swept once its process is gone
     ├── spool/<aa>/           objects as received: <sha256>-<token>.dcm
     ├── results/<aa>/         masks and reports: <sha256>.npz, <sha256>.dcm
+    ├── store.id             the database's mark: store.mark
     ├── migrate.lock          one process at a time brings the schema up
     └── store.lock            shared by writers, exclusive to the sweep
 
@@ -175,6 +176,10 @@ class Files:
             if found:
                 yield [path.relative_to(self.root) for path in found]
 
+    def holds(self, area: str) -> bool:
+        """Is any file in an area?"""
+        return next(self.names(area), None) is not None
+
     def clear_abandoned(self) -> int:
         """Remove the incoming folders whose process is gone; returns how many files that were."""
         count = 0
@@ -214,7 +219,7 @@ def as_store_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"the disk is full: {error.strerror}") from error
-        raise StoreError(f"the disk refuses: {error.strerror}") from error
+        raise StoreError(f"the disk refuses {error.filename or ''}: {error.strerror}") from error
 
 
 def read_kept(path: Path) -> bytes:

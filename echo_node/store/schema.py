@@ -65,6 +65,8 @@ metadata = sa.MetaData(
     }
 )
 
+marks = sa.Table("marks", metadata, sa.Column("id", sa.String(32), primary_key=True))  # one row: store.mark
+
 studies = sa.Table(
     "studies",
     metadata,

@@ -12,6 +12,7 @@ import echo_node.store.carts as carts
 import echo_node.store.codec as codec
 import echo_node.store.instances as instances
 import echo_node.store.jobs as jobs
+import echo_node.store.mark as mark
 import echo_node.store.outbox as outbox
 import echo_node.store.overview as overview
 import echo_node.store.requeue as requeue
@@ -66,9 +67,10 @@ class Store:
         self.aside = Aside(self._db, now=now)
 
     def migrate(self) -> None:
-        """Bring the database's schema to this version; processes that start together take turns."""
+        """Bring the schema to this version, and see that folder and database belong together: :mod:`.mark`."""
         with self._files.migrating():
             self._db.migrate()
+            mark.check(self._files, self._db)
 
     def dispose(self) -> None:
         """Close every connection and give the incoming folder up."""
