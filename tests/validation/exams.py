@@ -21,10 +21,10 @@ from tests.unit.reports.builders import STUDY, analysis, clip
 from tests.unit.reports.drawn import drawn
 from tests.validation.bad import BAD
 from tests.validation.files import write_source
-from tests.validation.plans import ABSENT, CHARACTER_SETS, DECIDED_AT, MEASURED, READER
+from tests.validation.plans import ABSENT, CHARACTER_SETS, DECIDED_AT, MEASURED, READER, REAL_FILES
 
 KINDS = tuple(kind for kind in ObjectKind if kind not in BY_PERSONS)
-PLANS = MEASURED | ABSENT | CHARACTER_SETS | BAD
+PLANS = MEASURED | REAL_FILES | ABSENT | CHARACTER_SETS | BAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

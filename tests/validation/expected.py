@@ -13,6 +13,17 @@ LONGEST, TOO_LONG, SEVERAL = (
 NOTHING_SAID, ALL_EMPTY = "nothing said of patient and study", "all said of patient and study is empty"
 NO_DATES, WRONG_LENGTHS = "dates and times that do not exist", "numbers of a wrong length"
 UNCALIBRATED, REAL_FILE = "third revision, uncalibrated, compressed, other time zone", "a real file"
+GH364, LOSSLESS, YBR_422, JPEG_2000, RETIRED, YBR = (
+    f"a real file, {name}"
+    for name in (
+        "GH364",
+        "JPGLosslessP14SV1_1s_1f_8b",
+        "US-YBR_FULL_422-EVRLE",
+        "US1_J2KR",
+        "color-pl",
+        "examples_ybr_color",
+    )
+)
 MISSING = ("no PatientName", "no PatientID", "no PatientBirthDate", "no PatientSex")
 JAPANESE = ("ISO 2022 IR 87", "ISO 2022 IR 13 and 87")
 DRAWN_HERE = "a person's drawings on the node"
@@ -67,13 +78,23 @@ NAMED = (
     Named(
         validator="dciodvfy",
         says="Retired Person Name form",
-        exams=("ISO_IR 126", "ISO_IR 144", LONGEST, REAL_FILE),
+        exams=("ISO_IR 126", "ISO_IR 144", LONGEST, REAL_FILE, GH364, RETIRED, YBR),
         why="A name without component delimiters, as the cart sent it. The patient has one name in a study.",
     ),
     Named(
         validator="dciodvfy",
         says="Missing attribute or value that would be needed to build DICOMDIR",
-        exams=(NOTHING_SAID, ALL_EMPTY, "no PatientID", NO_DATES, WRONG_LENGTHS),
+        exams=(
+            NOTHING_SAID,
+            ALL_EMPTY,
+            "no PatientID",
+            NO_DATES,
+            WRONG_LENGTHS,
+            GH364,
+            LOSSLESS,
+            YBR_422,
+            RETIRED,
+        ),
         why="The cart left it out; it is type 2, so empty. The node invents nothing of a patient or a study.",
     ),
     Named(
@@ -106,6 +127,12 @@ NAMED = (
         says="Value invalid for this VR [UI]",
         exams=(LEADING_ZERO,),
         why="A UID of the cart's with a leading zero. Results refer to the images by the UIDs that these have.",
+    ),
+    Named(
+        validator="dciodvfy",
+        says="Illegal root for UID = <999.999",
+        exams=(RETIRED,),
+        why="The cart's own UIDs. Results refer to the images by the UIDs that these have.",
     ),
     Named(
         validator="dsrdump",
@@ -174,9 +201,33 @@ NAMED = (
     Named(
         validator="dcentvfy",
         says="Attribute present in one instance but not the other",
-        exams=(NOTHING_SAID, REAL_FILE, *MISSING),
+        exams=(NOTHING_SAID, REAL_FILE, GH364, LOSSLESS, YBR_422, JPEG_2000, RETIRED, YBR, *MISSING),
         why="What the cart left out is empty in the results, where it is type 2. What results do not need stays "
         "with the images, and so does a height or weight of nothing.",
+    ),
+    Named(
+        validator="dcentvfy",
+        says="Attribute is empty (zero length) in one instance",
+        exams=(GH364,),
+        why="An attribute of type 2 that the cart left out.",
+    ),
+    Named(
+        validator="dcentvfy",
+        says="Missing SOPInstanceUID that was referenced",
+        exams=(GH364, LOSSLESS, JPEG_2000),
+        why="The cart's file refers to others of its exam, which nobody has published.",
+    ),
+    Named(
+        validator="dcentvfy",
+        says="Unrecognized SOP Class - 1.2.840.10008.5.1.4.1.1.6 ",
+        exams=(RETIRED,),
+        why="The cart's file is of a retired class.",
+    ),
+    Named(
+        validator="dcentvfy",
+        says="Different information entities for attribute",
+        exams=(RETIRED,),
+        why="The same: dcentvfy does not know whose attributes those of a retired class are.",
     ),
     Named(
         validator="dcentvfy",

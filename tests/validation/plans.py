@@ -203,6 +203,22 @@ MEASURED: dict[str, Plan] = {
     "a real file": Plan(analyse=one_clip, file="acuson-a4c-65f-jpeg.dcm"),
 }
 
+# What the node makes of them: nothing is measured, and the report says so.
+REAL_FILES: dict[str, Plan] = {
+    f"a real file, {name}": Plan(analyse=_nothing_measured, file=f"{name}.dcm")
+    for name in (
+        "GH364",
+        "JPGLosslessP14SV1_1s_1f_8b",
+        "OBXXXX1A_expb_2frame",
+        "US-YBR_FULL_422-EVRLE",
+        "US1_J2KR",
+        "color-pl",
+        "examples_ybr_color",
+        "gdcm-US-ALOKA-16",
+        "no-pixel-spacing",
+    )
+}
+
 ABSENT: dict[str, Plan] = {
     "nothing said of patient and study": Plan(analyse=one_clip, sent=[_ABSENT]),
     "all said of patient and study is empty": Plan(analyse=one_clip, sent=[_EMPTY]),
