@@ -9,13 +9,14 @@ person. One drawing that cannot be placed refuses the whole report, so that none
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pydicom
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 import echo_node.reports.coded as coded
@@ -32,6 +33,11 @@ from echo_node.reports.subjects import Subject, remarks_in, subject_of
 
 _REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 _GROUP = Code("125007", "DCM", "Measurement Group")
+# What pydicom raises on elements that are not what they say: some are only met when their value is asked for.
+_UNREADABLE = (
+    ArithmeticError, AttributeError, BytesLengthException, EOFError, InvalidDicomError, LookupError,
+    NotImplementedError, OSError, RecursionError, TypeError, ValueError, struct.error,
+)  # fmt: skip
 _ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
 
 
@@ -95,15 +101,9 @@ def readable() -> Iterator[None]:
     try:
         with disable_value_validation():
             yield
-    except (
-        AttributeError,
-        EOFError,
-        InvalidDicomError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, and no fault of the document
         detail = f"its content cannot be read ({type(error).__name__})"
         raise CorrectionError(Reason.NO_CORRECTION, detail) from None
 
@@ -149,11 +149,14 @@ def _correction(
     uids = {k: str(ds[k].value) for k in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")}
     if not all(UID(uid).is_valid for uid in uids.values()):
         raise CorrectionError(Reason.NO_CORRECTION, "a UID of the report is none that may be referred to")
-    is_outside = subject.is_outside and drawing.shape is Shape.FOREGROUND
+    if subject.is_outside and drawing.shape is not Shape.FOREGROUND:
+        raise CorrectionError(
+            Reason.NO_CORRECTION, "a label says what an outline, box or line is not of; points alone can say that"
+        )
     return Correction(
         SOPInstanceUID=drawing.SOPInstanceUID,
         frame_number=_frame(ds, drawing, sources),
-        shape=Shape.BACKGROUND if is_outside else drawing.shape,
+        shape=Shape.BACKGROUND if subject.is_outside else drawing.shape,
         points=tuple((y - 0.5, x - 0.5) for x, y in drawing.points),
         subject=subject.of,
         edit=Edit(**uids, observer=observer, made_at=made_at(ds), reason=remarks_in(group)),

@@ -11,7 +11,10 @@ import pydicom
 import pytest
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.sr.codedict import codes
+from pydicom.tag import BaseTag, Tag
 
 from echo_node.codes import Quantity, Reason, Structure
 from echo_node.edits import Correction, Shape
@@ -106,6 +109,45 @@ def test_points_say_where_a_structure_is_or_is_not(label, shape):
     assert (found.subject, found.shape, len(found.points)) == (Structure.LV_CAVITY, shape, 2)
 
 
+@pytest.mark.parametrize(
+    ("points", "label"), [(OUTLINE, "not LV"), (RECTANGLE, "LV background"), ([(10, 10), (30, 30)], "not LVIDd")]
+)
+def test_what_is_drawn_around_or_along_cannot_say_what_it_is_not(points, label):
+    assert refusal(group(number(region("POLYLINE", points, OF, 4)), label=label)) is Reason.NO_CORRECTION
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("GraphicData", "FL", b"\0" * 10),
+        ("GraphicData", "LO", b"abc "),
+        ("ReferencedFrameNumber", "SL", b"\2\0"),
+        ("ReferencedFrameNumber", "IS", b"1e400 "),
+        ("GraphicType", "XX", b"abcd"),
+    ],
+)
+def test_elements_that_are_not_what_they_say_refuse_the_report(keyword, vr, value):
+    ds = written(drawn(contour_on(), of=OF))
+    _spoil(ds, Tag(tag_for_keyword(keyword)), vr, value)
+    with pytest.raises(CorrectionError) as caught:
+        read_corrections(ds, SOURCES)
+    assert caught.value.reason is Reason.NO_CORRECTION
+
+
+def _spoil(ds: Dataset, tag: BaseTag, vr: str, value: bytes) -> None:
+    """Put other bytes below a tag, wherever it stands, as if they were read from a file."""
+    for element in ds:
+        for item in element.value if element.VR == "SQ" else ():
+            _spoil(item, tag, vr, value)
+    if tag in ds:
+        ds[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+
+
+def test_a_disk_that_does_not_answer_is_no_fault_of_the_report(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        open_document(tmp_path / "gone.dcm")
+
+
 def test_an_arrow_points_with_its_first_point():
     assert one("POINT", [(10, 12), (60, 60)], label="LV cavity").points == ((11.5, 9.5),)
 
@@ -129,7 +171,7 @@ def test_a_structure_is_named_by_code_first_and_else_by_label(labels, subject):
 
 @pytest.mark.parametrize(
     ("label", "reason"),
-    [("papillary  muscle\nleft out", "papillary muscle left out"), ("LV cavity", ""), ("not LV", ""), (None, "")],
+    [("papillary  muscle\nleft out", "papillary muscle left out"), ("LV cavity", ""), (None, "")],
 )
 def test_a_comment_that_is_no_label_is_why_the_person_drew(label, reason):
     assert one("POLYLINE", OUTLINE, site=LV, label=label).edit.reason == reason
