@@ -165,10 +165,9 @@ def _of_clip(
     frames: Callable[[str], Cine] | None,
     analysis: Analysis,
 ) -> Iterator[Report]:
-    """A clip's objects. Documents refer to the first, a label map only where nobody asks for the other form."""
+    """A clip's objects. Documents refer to the first: a label map only where nobody asks for the other form."""
     made_at, rejections = analysis.made_at, analysis.rejections
-    forms = [kind for kind in (ObjectKind.SEG, ObjectKind.SEG_LABELMAP) if kind in kinds] or [ObjectKind.SEG]
-    for kind in forms:
+    for kind in (form for form in (ObjectKind.SEG, ObjectKind.SEG_LABELMAP) if form in kinds):
         seg = build_seg(clip, source, made_at=made_at, kind=kind, rejections=rejections)
         if seg is not None:
             yield seg
@@ -194,7 +193,10 @@ def _documents(
     segs = {uid: own[0] for uid, own in made.items() if own and own[0].kind is not ObjectKind.OVERLAY}
     for kind, build in _DOCUMENTS.items():
         if kind in kinds:
-            yield build(analysis, sources, segs=segs, predecessors=_replaced(analysis, earlier, kind), kind=kind)
+            referred = {} if kind is ObjectKind.SR_TID5300 else segs  # that one is numbers alone
+            yield build(
+                analysis, sources, segs=referred, predecessors=_replaced(analysis, earlier, kind), kind=kind
+            )
 
 
 def _replaced(analysis: Analysis, earlier: Sequence[Report], kind: ObjectKind) -> Sequence[Report]:

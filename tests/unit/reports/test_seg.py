@@ -291,13 +291,22 @@ def test_a_structure_that_is_hidden_whole_is_still_described() -> None:
 def test_documents_refer_to_the_form_that_is_asked_for() -> None:
     of = source()
     study, sources = analysis_of(clip(of)), {of.SOPInstanceUID: of}
-    for kinds, referred in (((BINARY, LABELMAP), BINARY), ((LABELMAP,), LABELMAP), ((), BINARY)):
+    for kinds, referred in (((BINARY, LABELMAP), BINARY), ((LABELMAP,), LABELMAP)):
         *segs, sr = build_reports(study, sources, kinds=(ObjectKind.SR, *kinds))
         assert [s.kind for s in segs] == list(kinds)
         uid = built(of, clip(of), referred).SOPInstanceUID
         evidence = pydicom.dcmread(BytesIO(sr.content)).CurrentRequestedProcedureEvidenceSequence
         found = [i for study_ in evidence for s in study_.ReferencedSeriesSequence for i in s.ReferencedSOPSequence]
         assert uid in {item.ReferencedSOPInstanceUID for item in found}
+
+
+@pytest.mark.parametrize("kind", [ObjectKind.SR, ObjectKind.SR_TID5200, ObjectKind.SR_TID5300])
+def test_documents_refer_to_no_segmentation_that_nobody_is_sent(kind) -> None:
+    of = source()
+    (report,) = build_reports(analysis_of(clip(of)), {of.SOPInstanceUID: of}, kinds=(kind,))
+    evidence = pydicom.dcmread(BytesIO(report.content)).CurrentRequestedProcedureEvidenceSequence
+    found = [i for study in evidence for s in study.ReferencedSeriesSequence for i in s.ReferencedSOPSequence]
+    assert {item.ReferencedSOPInstanceUID for item in found} == {of.SOPInstanceUID}
 
 
 def test_the_writer_knows_nothing_of_the_node() -> None:
