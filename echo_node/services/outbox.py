@@ -42,14 +42,15 @@ def resend(
 ) -> int:
     """Queue a study's results, or one of them, for all their destinations or one; prints how many.
 
-    What was sent, confirmed or given up is sent once more: the very bytes of the first time.
+    What was sent, confirmed or given up is sent once more: the very bytes of the first time. Where config.yaml no
+    longer names a destination nothing is queued for it.
 
     Raises
     ------
     ConfigError
         There is no such destination, now or earlier.
     StoreError
-        Nothing of the kind was ever queued, or the study is in quarantine.
+        Nothing of the kind was ever queued for a destination that there still is, or the study is in quarantine.
     """
     with opened_store(config) as store:
         _check_destination(config, store, destination)
@@ -61,9 +62,16 @@ def resend(
             raise StoreError(f"nothing of {StudyInstanceUID or SOPInstanceUID} was ever queued{where}")
         if store.study(found[0].StudyInstanceUID).state is StudyState.QUARANTINED:
             raise StoreError(f"study {found[0].StudyInstanceUID} is in quarantine: nothing of it is sent")
+        known = {d.name for d in config.deliver.destinations}
+        gone = sorted({delivery.destination for delivery in found} - known)
+        found = [delivery for delivery in found if delivery.destination in known]
+        if not found:
+            raise StoreError(f"deliver.destinations no longer names {', '.join(gone)}: nothing is sent there")
         count = store.outbox.send_again(found)
     for name, number in Counter(delivery.destination for delivery in found).items():
         print(f"{name}: {number} objects")
+    for name in gone:
+        print(f"{name}: none, deliver.destinations no longer names it")
     if count < len(found):
         print(
             f"{len(found) - count} of them stay: they are being sent at this moment, a person rejected them, or "

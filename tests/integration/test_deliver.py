@@ -296,6 +296,17 @@ def test_nothing_is_resent_that_was_never_queued(sender):
         resend(sender.config, StudyInstanceUID=STUDY)
 
 
+def test_nothing_is_resent_to_a_destination_that_is_gone(sender, start_archive):
+    start_archive()
+    sender.deliver()
+    before = sender.states()
+    deliver = sender.config.deliver.model_copy(update={"destinations": ()})
+    without = sender.config.model_copy(update={"deliver": deliver})
+    with pytest.raises(StoreError, match=r"deliver\.destinations no longer names pacs"):
+        resend(without, StudyInstanceUID=STUDY)
+    assert sender.states() == before
+
+
 def test_the_command_line_knows_every_state():
     assert {s.value for s in DeliveryState} == set(STATES)
 
