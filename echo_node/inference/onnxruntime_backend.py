@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ class OnnxRuntime:
         if provider not in onnxruntime.get_available_providers():
             raise EngineError(f"{provider} is not available in this ONNX Runtime; see docs/install.md")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # With a number it pins no thread to a core, which the systemd unit forbids.
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         self.name = f"onnxruntime-{'cuda' if on_gpu else 'cpu'} {onnxruntime.__version__}"
         self._manifest = manifest
         self._sessions = {}

@@ -12,8 +12,10 @@ from echo_node.errors import AssociationRejected, DeliveryError
 from echo_node.records import DeliveryState, JobKind, StudyState
 from echo_node.services.opened import opened_store
 from echo_node.services.process import utc_now
+from echo_node.services.schedule import close_policy
 from echo_node.store import (
     UNFINISHED,
+    ClosePolicy,
     InstanceOutcome,
     JobState,
     StoreStatus,
@@ -21,11 +23,13 @@ from echo_node.store import (
     Unconfirmed,
     Waiting,
     Word,
+    why_close,
 )
 
 _AGAIN = "once that is mended, echo-node requeue tries again"
 _UNCONFIRMED = timedelta(days=1)  # archives that commit only after their nightly backup are well
 _UNDELIVERED = timedelta(days=1)  # a PACS that is away for a night needs nobody here
+_UNCLOSED = timedelta(minutes=10)  # the schedule looks every second
 _UNFINISHED = timedelta(hours=1)  # a large exam is done sooner
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listening on all: ask on loopback
 
@@ -48,6 +52,7 @@ def print_status(config: Config, *, objects: bool) -> int:
         outcomes = store.instance_outcomes() if objects else ()
     trouble = [
         *_trouble(status),
+        *_unclosed(status, close_policy(config)),
         *_undelivered(status, waiting, config),
         *_unconfirmed(unconfirmed, config),
         *_surroundings(config),
@@ -102,6 +107,17 @@ def _trouble(status: StoreStatus) -> Iterator[str]:
         yield f"{failed} corrections could not be applied; status --objects says why; {_AGAIN}"
     for uid, why in status.unreported.items():
         yield f"study {uid} has no report: {why}; {_AGAIN}"
+
+
+def _unclosed(status: StoreStatus, policy: ClosePolicy) -> Iterator[str]:
+    """Studies that are long due: nothing of them is reported before they are closed."""
+    late = [study for study in status.open_studies if why_close(study, policy, now=utc_now() - _UNCLOSED)]
+    if late:
+        yield (
+            f"{len(late)} studies should have been closed and are not, the last of the first came at "
+            f"{late[0].last_received_at:%Y-%m-%d %H:%M:%S} UTC: the schedule does not run, or fails; its log says "
+            "which: journalctl -u echo-node@schedule.service"
+        )
 
 
 def _undelivered(status: StoreStatus, waiting: Sequence[Waiting], config: Config) -> Iterator[str]:

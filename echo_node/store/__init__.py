@@ -8,7 +8,7 @@ from echo_node.store.jobs import UNFINISHED
 from echo_node.store.overview import InstanceOutcome, Outcome, StoreStatus, StudyOutcome, Waiting, Word
 from echo_node.store.schema import JobState
 from echo_node.store.store import Store
-from echo_node.store.studies import ClosedStudy, ClosePolicy
+from echo_node.store.studies import ClosedStudy, ClosePolicy, why_close
 from echo_node.store.sweep import Swept
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "Word",
     "check_revision",
     "earlier_decision",
+    "why_close",
 ]

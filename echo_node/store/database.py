@@ -119,6 +119,14 @@ def _on_sqlite_begin(conn: sa.Connection) -> None:
     conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def _said(error: sa.exc.DBAPIError) -> str:
+    """What is wrong, in the driver's words where these quote no row: of a connection, a lock, a file."""
+    name = type(error.orig).__name__
+    if not isinstance(error, sa.exc.OperationalError):
+        return name
+    return f"{name}: {next(iter(str(error.orig).splitlines()), '')}"
+
+
 @contextmanager
 def _as_store_errors() -> Iterator[None]:
     try:
@@ -128,6 +136,6 @@ def _as_store_errors() -> Iterator[None]:
         full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         if full or getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL:
             raise DiskFull("the database's disk is full") from error
-        raise StoreError(f"the database refuses: {type(cause).__name__}") from error
+        raise StoreError(f"the database (node.database) refuses: {_said(error)}") from error
     except sa.exc.TimeoutError as error:
         raise StoreError("the database has no connection free") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -24,6 +24,7 @@ from echo_node.store.schema import (
     releases,
     studies,
 )
+from echo_node.store.studies import OpenStudy, receiving
 
 
 class Outcome(enum.Enum):
@@ -85,6 +86,7 @@ class StoreStatus:
     instances: int
     set_aside: int
     unseen: int  # of these, at which nobody has looked yet
+    open_studies: Sequence[OpenStudy]  # the oldest first
     oldest_job_at: datetime | None  # UTC, when the first of those that are not finished was queued
     unreported: Mapping[str, str]  # why the report failed for good, by StudyInstanceUID
     shortened: int  # studies whose latest report leaves something out
@@ -119,6 +121,7 @@ def status(conn: sa.Connection) -> StoreStatus:
         instances=conn.scalar(sa.select(count).select_from(instances)) or 0,
         set_aside=conn.scalar(sa.select(count).select_from(instances_aside)) or 0,
         unseen=conn.scalar(sa.select(count).where(instances_aside.c.acknowledged_at.is_(None))) or 0,
+        open_studies=receiving(conn),
         oldest_job_at=conn.scalar(sa.select(sa.func.min(jobs.c.created_at)).where(unfinished)),
         unreported=_unreported(conn),
         shortened=_shortened(conn),

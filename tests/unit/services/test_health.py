@@ -88,6 +88,20 @@ def sent(storage: Path, *, hours_ago: float, wants_word: bool = True) -> None:
     store.dispose()
 
 
+@pytest.mark.parametrize(("hours_ago", "is_told"), [(1, True), (0, False)])
+def test_a_study_that_nobody_closes_is_told(tmp_path, capsys, hours_ago, is_told):
+    clock = Clock()
+    clock.time = datetime.now(UTC) - timedelta(hours=hours_ago)
+    store = Store(settings(tmp_path).node.database_url, tmp_path, now=clock)
+    store.migrate()
+    store.keep(received(store, job=None))
+    told = "LOOK: 1 studies should have been closed and are not"
+    assert any(line.startswith(told) for line in looks(tmp_path, capsys)) is is_told
+    store.close_studies(replace(POLICY, quiet_seconds=0))
+    assert not any(line.startswith(told) for line in looks(tmp_path, capsys))
+    store.dispose()
+
+
 def settings(storage: Path, *destinations: dict[str, object]) -> Config:
     return Config.model_validate({"node": {"storage": storage}, "deliver": {"destinations": destinations}})
 
