@@ -119,7 +119,9 @@ def _named(model: EchoModel, clip: Clip, temperature: float) -> str:
     image_size = model.shape.image_size
     frames = Letterbox.around(clip.sector, image_size).apply(clip.frames)
     with torch.no_grad():
-        tokens = model.encoder(torch.from_numpy(normalise(frames, mean=data.MEAN, std=data.STD)))
+        tokens = model.encoder(
+            torch.from_numpy(normalise(frames, mean=data.MEAN, std=data.STD, channels=model.shape.channels))
+        )
         probabilities: Sequence[float] = torch.softmax(model.view(tokens[None])[0] / temperature, 0).tolist()
     best = max(range(len(probabilities)), key=probabilities.__getitem__)
     return f"{data.LABELS[best].name} {probabilities[best]:.2f}"

@@ -52,7 +52,7 @@ def graphs(model: EchoModel, *, batch: int, seed: int = 0) -> list[Graph]:
     draw = torch.Generator().manual_seed(seed)
     shape = model.shape
     patches = shape.grid**2
-    frames = torch.randn(batch, 1, shape.image_size, shape.image_size, generator=draw)
+    frames = torch.randn(batch, shape.channels, shape.image_size, shape.image_size, generator=draw)
     with torch.no_grad():
         tokens = model.encoder(frames)
     structures = model.segment.prompts.structures.num_embeddings

@@ -99,6 +99,7 @@ def _manifest(contents: Contents, parts: Sequence[Graph], folder: Path) -> dict[
         "files": {name: _entry(folder / name) for name in names},
         "graphs": {part.name: _graph(part) for part in parts},
         "preprocess": {
+            "channels": contents.model.shape.channels,
             "size": contents.model.shape.image_size,
             "mean": contents.mean,
             "std": contents.std,

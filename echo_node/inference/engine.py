@@ -23,13 +23,14 @@ from echo_node.inference.backend import Runtime, open_runtime
 from echo_node.inference.golden import check_golden
 from echo_node.inference.manifest import Manifest, load_manifest
 from echo_node.inference.plans import PlanCache
-from echo_node.inference.preprocess import WALL_MARGIN, Letterbox, Mask
+from echo_node.inference.preprocess import WALL_MARGIN, Letterbox, Mask, in_clip
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, NO_PROMPTS, PointKind, Prompts, as_previous
-from echo_node.inference.sampling import pick, spread
+from echo_node.inference.sampling import BESIDE, pick, spread
 from echo_node.inference.signatures import check_graphs
 from echo_node.records import Clip, EjectionEstimate, EngineIdentity, Landmarks, Segmentation, ViewPrediction
 
 Tokens = npt.NDArray[np.float32]  # [T,1+P,D]
+Numbers = tuple[int, ...]  # of frames, counted from 1
 
 _AGREED = 0.25  # of the frames looked at
 
@@ -69,7 +70,8 @@ class Engine:
     def __init__(self, manifest: Manifest, digest: str, runtime: Runtime) -> None:
         self._manifest = manifest
         self._runtime = runtime
-        self._tokens: dict[tuple[str, int, Letterbox], Tokens] = {}  # of the clip at hand
+        # Of the clip at hand, by the frames that each was seen beside.
+        self._tokens: dict[tuple[str, int, Letterbox, Numbers], Tokens] = {}
         self._windows: dict[tuple[str, Structure], Letterbox] = {}  # that its structures were outlined in
         self.identity = EngineIdentity(
             name=manifest.name, version=manifest.version, digest=digest, backend=runtime.name
@@ -172,7 +174,7 @@ class Engine:
         indices = ejection.looked_at(clip.times_ms)
         times = clip.times_ms[list(indices)]
         inputs = {
-            "tokens": self._encode(pick(clip, indices), box)[None],
+            "tokens": self._encode(clip, box, indices)[None],
             "times": ((times - times[0])[None] / 1000).astype(np.float32),
         }
         return ejection.read_estimate(self._runtime.run("ejection", inputs)[0], indices, clip)
@@ -184,17 +186,19 @@ class Engine:
     def _letterbox(self, clip: Clip) -> Letterbox:
         return Letterbox.around(clip.sector, self._manifest.preprocess.size)
 
-    def _encode(self, clip: Clip, box: Letterbox) -> Tokens:
-        """Tokens of the clip's frames; those seen before are not computed again."""
-        keys = [(clip.SOPInstanceUID, number, box) for number in clip.frame_numbers]
+    def _encode(self, clip: Clip, box: Letterbox, indices: Sequence[int] | None = None) -> Tokens:
+        """Tokens of the clip's frames, or of some; those seen before are not computed again."""
+        chosen = range(len(clip.frames)) if indices is None else indices
+        beside = tuple(clip.frame_numbers[i] for i in self._beside(clip))
+        keys = {i: (clip.SOPInstanceUID, clip.frame_numbers[i], box, beside) for i in chosen}
         self._tokens = {key: kept for key, kept in self._tokens.items() if key[0] == clip.SOPInstanceUID}
         self._windows = {key: kept for key, kept in self._windows.items() if key[0] == clip.SOPInstanceUID}
-        new = [i for i, key in enumerate(keys) if key not in self._tokens]
+        new = [i for i, key in keys.items() if key not in self._tokens]
         for part in self._batches(new):
             frames = self._frames(clip, box, part)
             for index, tokens in zip(part, self._runtime.run("encoder", {"frames": frames}), strict=True):
                 self._tokens[keys[index]] = tokens
-        return np.stack([self._tokens[key] for key in keys])
+        return np.stack([self._tokens[keys[i]] for i in chosen])
 
     def _masks(self, clip: Clip, structure: Structure, prompts: Prompts, box: Letterbox) -> Mask:
         """Masks bool [T,H,W] of the clip's frames, seen in one window."""
@@ -224,8 +228,15 @@ class Engine:
         return walls.locate(np.concatenate(parts), box)
 
     def _frames(self, clip: Clip, box: Letterbox, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Frames of the clip as grey levels [N,1,S,S]; the runtime normalises them."""
-        return box.apply(clip.frames[list(indices)])[:, None]
+        """Frames of the clip as grey levels [N,C,S,S]; the runtime normalises them."""
+        squares, beside = box.apply(clip.frames[list(indices)]), self._beside(clip)
+        return in_clip(
+            squares, self._manifest.preprocess.channels, among=box.apply(clip.frames[beside]) if beside else None
+        )
+
+    def _beside(self, clip: Clip) -> list[int]:
+        """The frames of a clip that tell what moves in it; none for an encoder of frames alone."""
+        return [] if self._manifest.preprocess.channels == 1 else list(spread(len(clip.frames), BESIDE))
 
     def _batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
         step = max(self._manifest.batch_buckets)

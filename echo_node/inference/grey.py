@@ -15,8 +15,8 @@ LEVELS, FRAMES = "levels", "frames"
 
 
 def grey_entry(settings: Preprocess) -> GraphEntry:
-    """What the graph takes (u8) and gives (float32): squares [batch,1,S,S]."""
-    shape = ("batch", 1, settings.size, settings.size)
+    """What the graph takes (u8) and gives (float32): squares [batch,C,S,S]."""
+    shape = ("batch", settings.channels, settings.size, settings.size)
     return GraphEntry(
         file="grey.onnx",
         inputs={LEVELS: TensorEntry(dtype="uint8", shape=shape)},
@@ -26,11 +26,12 @@ def grey_entry(settings: Preprocess) -> GraphEntry:
 
 def grey_sha256(settings: Preprocess) -> str:
     """Of all that decides the graph."""
-    return hashlib.sha256(f"grey {settings.size} {settings.mean!r} {settings.std!r}".encode()).hexdigest()
+    text = f"grey {settings.channels} {settings.size} {settings.mean!r} {settings.std!r}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def grey_golden(settings: Preprocess) -> Arrays:
     """Every level, and what ``preprocess`` makes of it."""
-    shape = 2, 1, settings.size, settings.size
+    shape = 2, settings.channels, settings.size, settings.size
     levels = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
     return {f"in_{LEVELS}": levels, f"out_{FRAMES}": scaled(levels, mean=settings.mean, std=settings.std)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -78,6 +78,7 @@ class Preprocess(_Part):
     """From a sector to the encoder's input: see ``inference.preprocess``."""
 
     size: int = Field(ge=16, le=1024)  # pixels, square
+    channels: Literal[1, 3] = 1  # 1: a frame alone; 3: beside its clip's mean and deviation
     mean: float
     std: float = Field(gt=0)
     margin: float = Field(ge=1)  # of a closer window: its side over the structure's longer side

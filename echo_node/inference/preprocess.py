@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from echo_node.inference.sampling import BESIDE, spread
+
 Frames = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
+_DEVIATIONS = 3  # of a pixel over the clip, to grey levels: walls that pass reach some 200
 WALL_MARGIN = 1.6  # of a window around wall points: its side over the longer extent of the four
 
 
@@ -142,9 +145,37 @@ def largest_part(mask: Mask) -> Mask:
     return mask if areas.size < 2 else np.asarray(labels == 1 + int(np.argmax(areas)), np.bool_)
 
 
-def normalise(squares: Frames, *, mean: float, std: float) -> npt.NDArray[np.float32]:
-    """Squares u8 [N,S,S] as encoder input float32 [N,1,S,S]."""
-    return scaled(squares[:, None], mean=mean, std=std)
+def in_clip(squares: Frames, channels: int, *, among: Frames | None = None) -> Frames:
+    """A clip's frames with what an encoder of so many channels sees beside each.
+
+    What moves is told from what does not, where one frame alone is too poor: a wall that is lost in one phase is
+    seen in another.
+
+    Parameters
+    ----------
+    squares : u8 [...,T,S,S]
+    channels : int
+        1: the frame alone. 3: then the clip's mean, and three times its standard deviation, up to 255.
+    among : u8 [...,K,S,S], optional
+        The frames that mean and deviation are of; ``squares`` where left out. Of more than eight, eight: a
+        deviation over fewer or more frames would look otherwise.
+
+    Returns
+    -------
+    u8 [...,T,C,S,S]
+    """
+    if channels == 1:
+        return squares[..., None, :, :]
+    seen = squares if among is None else among
+    seen = seen[..., list(spread(seen.shape[-3], BESIDE)), :, :]
+    beside = seen.mean(axis=-3, dtype=np.float32), _DEVIATIONS * seen.std(axis=-3, dtype=np.float32)
+    levels = [np.minimum(b, 255).round().astype(np.uint8)[..., None, :, :] for b in beside]
+    return np.stack([squares, *(np.broadcast_to(level, squares.shape) for level in levels)], axis=-3)
+
+
+def normalise(squares: Frames, *, mean: float, std: float, channels: int = 1) -> npt.NDArray[np.float32]:
+    """A clip's squares u8 [...,T,S,S] as encoder input float32 [...,T,C,S,S]: see :func:`in_clip`."""
+    return scaled(in_clip(squares, channels), mean=mean, std=std)
 
 
 def scaled(levels: Frames, *, mean: float, std: float) -> npt.NDArray[np.float32]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from echo_node.records import Clip
 
+BESIDE = 8  # frames that tell what moves in a clip; training has six, over a beat
 VIEW_FRAMES = 16  # spread over the clip: systole and diastole are both among them
 
 

@@ -57,7 +57,7 @@ def check_graphs(folder: Path, manifest: Manifest) -> None:
 
 def _signatures(manifest: Manifest, tokens: Shape) -> Mapping[str, Signature]:
     side = manifest.preprocess.size
-    frames, logits = _floats(_FREE, 1, side, side), _floats(_FREE, 1, side, side)
+    frames = _floats(_FREE, manifest.preprocess.channels, side, side)
     prompted = {
         "tokens": _floats(_FREE, *tokens),
         "frames": frames,
@@ -71,7 +71,7 @@ def _signatures(manifest: Manifest, tokens: Shape) -> Mapping[str, Signature]:
         "view": Signature(
             inputs={"tokens": _floats(_FREE, _FREE, *tokens)}, output=_floats(_FREE, len(manifest.views))
         ),
-        "segment": Signature(inputs=prompted, output=logits),
+        "segment": Signature(inputs=prompted, output=_floats(_FREE, 1, side, side)),
         "walls": Signature(
             inputs={"tokens": _floats(_FREE, *tokens), "frames": frames},
             output=_floats(_FREE, len(WallPoint), _ANY, _ANY),

@@ -45,9 +45,15 @@ class EchoModel(nn.Module):
         self.encoder = VisionTransformer(shape)
         self.view = ViewHead(shape.width, views, grid=shape.grid)
         self.segment = PromptDecoder(
-            image_width=shape.width, grid=shape.grid, image_size=shape.image_size, structures=structures
+            image_width=shape.width,
+            grid=shape.grid,
+            image_size=shape.image_size,
+            structures=structures,
+            channels=shape.channels,
         )
-        self.walls = WallHead(image_width=shape.width, grid=shape.grid, points=len(WallPoint))
+        self.walls = WallHead(
+            image_width=shape.width, grid=shape.grid, points=len(WallPoint), channels=shape.channels
+        )
         self.ejection = EjectionHead(image_width=shape.width, grid=shape.grid)
 
 

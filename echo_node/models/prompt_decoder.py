@@ -29,6 +29,7 @@ class PromptDecoder(nn.Module):
         grid: int,
         image_size: int,
         structures: int,
+        channels: int = 1,
         width: int = 96,
         heads: int = 4,
     ) -> None:
@@ -46,7 +47,7 @@ class PromptDecoder(nn.Module):
             nn.Conv2d(width // 4, width // 4, 3, padding=1),
             nn.GELU(),
         )
-        self.refine = Refinement(width // 4)
+        self.refine = Refinement(width // 4, channels=channels)
         self.to_kernel = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width // 4))
         self.bias = nn.Parameter(torch.zeros(1))
 
@@ -59,7 +60,7 @@ class PromptDecoder(nn.Module):
         ----------
         tokens : [B,1+P,D]
             The encoder's tokens of the frame.
-        frames : [B,1,S,S]
+        frames : [B,C,S,S]
             The frame, as the encoder took it.
         structure : int64 [B]
             Which structure is meant.
@@ -92,10 +93,10 @@ class PromptDecoder(nn.Module):
 class Refinement(nn.Module):
     """The frame's own edges, added to the upscaled image (twice the map's resolution)."""
 
-    def __init__(self, width: int, *, detail: int = 16) -> None:
+    def __init__(self, width: int, *, channels: int, detail: int = 16) -> None:
         super().__init__()
         self.detail = nn.Sequential(
-            nn.Conv2d(1, detail, 5, stride=2, padding=2),
+            nn.Conv2d(channels, detail, 5, stride=2, padding=2),
             nn.ReLU(),
             nn.Conv2d(detail, detail, 3, padding=1),
             nn.ReLU(),
@@ -107,7 +108,7 @@ class Refinement(nn.Module):
         )
 
     def forward(self, picture: Tensor, frames: Tensor) -> Tensor:
-        """Map [B,W,H,H] and frames [B,1,S,S] to a map [B,W,H,H]."""
+        """Map [B,W,H,H] and frames [B,C,S,S] to a map [B,W,H,H]."""
         side = 2 * picture.shape[-1]
         fine = self.detail(F.interpolate(frames, size=(side, side), mode="bilinear"))  # [B,d,H,H]
         added: Tensor = self.fuse(torch.cat([picture, fine], dim=1))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from echo_node.errors import EngineError
 from echo_node.models.checkpoints import save_weights
@@ -95,9 +97,27 @@ def load_heads(model: nn.Module, folder: Path) -> None:
         return
     encoder = {n: w for n, w in model.state_dict().items() if n.startswith(_PREFIX)}
     try:
-        model.load_state_dict(weights | encoder)
+        model.load_state_dict(widened(weights, model.state_dict()) | encoder)
     except RuntimeError as error:
         raise EngineError(f"{folder / WEIGHTS}: has other heads than are trained: {error}") from error
+
+
+def widened(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a model whose frames have one channel for one whose frames have more.
+
+    The further channels count nothing at first, so that the model gives what it gave.
+
+    Parameters
+    ----------
+    weights, wanted : mapping of name to Tensor
+        State dicts of the two; those of ``wanted`` only tell the shapes.
+    """
+    found = dict(weights)
+    for name, value in weights.items():
+        target = wanted.get(name)
+        if target is not None and value.ndim == 4 and value.shape[1] == 1 and target.shape[1] > 1:
+            found[name] = F.pad(value, (0, 0, 0, 0, 0, target.shape[1] - 1))
+    return found
 
 
 def read_shape(path: Path) -> ViTShape:

@@ -1,4 +1,4 @@
-"""The encoder: a vision transformer over the patches of one grey frame.
+"""The encoder: a vision transformer over the patches of one grey frame, alone or in its clip.
 
 Dosovitskiy A et al., "An image is worth 16x16 words", ICLR 2021, as DINOv2 has it (Oquab M et al., 2023):
 layer scale, and register tokens that take what the encoder wants to note down (Darcet T et al., 2023).
@@ -41,6 +41,7 @@ class ViTShape:
     heads: int
     image_size: int  # pixels, square
     patch_size: int  # pixels, square
+    channels: int = 1  # 1: a frame alone; 3: a frame in its clip, see ``inference.preprocess.in_clip``
     stem: Stem = Stem.PATCH
     registers: int = 0
     layer_scale: float | None = None  # what the branches' scales start from; none without
@@ -77,8 +78,9 @@ class VisionTransformer(nn.Module):
 
         Parameters
         ----------
-        frames : [N,1,S,S]
-            Normalised grey; S need not be the shape's own size, only a multiple of its patches.
+        frames : [N,C,S,S]
+            Normalised grey in the shape's channels; S need not be the shape's own size, only a multiple of its
+            patches.
         masked : bool [N,G*G], optional
             Patches that are hidden behind ``mask_token`` [D]: of pretraining only.
 
@@ -153,11 +155,11 @@ def turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _stem(shape: ViTShape) -> nn.Module:
-    """Frames [N,1,S,S] to a map [N,D,G,G] (Xiao T et al., "Early convolutions", NeurIPS 2021)."""
+    """Frames [N,C,S,S] to a map [N,D,G,G] (Xiao T et al., "Early convolutions", NeurIPS 2021)."""
     if shape.stem is Stem.PATCH:
-        return nn.Conv2d(1, shape.width, shape.patch_size, stride=shape.patch_size)
+        return nn.Conv2d(shape.channels, shape.width, shape.patch_size, stride=shape.patch_size)
     halvings = shape.patch_size.bit_length() - 1
-    widths = [1, *(shape.width >> (halvings - 1 - step) for step in range(halvings))]
+    widths = [shape.channels, *(shape.width >> (halvings - 1 - step) for step in range(halvings))]
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [

@@ -16,15 +16,15 @@ from echo_node.models.prompt_decoder import Refinement
 class WallHead(nn.Module):
     """Image tokens and frame to heat maps."""
 
-    def __init__(self, *, image_width: int, grid: int, points: int, width: int = 64) -> None:
+    def __init__(self, *, image_width: int, grid: int, points: int, channels: int = 1, width: int = 64) -> None:
         super().__init__()
         self.grid = grid
         self.project = nn.Linear(image_width, width)
         self.mix = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(1, width), nn.GELU())
         self.widen = nn.ConvTranspose2d(width, width // 2, 2, stride=2)
-        self.refine_twice = Refinement(width // 2)
+        self.refine_twice = Refinement(width // 2, channels=channels)
         self.widen_again = nn.ConvTranspose2d(width // 2, width // 2, 2, stride=2)
-        self.refine_fourfold = Refinement(width // 2)
+        self.refine_fourfold = Refinement(width // 2, channels=channels)
         self.to_maps = nn.Conv2d(width // 2, points, 3, padding=1)
 
     def forward(self, tokens: Tensor, frames: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class WallHead(nn.Module):
         ----------
         tokens : [B,1+P,D]
             The encoder's tokens of the frame.
-        frames : [B,1,S,S]
+        frames : [B,C,S,S]
             The frame, as the encoder took it.
 
         Returns

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from echo_node.codes import Structure, View
-from echo_node.inference.preprocess import normalise
+from echo_node.inference.preprocess import in_clip, scaled
+from echo_node.models.vit import ViTShape
 from echo_node.training import data
 from echo_node.training.augment import Around, augment
 from echo_node.training.place import Place
@@ -30,7 +31,7 @@ _LV = data.STRUCTURES.index(Structure.LV_CAVITY)
 class Batch:
     """One step's input: sequences for the view head, pairs of frame and structure for the decoder."""
 
-    frames: Tensor  # [B*T,1,S,S]
+    frames: Tensor  # [B*T,C,S,S]
     views: Tensor  # [B]
     view_weights: Tensor  # [B], 0 where a window is shown: only of a whole sector is the view asked
     structures: Tensor  # [B*T]
@@ -42,14 +43,16 @@ class Batch:
     walls: Tensor  # [B*T,4,2], row and column as shares of the square; NaN where unknown
 
 
-def batches(clips: data.Clips, recipe: Recipe, place: Place, *, size: int, first_step: int) -> Iterator[Batch]:
-    """This process's batches from a step on; the next is drawn while one is learned from."""
+def batches(
+    clips: data.Clips, recipe: Recipe, place: Place, *, shape: ViTShape, first_step: int
+) -> Iterator[Batch]:
+    """This process's batches for an encoder from a step on; the next is drawn while one is learned from."""
     recipe = replace(recipe, clips_per_step=max(1, recipe.clips_per_step // place.processes))
     weights = view_weights(clips, recipe)
 
     def draw(step: int) -> Batch:
         rng = np.random.default_rng([recipe.seed, step, place.rank])
-        return draw_batch(clips, recipe, size=size, rng=rng, view_weights=weights)
+        return draw_batch(clips, recipe, shape=shape, rng=rng, view_weights=weights)
 
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(draw, first_step)
@@ -73,22 +76,24 @@ def draw_batch(
     clips: data.Clips,
     recipe: Recipe,
     *,
-    size: int,
+    shape: ViTShape,
     rng: np.random.Generator,
     view_weights: npt.NDArray[np.float32],
 ) -> Batch:
     """Random clips, random frames of each, one structure and prompt per frame."""
-    chosen = draw_clips(clips, recipe, rng)
+    chosen, size = draw_clips(clips, recipe, rng), shape.image_size
     images, prompts, structures, targets, everything, walls, is_whole = [], [], [], [], [], [], []
     for index in chosen:
-        picked = np.sort(rng.permutation(recipe.frames)[: recipe.frames_per_clip])
+        order = rng.permutation(recipe.frames)
+        picked = np.sort(order[: recipe.frames_per_clip])
+        seen = _draw_beside(order, recipe, rng) if shape.channels > 1 else picked
         masks = np.unpackbits(clips.masks[index][picked], axis=-1)
         points = clips.points[index][picked]
         window, around = _draw_window(masks, points, recipe, rng)
         frames, labels, points = augment(
-            clips.images[index][picked], masks, points, size=size, rng=rng, around=window
+            clips.images[index][seen], masks, points, size=size, rng=rng, around=window
         )
-        images.append(frames)
+        images.append(in_clip(frames[np.isin(seen, picked)], shape.channels, among=frames))
         everything.append(labels)
         walls.append((points + 0.5) / size)
         is_whole.append(window is None)
@@ -100,7 +105,7 @@ def draw_batch(
             targets.append(labels[t, structure])
             prompts.append(sample_prompt(labels[t, structure], neighbour, rng))
     return Batch(
-        frames=torch.from_numpy(normalise(np.concatenate(images), mean=data.MEAN, std=data.STD)),
+        frames=torch.from_numpy(scaled(np.concatenate(images), mean=data.MEAN, std=data.STD)),
         views=torch.from_numpy(clips.views[chosen]),
         view_weights=torch.from_numpy(view_weights[clips.views[chosen]] * np.array(is_whole)),
         structures=torch.tensor(structures),
@@ -122,6 +127,13 @@ def draw_clips(clips: data.Clips, recipe: Recipe, rng: np.random.Generator) -> n
     chance = rng.uniform(size=count)
     some = np.where(chance < recipe.apical_share + recipe.wall_share, with_walls, anyone)
     return np.where(chance < recipe.apical_share, apical, some)
+
+
+def _draw_beside(order: npt.NDArray[np.int64], recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """The frames that are looked at and those beside them, of a random order: mostly all, down to no other."""
+    if rng.uniform() < recipe.whole_clip_share:
+        return np.sort(order)
+    return np.sort(order[: rng.integers(recipe.frames_per_clip, recipe.frames + 1)])
 
 
 def _draw_window(

@@ -31,7 +31,8 @@ def calibrate(model: EchoModel, clips: data.Clips, *, seed: int = 5) -> Calibrat
     for index, images in enumerate(clips.images):
         rng = np.random.default_rng([seed, index])
         frames = looked_at(images, size=model.shape.image_size, rng=rng)
-        tokens = model.encoder(torch.from_numpy(normalise(frames, mean=data.MEAN, std=data.STD)))
+        squares = normalise(frames, mean=data.MEAN, std=data.STD, channels=model.shape.channels)
+        tokens = model.encoder(torch.from_numpy(squares))
         logits.append(model.view(tokens[None])[0])
     rows, truth = torch.stack(logits), torch.from_numpy(clips.views)
     costs = [F.cross_entropy(rows / t, truth).item() for t in _TEMPERATURES]

@@ -128,7 +128,7 @@ def encode(model: EchoModel, cine: cines.Cine, rng: np.random.Generator) -> Enco
     """One look at a cine."""
     model.eval()
     squares = looked_at(cine.images, size=model.shape.image_size, rng=rng, around=cine.around)
-    frames = torch.from_numpy(normalise(squares, mean=MEAN, std=STD))
+    frames = torch.from_numpy(normalise(squares, mean=MEAN, std=STD, channels=model.shape.channels))
     tokens = torch.cat([model.encoder(part).half() for part in torch.split(frames, _ENCODED_AT_ONCE)])
     return Encoded(
         tokens=tokens,

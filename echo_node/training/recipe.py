@@ -24,7 +24,8 @@ class Recipe:
     steps: int = 12_000
     clips_per_step: int = 16  # of all processes together
     frames_per_clip: int = 2
-    close_share: float = 0.45  # of clips looked at in a window around one structure
+    close_share: float = 0.6  # of clips looked at in a window around one structure
+    whole_clip_share: float = 0.8  # of clips whose frames are all there to see what moves; of others some
     apical_share: float = 0.3  # of a batch at least: the views that are measured need the finest masks
     wall_share: float = 0.1  # of a batch at least: clips whose wall points are known
     learning_rate: float = 7e-4

@@ -113,6 +113,7 @@ def _card(shape: ViTShape, start: str, calibration: Calibration, measured: Mappi
         views=", ".join(view.name for view in data.LABELS),
         structures=", ".join(structure.name for structure in data.STRUCTURES),
         shape=shape,
+        sees=_SEES[shape.channels],
         start=start,
         calibration=calibration,
         figures=figures,
@@ -123,6 +124,7 @@ def _start(encoder: Path | None) -> str:
     return _FROM_NOTHING if encoder is None else _FROM_AN_ENCODER
 
 
+_SEES = {1: "one grey channel", 3: "a grey frame beside its clip's mean and deviation"}
 _FROM_NOTHING = " only; no patient, no public archive, no pretrained weights"
 _FROM_AN_ENCODER = "; the encoder started from weights that were given, whose data its maker knows"
 _CARD = """# {name} {version}
@@ -136,7 +138,7 @@ method of disks. It finds the four points between which the walls of a parastern
 estimates EF from an apical cine without outlines, with an uncertainty.
 
 ## Model
-A vision transformer (width {shape.width}, depth {shape.depth}, {shape.heads} heads) on one grey channel of
+A vision transformer (width {shape.width}, depth {shape.depth}, {shape.heads} heads) on {sees} of
 {shape.image_size} x {shape.image_size} pixels, with a token per {shape.patch_size} x {shape.patch_size} pixels
 behind a stem of strided convolutions; a linear view head over the frames of a clip; a two-way prompt decoder;
 a convolutional decoder with a heat map per wall point; queries in space and a transformer in time for EF.

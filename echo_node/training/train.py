@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from tqdm import trange
 
 from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.models.checkpoints import load_state, save_state
-from echo_node.models.starting_point import load_heads, read_encoder
+from echo_node.models.starting_point import load_heads, read_encoder, widened
 from echo_node.training import data
 from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
@@ -27,6 +27,7 @@ from echo_node.training.place import Place, half_precision, share_gradients
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.validate import validate
 
+CHANNELS = 3  # of the encoder that is trained: a frame in its clip
 _WALL_WEIGHT = 0.25  # of the wall loss: it starts at some 5 nats, the others at 1
 
 
@@ -46,9 +47,10 @@ class Run:
         torch.manual_seed(recipe.seed)
         start = None if recipe.encoder is None else read_encoder(recipe.encoder)
         shape = SHAPES[recipe.size] if start is None else start.shape
+        shape = replace(shape, channels=CHANNELS)
         model = EchoModel(shape, views=len(data.LABELS), structures=len(data.STRUCTURES))
         if recipe.encoder is not None and start is not None:
-            model.encoder.load_state_dict(start.state_dict())
+            model.encoder.load_state_dict(widened(start.state_dict(), model.encoder.state_dict()))
             load_heads(model, recipe.encoder)
         dense = DenseHead(model.shape, structures=len(data.STRUCTURES))
         optimiser = torch.optim.AdamW(
@@ -112,7 +114,7 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
         run.resume(checkpoint)
     bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc="train", unit="step")
     for step, batch in zip(
-        bar, batches(known, recipe, place, size=run.model.shape.image_size, first_step=run.step), strict=True
+        bar, batches(known, recipe, place, shape=run.model.shape, first_step=run.step), strict=True
     ):
         losses = _step(run, recipe, batch, step)
         run.step = step + 1

@@ -142,10 +142,9 @@ def encoded(encoder: VisionTransformer, task: Task, examples: Examples, *, half:
 def _tokens(encoder: VisionTransformer, task: Task, frames: npt.NDArray[np.uint8], *, half: bool) -> Tensor:
     """Frames u8 [M,T,S,S] to tokens [M,T,1+p,D]."""
     device = encoder.class_token.device
-    flat = frames.reshape(-1, *frames.shape[-2:])
-    images = torch.from_numpy(normalise(flat, mean=data.MEAN, std=data.STD)).to(device)  # [M*T,1,S,S]
+    images = normalise(frames, mean=data.MEAN, std=data.STD, channels=encoder.shape.channels)  # [M,T,C,S,S]
     with half_precision(device, wanted=half):
-        tokens = encoder(images)
+        tokens = encoder(torch.from_numpy(images).flatten(0, 1).to(device))
     kept = task.kept(tokens.float())  # [M*T,1+p,D]
     return kept.reshape(len(frames), -1, *kept.shape[1:])
 

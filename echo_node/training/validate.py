@@ -28,7 +28,7 @@ def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
     views, scores, distances = [], defaultdict(list), []
     for images, packed, points in zip(clips.images, clips.masks, clips.points, strict=True):
         squares = np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in images])
-        frames = torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD))
+        frames = torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD, channels=model.shape.channels))
         tokens = model.encoder(frames)
         views.append(int(model.view(tokens[None]).argmax()))
         masks = np.unpackbits(packed[:_FRAMES_MASKED], axis=-1)  # [t,C,s,s]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import trange
 
-from echo_node.inference.preprocess import normalise
+from echo_node.inference.preprocess import in_clip, scaled
 from echo_node.models.assemble import EchoModel
 from echo_node.training import data
 from echo_node.training.augment import looked_at
@@ -73,7 +73,8 @@ def _encoded(model: EchoModel, clips: data.Clips, recipe: ViewRecipe) -> Tensor:
     for number in trange(len(clips), desc="encode", unit="clip"):
         rng = np.random.default_rng([recipe.seed, 1, number])
         picked = np.sort(rng.permutation(clips.images.shape[1])[: recipe.frames])
-        squares = looked_at(clips.images[number][picked], size=model.shape.image_size, rng=rng)
-        frames = torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD))
-        rows.append(model.view.read(model.encoder(frames)[None])[0].half())
+        squares = looked_at(clips.images[number], size=model.shape.image_size, rng=rng)
+        frames = in_clip(squares[picked], model.shape.channels, among=squares)
+        tokens = model.encoder(torch.from_numpy(scaled(frames, mean=data.MEAN, std=data.STD)))
+        rows.append(model.view.read(tokens[None])[0].half())
     return torch.stack(rows)

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed
 from torch import Tensor, nn
@@ -139,16 +140,21 @@ def _groups(student: Learner) -> list[dict[str, object]]:
 
 
 class CropsOf(Dataset[tuple[Tensor, Tensor]]):
-    """Pictures by number, cut into crops: [2,1,S,S] and [L,1,s,s], normalised."""
+    """Pictures by number, cut into crops: [2,C,S,S] and [L,C,s,s], normalised."""
 
-    def __init__(self, source: Source, recipe: DinoRecipe) -> None:
-        self._source, self._recipe = source, recipe
+    def __init__(self, source: Source, recipe: DinoRecipe, channels: int) -> None:
+        self._source, self._recipe, self._channels = source, recipe, channels
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self._recipe.seed, 1, number])
         crops = sample_crops(self._source.draw(rng), self._recipe.crops, rng)
-        large, small = (normalise(c, mean=data.MEAN, std=data.STD) for c in (crops.large, crops.small))
-        return torch.from_numpy(large), torch.from_numpy(small)
+        large, small = (self._alone(c) for c in (crops.large, crops.small))
+        return large, small
+
+    def _alone(self, crops: npt.NDArray[np.uint8]) -> Tensor:
+        """Crops u8 [N,S,S], each a clip of one frame."""
+        frames = normalise(crops[:, None], mean=data.MEAN, std=data.STD, channels=self._channels)
+        return torch.from_numpy(frames[:, 0])
 
 
 def pretrain(
@@ -188,7 +194,8 @@ def pretrain(
         run.resume(checkpoint)
     alone = place.processes == 1
     student = run.student if alone else DistributedDataParallel(run.student)
-    batches = _batches(source, recipe, place, first_step=run.step)
+    channels = run.student.encoder.shape.channels
+    batches = _batches(source, recipe, place, channels=channels, first_step=run.step)
     bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc="pretrain", unit="step")
     for step in bar:
         losses = _step(run, student, recipe, place, batches, step)
@@ -204,7 +211,7 @@ def pretrain(
 
 
 def _batches(
-    source: Source, recipe: DinoRecipe, place: Place, *, first_step: int
+    source: Source, recipe: DinoRecipe, place: Place, *, channels: int, first_step: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of this process, from a step on: pictures are numbered over all processes."""
     per_step = recipe.batch * recipe.accumulate * place.processes
@@ -215,7 +222,7 @@ def _batches(
         for n in range(recipe.batch)
     )
     loader = DataLoader(
-        CropsOf(source, recipe),
+        CropsOf(source, recipe, channels),
         batch_size=recipe.batch,
         sampler=numbers,
         num_workers=recipe.workers,

@@ -33,8 +33,8 @@ def features(encoder: VisionTransformer, clips: data.Clips) -> Tensor:
     rows = []
     for images in clips.images:
         squares = np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in images])
-        frames = torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD)).to(device)
-        tokens = encoder(frames)
+        frames = normalise(squares, mean=data.MEAN, std=data.STD, channels=encoder.shape.channels)
+        tokens = encoder(torch.from_numpy(frames).to(device))
         rows.append(torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=-1).mean(dim=0).float().cpu())
     encoder.train(was_training)
     return torch.stack(rows)

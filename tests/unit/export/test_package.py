@@ -1,5 +1,7 @@
 """A package with every head: written, loaded by the code that serves, asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,14 +18,14 @@ from echo_node.records import Clip
 SHAPE = ViTShape(width=32, depth=1, heads=2, image_size=32, patch_size=8, stem=Stem.CONVOLUTION)
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
+@pytest.fixture(scope="module", params=[1, 3], ids=["frames alone", "frames in their clip"])
+def package(request, tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("engine")
     contents = Contents(
         name="tiny",
         version="0.0.1",
-        model=EchoModel(SHAPE, views=2, structures=1),
+        model=EchoModel(replace(SHAPE, channels=request.param), views=2, structures=1),
         views=(View.A4C, View.PLAX),
         structures=(Structure.LV_CAVITY,),
         mean=0.2,

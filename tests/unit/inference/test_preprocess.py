@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from echo_node.inference.preprocess import Letterbox, normalise
+from echo_node.inference.preprocess import Letterbox, in_clip, normalise
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(300, 500), (500, 260), (113, 111)])
@@ -41,6 +41,26 @@ def test_normalise_has_the_encoder_s_shape():
     assert out.shape == (3, 1, 8, 8)
     assert out.dtype == np.float32
     assert np.allclose(out, 2.0)
+
+
+def test_a_frame_in_its_clip_has_the_clip_s_mean_and_deviation_beside_it():
+    clip = np.random.default_rng(4).integers(0, 256, (2, 6, 5, 7)).astype(np.uint8)
+    assert np.array_equal(in_clip(clip, 1), clip[:, :, None])
+    seen = in_clip(clip[:, 1:3], 3, among=clip)
+    assert seen.shape == (2, 2, 3, 5, 7)
+    assert np.array_equal(seen[:, :, 0], clip[:, 1:3])
+    for t in range(2):
+        assert np.allclose(seen[:, t, 1], clip.mean(axis=1), atol=0.51)
+        assert np.allclose(seen[:, t, 2], np.minimum(3 * clip.std(axis=1), 255), atol=0.51)
+
+
+def test_of_a_long_clip_eight_frames_tell_what_moves_and_a_still_does_not():
+    clip = np.random.default_rng(5).integers(0, 256, (61, 4, 4)).astype(np.uint8)
+    eight = clip[np.linspace(0, 60, 8).round().astype(int)]
+    assert np.array_equal(in_clip(clip, 3)[:8, 1:], in_clip(clip[:8], 3, among=eight)[:, 1:])
+    still = in_clip(clip[:1], 3)[0]
+    assert np.array_equal(still[1], clip[0])
+    assert not still[2].any()
 
 
 def test_a_closer_window_lies_around_what_was_seen_and_inside_the_wider_one():

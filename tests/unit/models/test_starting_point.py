@@ -1,5 +1,6 @@
 """From a published checkpoint to a folder that training starts from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from echo_node.models.starting_point import (
     architecture,
     load_heads,
     read_encoder,
+    widened,
     write_encoder,
 )
 from echo_node.models.vit import Positions, Stem, VisionTransformer, ViTShape
@@ -149,6 +151,18 @@ def test_a_package_gives_its_heads_too(tmp_path):
         is_encoder = name.startswith("encoder.")
         expected = before[name.removeprefix("encoder.")] if is_encoder else kept.state_dict()[name]
         assert torch.allclose(value, expected, atol=2e-3, rtol=2e-3), name  # kept in half precision
+
+
+@torch.no_grad()
+def test_a_model_that_sees_frames_in_their_clip_begins_as_one_that_sees_them_alone(tmp_path):
+    kept = package(tmp_path, views=3).eval()
+    model = EchoModel(replace(SMALL, channels=3), views=3, structures=6).eval()
+    model.encoder.load_state_dict(widened(read_encoder(tmp_path).state_dict(), model.encoder.state_dict()))
+    load_heads(model, tmp_path)
+    frames = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(7))
+    alone = kept.encoder(frames[:, :1])
+    assert torch.allclose(model.encoder(frames), alone, atol=2e-2)  # kept in half precision
+    assert torch.allclose(model.walls(alone, frames), kept.walls(alone, frames[:, :1]), atol=2e-2)
 
 
 def test_heads_of_other_labels_are_refused(tmp_path):
