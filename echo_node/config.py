@@ -201,7 +201,7 @@ class Destination(_Section):
     password_file: Path | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
-    objects: tuple[ObjectKind, ...] = (ObjectKind.SR, ObjectKind.SEG)
+    objects: tuple[ObjectKind, ...] = Field(default=(ObjectKind.SR, ObjectKind.SEG), min_length=1)
     seg_transfer_syntax: SegTransferSyntax = SegTransferSyntax.UNCOMPRESSED
     commitment: Commitment = Commitment.NONE
 

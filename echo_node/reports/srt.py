@@ -5,15 +5,21 @@ from __future__ import annotations
 from pydicom import Dataset
 from pydicom.sr._snomed_dict import mapping  # PS3.16 Annex O; pydicom offers it under no public name
 
+import echo_node.reports.coded as coded
 from echo_node.reports.retired import every_item
 
 _SRT = mapping["SCT"]
 _SCT = mapping["SRT"]
+_FINDINGS = "121070"
 
 
 def to_srt(ds: Dataset) -> None:
-    """Replace every SNOMED CT code that has an older one, in place; the meanings stay."""
+    """Replace every SNOMED CT code that has an older one, in place; the meanings stay.
+
+    So is the heading of a section, which had DICOM's own code in those days (PS3.16 TID 5202, earlier editions).
+    """
     _replace(ds, _SRT, of="SCT", by="SRT")
+    _replace(ds, {coded.FINDINGS.value: _FINDINGS}, of=coded.FINDINGS.scheme, by="DCM")
 
 
 def to_sct(ds: Dataset) -> None:

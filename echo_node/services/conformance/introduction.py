@@ -12,6 +12,7 @@ from echo_node.reports.contents import Contents
 from echo_node.services.conformance.markdown import table
 from echo_node.services.receive import REPORTS
 
+_WHERE_ASKED_FOR = "Yes, where asked for (section 4.2.2)"
 _TOOLKITS = ("pydicom", "pynetdicom", "highdicom")
 
 
@@ -40,11 +41,13 @@ def overview(made: Iterable[Contents]) -> list[str]:
                 *transfer,
                 (f"{others} other storage classes of PS3.6 (table 4.2-2)", "", "No", "Yes (kept, not analysed)"),
                 ("Private SOP classes, any", "", "No", "Yes (kept, not analysed)"),
+                ("Storage Commitment Push Model", "1.2.840.10008.1.20.1", _WHERE_ASKED_FOR, "No"),
+                ("Study Root FIND", "1.2.840.10008.5.1.4.1.2.2.1", _WHERE_ASKED_FOR, "No"),
             ],
         ),
-        "As a user only, where a destination's settings ask for it: Storage Commitment Push Model, Study Root FIND "
-        "(to see whether an object arrived), and STOW-RS in place of C-STORE. No retrieve, no worklist, no "
-        "procedure step, no print, no other DICOMweb service. No media interchange services.",
+        "Storage Commitment and FIND (to see whether an object arrived) are used where a destination's settings "
+        "ask for it, and so is STOW-RS in place of C-STORE. No retrieve, no worklist, no procedure step, no print, no "
+        "other DICOMweb service. No media interchange services.",
         "Which of these classes a destination is sent, its settings say (table 4.2-7). Section 8.1 describes each "
         "kind of object; docs/results.md says what each is for.",
     ]

@@ -208,6 +208,12 @@ def test_one_destination_gets_one_form_of_a_report(tmp_path, forms):
         load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n"))
 
 
+def test_a_destination_that_would_get_nothing_is_refused(tmp_path):
+    entry = "{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, objects: []}"
+    with pytest.raises(ConfigError, match=r"objects: .*at least 1 item"):
+        load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n"))
+
+
 def test_a_destination_may_ask_for_every_report(tmp_path):
     entry = "{name: pacs, ae_title: PACS, host: 192.0.2.10, port: 104, objects: [sr, sr_tid5200_srt, sr_tid5300]}"
     destination = load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n")).deliver.destinations[0]

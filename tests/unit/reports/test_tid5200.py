@@ -125,6 +125,14 @@ def test_the_library_holds_every_clip_and_its_cycle(ds: Dataset) -> None:
     assert [code(item) for item in named(library, "111032")] == ["128564006"]  # the apex of the short axis
 
 
+def test_older_receivers_find_the_heading_that_they_know(reports: Mapping[ObjectKind, Report], ds: Dataset) -> None:
+    older = read(reports[ObjectKind.SR_TID5200_SRT])
+    assert list(named(older, "59776-5")) == []
+    headings = list(named(older, "121070"))
+    assert len(headings) == len(list(named(ds, "59776-5")))
+    assert {item.ConceptNameCodeSequence[0].CodingSchemeDesignator for item in headings} == {"DCM"}
+
+
 def test_numbers_stand_under_their_site_by_mode(ds: Dataset) -> None:
     findings = next(named(ds, "59776-5"))
     assert code(findings.ContentSequence[0]) == "87878005"
