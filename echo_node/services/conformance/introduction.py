@@ -46,8 +46,8 @@ def overview(made: Iterable[Contents]) -> list[str]:
             ],
         ),
         "Storage Commitment and FIND (to see whether an object arrived) are used where a destination's settings "
-        "ask for it, and so is STOW-RS in place of C-STORE. No retrieve, no worklist, no procedure step, no print, no "
-        "other DICOMweb service. No media interchange services.",
+        "ask for it, and so is STOW-RS in place of C-STORE. No retrieve, no worklist, no procedure step, no "
+        "print, no other DICOMweb service. No media interchange services.",
         "Which of these classes a destination is sent, its settings say (table 4.2-7). Section 8.1 describes each "
         "kind of object; docs/results.md says what each is for.",
     ]

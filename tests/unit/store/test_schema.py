@@ -105,6 +105,8 @@ def test_reports_of_the_first_version_are_told_apart(tmp_path: Path) -> None:
                 sa.text(f"INSERT INTO reports VALUES ('{uid}', '{kind}', '1', 1, 'r/{uid}.dcm', '2026-01-01')")
             )
     database.dispose()
+    (tmp_path / "spool" / "00").mkdir(parents=True)
+    (tmp_path / "spool" / "00" / "kept.dcm").touch()  # what its rows name
     store = Store(url, tmp_path, now=Clock())
     store.migrate()
     with store._db.read() as conn:
@@ -128,6 +130,8 @@ def test_what_is_older_than_acknowledgements_and_releases_has_none(url: str, tmp
         ):
             conn.execute(sa.text(statement))
     database.dispose()
+    (tmp_path / "spool" / "00").mkdir(parents=True)
+    (tmp_path / "spool" / "00" / "kept.dcm").touch()  # what its rows name
     store = Store(url, tmp_path, now=clock)
     store.migrate()
     try:

@@ -260,7 +260,7 @@ def test_the_run_s_folder_is_an_encoder_to_start_from(tmp_path, small):
     for name, value in teacher.encoder.state_dict().items():
         assert torch.equal(kept.state_dict()[name], value), name
     run = Run.start(Recipe(encoder=tmp_path / "run"))
-    assert run.model.shape == SHAPE
+    assert run.model.shape == replace(SHAPE, channels=3)
     for model in (run.model, run.average):
         assert torch.equal(model.encoder.blocks[0].mlp[0].weight, kept.blocks[0].mlp[0].weight)
 
