@@ -20,7 +20,7 @@ from torch import Tensor
 
 from echo_node.dicom.clips import open_clip
 from echo_node.evaluation.command import PHANTOM_PATIENTS
-from echo_node.inference.preprocess import Letterbox, normalise
+from echo_node.inference.preprocess import Letterbox
 from echo_node.inference.sampling import spread
 from echo_node.models.assemble import EchoModel
 from echo_node.models.starting_point import ARCHITECTURE, WEIGHTS, read_shape
@@ -28,6 +28,7 @@ from echo_node.records import Clip
 from echo_node.training import data
 from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import EjectionRecipe, train_ejection
+from echo_node.training.inputs import encoder_input
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.ship import CALIBRATION_CLIPS, ship
 from echo_node.training.validate import validate
@@ -119,9 +120,7 @@ def _named(model: EchoModel, clip: Clip, temperature: float) -> str:
     image_size = model.shape.image_size
     frames = Letterbox.around(clip.sector, image_size).apply(clip.frames)
     with torch.no_grad():
-        tokens = model.encoder(
-            torch.from_numpy(normalise(frames, mean=data.MEAN, std=data.STD, channels=model.shape.channels))
-        )
+        tokens = model.encoder(encoder_input(frames, model.shape))
         probabilities: Sequence[float] = torch.softmax(model.view(tokens[None])[0] / temperature, 0).tolist()
     best = max(range(len(probabilities)), key=probabilities.__getitem__)
     return f"{data.LABELS[best].name} {probabilities[best]:.2f}"

@@ -229,10 +229,8 @@ class Engine:
 
     def _frames(self, clip: Clip, box: Letterbox, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
         """Frames of the clip as grey levels [N,C,S,S]; the runtime normalises them."""
-        squares, beside = box.apply(clip.frames[list(indices)]), self._beside(clip)
-        return in_clip(
-            squares, self._manifest.preprocess.channels, among=box.apply(clip.frames[beside]) if beside else None
-        )
+        squares, beside = box.apply(clip.frames[list(indices)]), box.apply(clip.frames[self._beside(clip)])
+        return in_clip(squares, self._manifest.preprocess.channels, among=beside)
 
     def _beside(self, clip: Clip) -> list[int]:
         """The frames of a clip that tell what moves in it; none for an encoder of frames alone."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pydicom
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 import echo_node.reports.coded as coded
@@ -28,15 +28,14 @@ from echo_node.patients import Patient, are_several, date_of
 from echo_node.reports.drawings import Drawing, drawings
 from echo_node.reports.edited import MODEL as EDITED
 from echo_node.reports.observers import made_at, person
-from echo_node.reports.source import patient_id
+from echo_node.reports.source import UNREADABLE, patient_id
 from echo_node.reports.subjects import Subject, remarks_in, subject_of
 
 _REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 _GROUP = Code("125007", "DCM", "Measurement Group")
-# What pydicom raises on elements that are not what they say: some are only met when their value is asked for.
+# On a whole document, and what its numbers and its depth add.
 _UNREADABLE = (
-    ArithmeticError, AttributeError, BytesLengthException, EOFError, InvalidDicomError, LookupError,
-    NotImplementedError, OSError, RecursionError, TypeError, ValueError, struct.error,
+    *UNREADABLE, ArithmeticError, EOFError, InvalidDicomError, OSError, RecursionError, struct.error,
 )  # fmt: skip
 _ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
 

@@ -23,8 +23,6 @@ LINES: Mapping[Quantity, Ends] = {  # what is measured along a line of its own
 }
 ACROSS: Ends = (WallPoint.SEPTUM_OUTER, WallPoint.POSTERIOR_OUTER)  # what comes of all three diastolic lines
 
-_OF_ONE_FRAME = frozenset((UltrasoundImageStorage, "1.2.840.10008.5.1.4.1.1.6"))  # the second is retired
-
 
 def point(clip: ClipAnalysis, source: Dataset) -> sr.ImageRegion:
     """A point in the ultrasound: what is said holds for the whole image."""
@@ -65,7 +63,7 @@ def wall_line(clip: ClipAnalysis, source: Dataset, quantity: Quantity) -> sr.Ima
 def frame_numbers(source: Dataset, frames: Sequence[int]) -> list[int] | None:
     """Frame numbers are for multi-frame images only (PS3.3 10.3): by what is in them, and by their class."""
     has_several = int(source.get("NumberOfFrames") or 1) > 1
-    return list(frames) if has_several and source.SOPClassUID not in _OF_ONE_FRAME else None
+    return list(frames) if has_several and source.SOPClassUID != UltrasoundImageStorage else None
 
 
 def _region(

@@ -102,7 +102,8 @@ _LARGEST_INTEGER = 2**31 - 1  # of IS
 _OFFSET = re.compile(r"[+\-](?:0\d|1[0-4])[0-5]\d")
 _WORDS = frozenset(("SH", "LO", "PN"))  # more values than may stand are passed on: an identifier must be the cart's
 _BINARY = INT_VR | FLOAT_VR
-_UNREADABLE = (AttributeError, BytesLengthException, LookupError, NotImplementedError, TypeError, ValueError)
+# What pydicom raises on elements that are not what they say, once their value is asked for.
+UNREADABLE = (AttributeError, BytesLengthException, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 def read_source(path: Path) -> Dataset:
@@ -195,7 +196,7 @@ def _items(ds: Dataset, keyword: str) -> list[Dataset]:
     """A sequence's items; none where it is none."""
     try:
         value = ds[keyword].value if keyword in ds else []
-    except _UNREADABLE:
+    except UNREADABLE:
         return []
     return list(value) if isinstance(value, Sequence) else []
 
@@ -206,7 +207,7 @@ def _copy(ds: Dataset, target: Dataset, keywords: tuple[str, ...], terms: list[s
             continue
         try:
             value = _valid(keyword, _sent(ds, keyword, terms))
-        except _UNREADABLE:  # its bytes are none of its VR
+        except UNREADABLE:  # its bytes are none of its VR
             continue
         if value is not None:
             setattr(target, keyword, value)

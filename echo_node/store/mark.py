@@ -32,13 +32,15 @@ def check(files: Files, db: Database) -> None:
     """
     with db.read() as conn:
         known = conn.scalar(sa.select(marks.c.id))
-        is_new = all(conn.scalar(sa.select(table.c.path).limit(1)) is None for table in _NAMING)
     path = files.root / _NAME
     with as_store_errors():
         marked = path.read_text(encoding="ascii") if path.exists() else None
-        is_empty = not any(files.holds(area) for area in ("spool", "results"))
     if known is not None and known == marked:
         return
+    with db.read() as conn:
+        is_new = all(conn.scalar(sa.select(table.c.path).limit(1)) is None for table in _NAMING)
+    with as_store_errors():
+        is_empty = not any(files.holds(area) for area in ("spool", "results"))
     are_unmarked = known is None and marked is None
     if (known is not None and marked is not None) or is_new != is_empty or not (is_new or are_unmarked):
         raise StoreError(

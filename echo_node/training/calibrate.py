@@ -9,10 +9,10 @@ from torch import Tensor
 
 from echo_node.codes import View
 from echo_node.export.package import Calibration
-from echo_node.inference.preprocess import normalise
 from echo_node.models.assemble import EchoModel
 from echo_node.training import data
 from echo_node.training.augment import looked_at
+from echo_node.training.inputs import encoder_input
 
 _TEMPERATURES = np.geomspace(0.3, 5.0, 60)
 _MEASURED = [data.LABELS.index(view) for view in (View.A4C, View.A2C, View.PLAX)]
@@ -31,8 +31,7 @@ def calibrate(model: EchoModel, clips: data.Clips, *, seed: int = 5) -> Calibrat
     for index, images in enumerate(clips.images):
         rng = np.random.default_rng([seed, index])
         frames = looked_at(images, size=model.shape.image_size, rng=rng)
-        squares = normalise(frames, mean=data.MEAN, std=data.STD, channels=model.shape.channels)
-        tokens = model.encoder(torch.from_numpy(squares))
+        tokens = model.encoder(encoder_input(frames, model.shape))
         logits.append(model.view(tokens[None])[0])
     rows, truth = torch.stack(logits), torch.from_numpy(clips.views)
     costs = [F.cross_entropy(rows / t, truth).item() for t in _TEMPERATURES]

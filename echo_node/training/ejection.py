@@ -23,13 +23,12 @@ from tqdm import trange
 
 from echo_node.inference import ejection
 from echo_node.inference.ejection import MOST_FRAMES
-from echo_node.inference.preprocess import normalise
 from echo_node.models.assemble import EchoModel
 from echo_node.models.ejection_head import EjectionHead
 from echo_node.training import cines
 from echo_node.training.augment import looked_at
-from echo_node.training.data import MEAN, STD
 from echo_node.training.dino.schedule import warmed_up
+from echo_node.training.inputs import encoder_input
 from echo_node.training.losses import ejection_loss
 
 _FRAMES = (12, MOST_FRAMES)  # of a stretch
@@ -128,7 +127,7 @@ def encode(model: EchoModel, cine: cines.Cine, rng: np.random.Generator) -> Enco
     """One look at a cine."""
     model.eval()
     squares = looked_at(cine.images, size=model.shape.image_size, rng=rng, around=cine.around)
-    frames = torch.from_numpy(normalise(squares, mean=MEAN, std=STD, channels=model.shape.channels))
+    frames = encoder_input(squares, model.shape)
     tokens = torch.cat([model.encoder(part).half() for part in torch.split(frames, _ENCODED_AT_ONCE)])
     return Encoded(
         tokens=tokens,

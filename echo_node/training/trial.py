@@ -18,11 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from echo_node.inference.preprocess import normalise
 from echo_node.models.adapters import Tuning, prepare, trainable
 from echo_node.models.vit import VisionTransformer
-from echo_node.training import data
 from echo_node.training.dino.schedule import warmed_up
+from echo_node.training.inputs import encoder_input
 from echo_node.training.place import half_precision
 from echo_node.training.tasks import Examples, Task, taken
 
@@ -142,9 +141,9 @@ def encoded(encoder: VisionTransformer, task: Task, examples: Examples, *, half:
 def _tokens(encoder: VisionTransformer, task: Task, frames: npt.NDArray[np.uint8], *, half: bool) -> Tensor:
     """Frames u8 [M,T,S,S] to tokens [M,T,1+p,D]."""
     device = encoder.class_token.device
-    images = normalise(frames, mean=data.MEAN, std=data.STD, channels=encoder.shape.channels)  # [M,T,C,S,S]
+    images = encoder_input(frames, encoder.shape).flatten(0, 1).to(device)  # [M*T,C,S,S]
     with half_precision(device, wanted=half):
-        tokens = encoder(torch.from_numpy(images).flatten(0, 1).to(device))
+        tokens = encoder(images)
     kept = task.kept(tokens.float())  # [M*T,1+p,D]
     return kept.reshape(len(frames), -1, *kept.shape[1:])
 

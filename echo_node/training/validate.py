@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 
 from echo_node.evaluation.scores import balanced_accuracy, dice
-from echo_node.inference.preprocess import Letterbox, normalise
+from echo_node.inference.preprocess import Letterbox
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS
 from echo_node.inference.walls import locate
 from echo_node.models.assemble import EchoModel
 from echo_node.training import data
+from echo_node.training.inputs import encoder_input
 
 _FRAMES_MASKED = 2  # per clip: neighbouring frames say little more
 
@@ -28,7 +29,7 @@ def validate(model: EchoModel, clips: data.Clips) -> dict[str, float]:
     views, scores, distances = [], defaultdict(list), []
     for images, packed, points in zip(clips.images, clips.masks, clips.points, strict=True):
         squares = np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in images])
-        frames = torch.from_numpy(normalise(squares, mean=data.MEAN, std=data.STD, channels=model.shape.channels))
+        frames = encoder_input(squares, model.shape)
         tokens = model.encoder(frames)
         views.append(int(model.view(tokens[None]).argmax()))
         masks = np.unpackbits(packed[:_FRAMES_MASKED], axis=-1)  # [t,C,s,s]

@@ -36,10 +36,10 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import trange
 
 from echo_node.errors import EchoNodeError
-from echo_node.inference.preprocess import normalise
 from echo_node.models.assemble import SHAPES
 from echo_node.models.checkpoints import load_state, save_state
 from echo_node.models.starting_point import keep_encoder, read_encoder
+from echo_node.models.vit import ViTShape
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
 from echo_node.training.dino.learner import Learner, follow, teacher_of
@@ -48,6 +48,7 @@ from echo_node.training.dino.masking import sample_masks
 from echo_node.training.dino.probe import probe
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import Source
+from echo_node.training.inputs import encoder_input
 from echo_node.training.place import Place, share_buffers
 
 
@@ -142,19 +143,17 @@ def _groups(student: Learner) -> list[dict[str, object]]:
 class CropsOf(Dataset[tuple[Tensor, Tensor]]):
     """Pictures by number, cut into crops: [2,C,S,S] and [L,C,s,s], normalised."""
 
-    def __init__(self, source: Source, recipe: DinoRecipe, channels: int) -> None:
-        self._source, self._recipe, self._channels = source, recipe, channels
+    def __init__(self, source: Source, recipe: DinoRecipe, shape: ViTShape) -> None:
+        self._source, self._recipe, self._shape = source, recipe, shape
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self._recipe.seed, 1, number])
         crops = sample_crops(self._source.draw(rng), self._recipe.crops, rng)
-        large, small = (self._alone(c) for c in (crops.large, crops.small))
-        return large, small
+        return self._alone(crops.large), self._alone(crops.small)
 
     def _alone(self, crops: npt.NDArray[np.uint8]) -> Tensor:
         """Crops u8 [N,S,S], each a clip of one frame."""
-        frames = normalise(crops[:, None], mean=data.MEAN, std=data.STD, channels=self._channels)
-        return torch.from_numpy(frames[:, 0])
+        return encoder_input(crops[:, None], self._shape)[:, 0]
 
 
 def pretrain(
@@ -194,8 +193,7 @@ def pretrain(
         run.resume(checkpoint)
     alone = place.processes == 1
     student = run.student if alone else DistributedDataParallel(run.student)
-    channels = run.student.encoder.shape.channels
-    batches = _batches(source, recipe, place, channels=channels, first_step=run.step)
+    batches = _batches(source, recipe, place, shape=run.student.encoder.shape, first_step=run.step)
     bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc="pretrain", unit="step")
     for step in bar:
         losses = _step(run, student, recipe, place, batches, step)
@@ -211,7 +209,7 @@ def pretrain(
 
 
 def _batches(
-    source: Source, recipe: DinoRecipe, place: Place, *, channels: int, first_step: int
+    source: Source, recipe: DinoRecipe, place: Place, *, shape: ViTShape, first_step: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of this process, from a step on: pictures are numbered over all processes."""
     per_step = recipe.batch * recipe.accumulate * place.processes
@@ -222,7 +220,7 @@ def _batches(
         for n in range(recipe.batch)
     )
     loader = DataLoader(
-        CropsOf(source, recipe, channels),
+        CropsOf(source, recipe, shape),
         batch_size=recipe.batch,
         sampler=numbers,
         num_workers=recipe.workers,

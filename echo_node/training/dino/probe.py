@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from echo_node.evaluation.scores import balanced_accuracy
-from echo_node.inference.preprocess import normalise
 from echo_node.models.vit import VisionTransformer
 from echo_node.training import data
+from echo_node.training.inputs import encoder_input
 
 _NEIGHBOURS, _TEMPERATURE = 10, 0.07  # as DINO's protocol weighs them
 _RIDGE = 1e-2  # of the linear map, per sample
@@ -33,8 +33,7 @@ def features(encoder: VisionTransformer, clips: data.Clips) -> Tensor:
     rows = []
     for images in clips.images:
         squares = np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in images])
-        frames = normalise(squares, mean=data.MEAN, std=data.STD, channels=encoder.shape.channels)
-        tokens = encoder(torch.from_numpy(frames).to(device))
+        tokens = encoder(encoder_input(squares, encoder.shape).to(device))
         rows.append(torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=-1).mean(dim=0).float().cpu())
     encoder.train(was_training)
     return torch.stack(rows)

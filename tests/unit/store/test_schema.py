@@ -65,6 +65,12 @@ def _as_of(url: str, revision: str) -> Database:
     return database
 
 
+def _keep_a_file(folder: Path) -> None:
+    """What rows name: a database with them and a folder without any do not belong together."""
+    (folder / "spool" / "00").mkdir(parents=True)
+    (folder / "spool" / "00" / "kept.dcm").touch()
+
+
 def test_a_study_from_before_birth_dates_is_quarantined_by_none(url: str, tmp_path: Path, clock: Clock) -> None:
     database = _as_of(url, "0001")
     with database.write() as conn:
@@ -105,8 +111,7 @@ def test_reports_of_the_first_version_are_told_apart(tmp_path: Path) -> None:
                 sa.text(f"INSERT INTO reports VALUES ('{uid}', '{kind}', '1', 1, 'r/{uid}.dcm', '2026-01-01')")
             )
     database.dispose()
-    (tmp_path / "spool" / "00").mkdir(parents=True)
-    (tmp_path / "spool" / "00" / "kept.dcm").touch()  # what its rows name
+    _keep_a_file(tmp_path)
     store = Store(url, tmp_path, now=Clock())
     store.migrate()
     with store._db.read() as conn:
@@ -130,8 +135,7 @@ def test_what_is_older_than_acknowledgements_and_releases_has_none(url: str, tmp
         ):
             conn.execute(sa.text(statement))
     database.dispose()
-    (tmp_path / "spool" / "00").mkdir(parents=True)
-    (tmp_path / "spool" / "00" / "kept.dcm").touch()  # what its rows name
+    _keep_a_file(tmp_path)
     store = Store(url, tmp_path, now=clock)
     store.migrate()
     try:
