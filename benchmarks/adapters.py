@@ -1,4 +1,6 @@
-"""What an adapter per task costs at run time, against one encoder that all heads share.
+"""What an adapter per task costs at run time, against one encoder that all heads share, were all to see one window.
+
+The node's mostly do not: views are told from whole sectors, all else from windows of its own (docs/design.md).
 
 Run: ``python -m benchmarks.adapters``. The default engine's shape in ONNX Runtime on this CPU, with random
 weights, on which time does not depend. A head whose encoder is tuned for it needs a pass of its own; a low-rank
@@ -35,7 +37,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.manual_seed(0)
     model = build("tiny", views=len(data.LABELS), structures=len(data.STRUCTURES)).eval()
-    encoder, *heads = graphs(model, batch=BATCH)
+    encoder, _, *heads = graphs(model, batch=BATCH)
     with tempfile.TemporaryDirectory() as folder:
         runs = {g.name: run_of(g, Path(folder), threads=chosen.threads) for g in (encoder, *heads)}
         tuned = {

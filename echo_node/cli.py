@@ -13,6 +13,7 @@ from echo_node import __version__
 from echo_node.cli_admin import add_aside, add_check_config, add_status
 from echo_node.cli_delivery import add_outbox, add_requeue, add_resend
 from echo_node.cli_results import add_results
+from echo_node.cli_training import add_adapt, add_pretrain, add_train, add_worth
 from echo_node.config import Backend, Config, load
 from echo_node.errors import ConfigError, EchoNodeError
 
@@ -45,12 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="echo-node", description="An inference node for echocardiography.")
     parser.add_argument("--version", action="version", version=f"echo-node {__version__}")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path(os.environ.get(CONFIG_VARIABLE, "config.yaml")),
-        help=f"settings (default: ${CONFIG_VARIABLE} or ./config.yaml)",
-    )
+    default = Path(os.environ.get(CONFIG_VARIABLE, "config.yaml"))
+    text = f"settings (default: ${CONFIG_VARIABLE} or ./config.yaml)"
+    parser.add_argument("--config", type=Path, default=default, help=text)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="run the whole node").set_defaults(run=_serve)
     for name, text in _SERVICES.items():
@@ -68,13 +66,23 @@ def _parser() -> argparse.ArgumentParser:
     _add_analyse_folder(commands)
     _add_simulate(commands)
     _add_engines(commands)
-    _add_pretrain(commands)
-    _add_train(commands)
-    _add_adapt(commands)
-    _add_worth(commands)
+    add_pretrain(commands)
+    add_train(commands)
+    add_adapt(commands)
+    add_worth(commands)
     _add_evaluate(commands)
     _add_demo(commands)
+    _let_config_follow(commands)
     return parser
+
+
+def _let_config_follow(commands: _Commands[argparse.ArgumentParser]) -> None:
+    """``--config`` may stand behind a command too."""
+    for command in commands.choices.values():
+        command.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        for action in command._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                _let_config_follow(action)
 
 
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
@@ -123,88 +131,6 @@ def _add_engines(commands: _Commands[argparse.ArgumentParser]) -> None:
     card = actions.add_parser("card", help="what an engine is for, its data, figures and limits")
     card.add_argument("package", type=Path, help="folder of the package")
     card.set_defaults(run=_engine_card)
-
-
-def _add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "pretrain", help="pretrain an encoder without labels; goes on where it stopped; torchrun starts several"
-    )
-    parser.add_argument("--run", dest="run_folder", type=Path, required=True, help="folder of the run")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        help="folder of DICOM files, or of .tar shards of pictures; phantoms where left out",
-    )
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument(
-        "--size", choices=("tiny", "small", "base", "large"), default="tiny", help="of a new encoder"
-    )
-    start.add_argument("--encoder", type=Path, help="folder of an encoder to start from (engines import)")
-    parser.add_argument("--steps", type=int, default=2000, help="updates of the weights (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=32, help="pictures per process and part of a step")
-    parser.add_argument("--accumulate", type=int, default=1, help="parts of a step (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read pictures")
-    parser.set_defaults(run=_pretrain)
-
-
-def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("train", help="train the default engine on phantoms; goes on where it stopped")
-    parser.add_argument(
-        "--run",
-        dest="run_folder",
-        type=Path,
-        default=Path("runs/tiny"),
-        help="folder of phantoms, checkpoint and metrics (default: %(default)s)",
-    )
-    parser.add_argument("--engine", type=Path, required=True, help="folder of the package, made or overwritten")
-    parser.add_argument(
-        "--encoder", type=Path, help="to start from: the folder of a pretraining, or of a package, heads and all"
-    )
-    parser.add_argument("--steps", type=int, default=12_000, help="updates of the weights (default: %(default)s)")
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=1,
-        help="of the phantoms and all draws: another one is other patients (default: %(default)s)",
-    )
-    parser.set_defaults(run=_train)
-
-
-def _add_adapt(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "adapt", help="tune an encoder to a task: frozen, adapter, LoRA, full; from few and more labelled studies"
-    )
-    parser.add_argument("encoder", type=Path, metavar="ENCODER", help="folder of an engine, or of a pretraining")
-    _add_trials(parser, studies=(1, 5, 10, 50))
-    parser.set_defaults(run=_adapt)
-
-
-def _add_worth(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "worth", help="what pretraining brings: one head on random, supervised and pretrained encoders"
-    )
-    parser.add_argument("pretrained", type=Path, metavar="PRETRAINED", help="folder of a pretraining")
-    parser.add_argument("--supervised", type=Path, help="an engine's folder, of the same encoder's shape")
-    _add_trials(parser, studies=(1, 10, 100))
-    parser.set_defaults(run=_worth)
-
-
-def _add_trials(parser: argparse.ArgumentParser, *, studies: Sequence[int]) -> None:
-    parser.add_argument("--task", choices=("view", "lv"), required=True, help="views, or the LV cavity")
-    parser.add_argument(
-        "--run", dest="run_folder", type=Path, required=True, help="folder of the run; goes on where it stopped"
-    )
-    parser.add_argument(
-        "--studies",
-        type=int,
-        nargs="+",
-        default=studies,
-        help="labelled studies to learn from (default: %(default)s)",
-    )
-    parser.add_argument("--repeats", type=int, default=3, help="with other studies (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=80, help="updates of the encoder (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="pictures of an update (default: %(default)s)")
-    parser.add_argument("--unseen", type=int, default=12, help="studies to judge by (default: %(default)s)")
 
 
 def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -266,11 +192,12 @@ def _serve(args: argparse.Namespace) -> int:
 def _service(args: argparse.Namespace) -> int:
     from importlib import import_module
 
-    from echo_node.services.process import Stop, set_up_logging
+    from echo_node.services.process import Stop, log_end, set_up_logging
 
     config = _settings(args)
     set_up_logging(config)
     status: int = import_module(f"echo_node.services.{args.service}").run(config, Stop().listen())
+    log_end(args.service)
     return status
 
 
@@ -326,51 +253,6 @@ def _engine_card(args: argparse.Namespace) -> int:
     from echo_node.services.engines import show_card
 
     return show_card(args.package)
-
-
-def _pretrain(args: argparse.Namespace) -> int:
-    from echo_node.training.dino.stage import pretrain_on
-
-    pretrain_on(
-        args.data,
-        args.run_folder,
-        size=args.size,
-        encoder=args.encoder,
-        steps=args.steps,
-        batch=args.batch,
-        accumulate=args.accumulate,
-        workers=args.workers,
-    )
-    return 0
-
-
-def _train(args: argparse.Namespace) -> int:
-    from echo_node.training.recipe import Recipe
-    from echo_node.training.ship import train_and_ship
-
-    recipe = Recipe(encoder=args.encoder, steps=args.steps, seed=args.seed)
-    train_and_ship(args.run_folder, args.engine, recipe=recipe)
-    return 0
-
-
-def _adapt(args: argparse.Namespace) -> int:
-    from echo_node.training.adaptation import AdaptationRecipe, adapt
-    from echo_node.training.trial import TrialRecipe
-
-    trial = TrialRecipe(steps=args.steps, batch=args.batch, unseen=args.unseen)
-    recipe = AdaptationRecipe(task=args.task, studies=args.studies, repeats=args.repeats, trial=trial)
-    adapt(args.run_folder, args.encoder, recipe)
-    return 0
-
-
-def _worth(args: argparse.Namespace) -> int:
-    from echo_node.training.trial import TrialRecipe
-    from echo_node.training.worth import WorthRecipe, worth
-
-    trial = TrialRecipe(steps=args.steps, batch=args.batch, unseen=args.unseen)
-    recipe = WorthRecipe(task=args.task, studies=args.studies, repeats=args.repeats, trial=trial)
-    worth(args.run_folder, args.pretrained, args.supervised, recipe)
-    return 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:

@@ -35,7 +35,8 @@ def add_resend(commands: _Commands[argparse.ArgumentParser]) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--study", metavar="UID", help="all results of this StudyInstanceUID")
     what.add_argument("--object", metavar="UID", help="the result of this SOPInstanceUID")
-    parser.add_argument("--destination", metavar="NAME", help="to this one alone (default: all that had it queued)")
+    text = "to this one alone, of a study also what it lacks (default: all that had it queued)"
+    parser.add_argument("--destination", metavar="NAME", help=text)
     parser.set_defaults(run=_resend)
 
 

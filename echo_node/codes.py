@@ -207,7 +207,7 @@ class Reason(_Coded):
     # about the object
     NOT_DICOM = Code("NOT_DICOM", LOCAL_SCHEME, "Not a DICOM object")
     TRUNCATED = Code("TRUNCATED", LOCAL_SCHEME, "Object ends before its data does")
-    MISSING_UID = Code("MISSING_UID", LOCAL_SCHEME, "A required UID is missing")
+    MISSING_UID = Code("MISSING_UID", LOCAL_SCHEME, "A required UID is missing or no UID")
     NOT_AN_IMAGE = Code("NOT_AN_IMAGE", LOCAL_SCHEME, "Object holds no ultrasound image")
     UNKNOWN_CODING = Code("UNKNOWN_CODING", LOCAL_SCHEME, "Pixel coding is not supported")
     UNREADABLE = Code("UNREADABLE", LOCAL_SCHEME, "Pixel data cannot be decoded")

@@ -25,6 +25,7 @@ from pydantic import (
 
 from echo_node import database_url, web_url
 from echo_node.codes import BY_PERSONS, ObjectKind, SegTransferSyntax, View
+from echo_node.config_faults import faults, refuse_repeated_keys
 from echo_node.errors import ConfigError
 
 
@@ -76,6 +77,12 @@ def _network(value: str) -> str:
     return value
 
 
+def _port(value: int) -> int:
+    if not 1 <= value <= 65535:
+        raise ValueError("a port is a number from 1 to 65535")
+    return value
+
+
 _SECRET = ("node", "database")  # its value may hold a password
 
 
@@ -92,7 +99,7 @@ def _view(name: Any) -> Any:
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 DatabaseURL = Annotated[str, AfterValidator(database_url.checked)]
 Network = Annotated[str, AfterValidator(_network)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, AfterValidator(_port)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 7)]
 ViewName = Annotated[View, BeforeValidator(_view)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -306,18 +313,20 @@ def load(path: Path) -> Config:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        is_elsewhere = isinstance(error, FileNotFoundError)
+        hint = "; name the file with --config or in ECHO_NODE_CONFIG" if is_elsewhere else ""
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: is not YAML: {error.problem}") from error
     if root is not None:
-        _refuse_repeated_keys(path, root)
+        refuse_repeated_keys(path, root)
     try:
         config = Config.model_validate({} if data is None else data)
     except ValidationError as error:
-        raise ConfigError("\n".join(_faults(path, root, error))) from error
+        raise ConfigError("\n".join(faults(path, root, error, Config, secrets=(_SECRET,)))) from error
     return _anchored(config, path.parent)
 
 
@@ -336,64 +345,3 @@ def _anchored(config: Config, folder: Path) -> Config:
 def _anchored_destination(destination: Destination, folder: Path) -> Destination:
     files = {key: getattr(destination, key) for key in ("password_file", "token_file", "ca_file")}
     return destination.model_copy(update={key: folder / path for key, path in files.items() if path is not None})
-
-
-def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
-    """YAML lets a repeated key win silently; here it is an error."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_repeated_keys(path, item)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        if key.value in seen:
-            raise ConfigError(f"{path}:{key.start_mark.line + 1}: {key.value}: this key stands twice")
-        seen.add(key.value)
-        _refuse_repeated_keys(path, value)
-
-
-def _faults(path: Path, root: yaml.Node | None, error: ValidationError) -> list[str]:
-    lines = []
-    for fault in error.errors():
-        location = tuple(part for part in fault["loc"] if part != "[key]")
-        line = _line_of(root, location)
-        key = ".".join(str(part) for part in location) or "config.yaml"
-        lines.append(f"{path}:{line}: {key}: {_explain(location, fault)}")
-    return lines
-
-
-def _explain(location: tuple[Any, ...], fault: Any) -> str:
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key; allowed here: {', '.join(_allowed(location[:-1]))}"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    is_said = "input" in fault and not isinstance(fault["input"], dict) and location != _SECRET
-    return f"{message} (found {fault['input']!r})" if is_said else message
-
-
-def _allowed(location: tuple[Any, ...]) -> list[str]:
-    """The keys that the section at this location knows."""
-    model: Any = Config
-    for part in location:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation
-        model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
-    return sorted(model.model_fields)
-
-
-def _line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int:
-    """The line of the deepest part of a location that the file holds."""
-    line = 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line

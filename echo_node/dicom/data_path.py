@@ -105,7 +105,8 @@ class StoringProvider(DULServiceProvider):
             self._drop_object()
             self._close()
         except (OSError, ValueError) as error:
-            _log.warning("association with %s lost: %s", self._peer, type(error).__name__)
+            cause = getattr(error, "strerror", None) or type(error).__name__
+            _log.warning("association with %s lost: %s", self._peer, cause)
             self._drop_object()
             self._close()
 

@@ -26,6 +26,7 @@ from echo_node.pipeline import Rules, analyse_source, decide
 from echo_node.records import Clip, ClipAnalysis, Segmentation, ViewPrediction
 
 APICAL: Mapping[View, Way] = {View.A4C: Way.A4C, View.A2C: Way.A2C}
+_BESIDE_CLICKED = 3  # labelled frames that are seen with the one that is clicked on
 _RULES = Rules(routing=Routing(), max_frames=600)  # as config.yaml has them
 _NO_STUDY = "2.25.0"
 
@@ -146,7 +147,9 @@ def _clicks(engine: Engine, case: Case, clip: Clip) -> dict[Structure, tuple[flo
         number = ed if ed in truth.frame_numbers else truth.frame_numbers[0]
         mask = truth.masks[truth.frame_numbers.index(number)]
         if mask.any():
-            found[truth.structure] = dice_by_clicks(engine, _frames(clip, (number,)), truth.structure, mask)
+            others = (truth.frame_numbers[i] for i in spread(len(truth.frame_numbers), _BESIDE_CLICKED))
+            seen = _frames(clip, sorted({number, *others}))
+            found[truth.structure] = dice_by_clicks(engine, seen, truth.structure, mask, frame_number=number)
     return found
 
 

@@ -21,27 +21,32 @@ CLICKS = 6  # at most; the decoder takes eight points
 Mask = npt.NDArray[np.bool_]
 
 
-def dice_by_clicks(engine: Engine, frame: Clip, structure: Structure, truth: Mask) -> tuple[float, ...]:
-    """Dice after 0, 1, ... 6 clicks on a clip of one frame.
+def dice_by_clicks(
+    engine: Engine, clip: Clip, structure: Structure, truth: Mask, *, frame_number: int
+) -> tuple[float, ...]:
+    """Dice after 0, 1, ... 6 clicks on one frame of a clip.
 
     Parameters
     ----------
     engine : Engine
         Its segmentation head.
-    frame : Clip
-        One frame.
+    clip : Clip
+        The frame, and some beside it, for an engine that sees what moves.
     structure : Structure
         The prompt that stands from the start.
     truth : bool [H,W]
-        The structure.
+        The structure on that frame.
+    frame_number : int
+        Which, counted from 1.
     """
+    place = clip.frame_numbers.index(frame_number)
     points: tuple[Point, ...] = ()
     reached = []
     for _ in range(CLICKS + 1):
-        (found,) = engine.segment(frame, [structure], Prompts(points=points))
-        mask = found.masks[0]
+        (found,) = engine.segment(clip, [structure], Prompts(points=points))
+        mask = found.masks[place]
         reached.append(dice(mask, truth))
-        point = next_click(mask, truth & frame.sector)
+        point = next_click(mask, truth & clip.sector)
         if point is None:
             return (*reached, *[reached[-1]] * (CLICKS + 1 - len(reached)))
         points = (*points, point)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from echo_node.codes import WallPoint
@@ -21,6 +22,7 @@ from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PREVIOUS_LOG
 from echo_node.models.assemble import EchoModel
 
 OPSET = 23  # native Attention and Gelu
+_WORTH_PACKING = 256  # numbers of a weight
 
 Shape = tuple[int | str, ...]
 
@@ -54,7 +56,7 @@ def graphs(model: EchoModel, *, batch: int, seed: int = 0) -> list[Graph]:
     patches = shape.grid**2
     frames = torch.randn(batch, shape.channels, shape.image_size, shape.image_size, generator=draw)
     with torch.no_grad():
-        tokens = model.encoder(frames)
+        seen, tokens = model.encoder(frames), model.measuring(frames)
     structures = model.segment.prompts.structures.num_embeddings
     prompted = {
         "tokens": tokens,
@@ -65,20 +67,20 @@ def graphs(model: EchoModel, *, batch: int, seed: int = 0) -> list[Graph]:
         "previous": torch.randn(batch, 1, LOW_RESOLUTION, LOW_RESOLUTION, generator=draw) * PREVIOUS_LOGIT,
     }
     sequences = torch.stack([tokens, tokens.flip(0)])
+    encoded: dict[str, Any] = {
+        "example": {"frames": frames},
+        "free": {"frames": {0: "batch"}},
+        "output": "tokens",
+        "output_shape": ("batch", 1 + patches, shape.width),
+    }
     side = shape.image_size
     return [
-        Graph(
-            name="encoder",
-            module=model.encoder,
-            example={"frames": frames},
-            free={"frames": {0: "batch"}},
-            output="tokens",
-            output_shape=("batch", 1 + patches, shape.width),
-        ),
+        Graph(name="encoder", module=model.encoder, **encoded),
+        Graph(name="measuring", module=model.measuring, **encoded),
         Graph(
             name="view",
             module=model.view,
-            example={"tokens": sequences},
+            example={"tokens": torch.stack([seen, seen.flip(0)])},
             free={"tokens": {0: "batch", 1: "time"}},
             output="logits",
             output_shape=("batch", model.view.linear.out_features),
@@ -131,7 +133,27 @@ def export(graph: Graph, folder: Path) -> None:
         verbose=False,
     )
     assert program is not None
-    (folder / graph.file).write_bytes(without_notes(program.model_proto).SerializeToString())
+    (folder / graph.file).write_bytes(_packed(without_notes(program.model_proto)).SerializeToString())
+
+
+def _packed(model: ModelProto) -> ModelProto:
+    """The same graph in fewer bytes: what fp16 holds exactly is kept in it, and cast at loading."""
+    packed = ModelProto()
+    packed.CopyFrom(model)
+    del packed.graph.initializer[:], packed.graph.node[:]
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        is_large = values.dtype == np.float32 and values.size >= _WORTH_PACKING
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16) if is_large else values
+        if not is_large or not np.array_equal(halves, values):
+            packed.graph.initializer.append(weight)
+            continue
+        packed.graph.initializer.append(numpy_helper.from_array(halves, f"{weight.name}.half"))
+        cast = helper.make_node("Cast", [f"{weight.name}.half"], [weight.name], to=TensorProto.FLOAT)
+        packed.graph.node.append(cast)
+    packed.graph.node.extend(model.graph.node)
+    return packed
 
 
 def golden(graph: Graph) -> dict[str, npt.NDArray[Any]]:

@@ -2,8 +2,9 @@
 
 Views are told from whole sectors. A structure is found there on a few frames, and outlined on every
 frame in a closer window around it: a left ventricle in systole is some ten pixels wide in the first,
-and some thirty in the second. So are wall points. No frame is encoded twice in the same window. Which heads
-there are besides views and masks depends on the package.
+and some thirty in the second. So are wall points. A package may have a second encoder, tuned to what is measured.
+No frame is encoded twice by the same one in the same window. Which heads there are besides views and masks depends
+on the package.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Engine:
         self._manifest = manifest
         self._runtime = runtime
         # Of the clip at hand, by the frames that each was seen beside.
-        self._tokens: dict[tuple[str, int, Letterbox, Numbers], Tokens] = {}
+        self._tokens: dict[tuple[str, int, str, Letterbox, Numbers], Tokens] = {}
         self._windows: dict[tuple[str, Structure], Letterbox] = {}  # that its structures were outlined in
         self.identity = EngineIdentity(
             name=manifest.name, version=manifest.version, digest=digest, backend=runtime.name
@@ -79,12 +80,13 @@ class Engine:
         self.view_threshold = manifest.view.threshold
         self.views = tuple(View[label.name] for label in manifest.views)
         self.structures = tuple(Structure[label.name] for label in manifest.structures)
+        self._measuring = "measuring" if "measuring" in manifest.graphs else "encoder"
         self.finds_walls = "walls" in manifest.graphs
         self.estimates_ejection = "ejection" in manifest.graphs
 
     def classify(self, clip: Clip) -> ViewPrediction:
         """The view of a clip from the frames that it holds."""
-        tokens = self._encode(clip, self._letterbox(clip))
+        tokens = self._encode(clip, self._letterbox(clip), encoder="encoder")
         logits = self._runtime.run("view", {"tokens": tokens[None]})[0] / self._manifest.view.temperature
         share = np.exp(logits - logits.max())
         share /= share.sum()
@@ -186,17 +188,20 @@ class Engine:
     def _letterbox(self, clip: Clip) -> Letterbox:
         return Letterbox.around(clip.sector, self._manifest.preprocess.size)
 
-    def _encode(self, clip: Clip, box: Letterbox, indices: Sequence[int] | None = None) -> Tokens:
+    def _encode(
+        self, clip: Clip, box: Letterbox, indices: Sequence[int] | None = None, *, encoder: str | None = None
+    ) -> Tokens:
         """Tokens of the clip's frames, or of some; those seen before are not computed again."""
+        encoder = encoder or self._measuring
         chosen = range(len(clip.frames)) if indices is None else indices
         beside = tuple(clip.frame_numbers[i] for i in self._beside(clip))
-        keys = {i: (clip.SOPInstanceUID, clip.frame_numbers[i], box, beside) for i in chosen}
+        keys = {i: (clip.SOPInstanceUID, clip.frame_numbers[i], encoder, box, beside) for i in chosen}
         self._tokens = {key: kept for key, kept in self._tokens.items() if key[0] == clip.SOPInstanceUID}
         self._windows = {key: kept for key, kept in self._windows.items() if key[0] == clip.SOPInstanceUID}
         new = [i for i, key in keys.items() if key not in self._tokens]
         for part in self._batches(new):
             frames = self._frames(clip, box, part)
-            for index, tokens in zip(part, self._runtime.run("encoder", {"frames": frames}), strict=True):
+            for index, tokens in zip(part, self._runtime.run(encoder, {"frames": frames}), strict=True):
                 self._tokens[keys[index]] = tokens
         return np.stack([self._tokens[keys[i]] for i in chosen])
 

@@ -15,6 +15,9 @@ Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 _DEVIATIONS = 3  # of a pixel over the clip, to grey levels: walls that pass reach some 200
+_BLACK, _WHITE = 0.02, 0.995  # of a clip's greys, so many are at most as dark or at most as bright
+_MEAN = 0.25  # of a clip's greys, once they are at one level
+_GAMMAS = np.geomspace(0.3, 3.0, 64)  # that bring them there
 WALL_MARGIN = 1.6  # of a window around wall points: its side over the longer extent of the four
 
 
@@ -149,15 +152,16 @@ def in_clip(squares: Frames, channels: int, *, among: Frames | None = None) -> F
     """A clip's frames with what an encoder of so many channels sees beside each.
 
     What moves is told from what does not, where one frame alone is too poor: a wall that is lost in one phase is
-    seen in another.
+    seen in another. And the clip's greys are brought to one level: see :func:`level`.
 
     Parameters
     ----------
     squares : u8 [...,T,S,S]
     channels : int
-        1: the frame alone. 3: then the clip's mean, and three times its standard deviation, up to 255.
+        1: the frame alone, as it is. 3: the frame, the clip's mean, and three times its standard deviation, up to
+        255, of levelled greys.
     among : u8 [...,K,S,S], optional
-        The frames that mean and deviation are of; ``squares`` where left out. Of more than eight, eight: a
+        The frames that level, mean and deviation are of; ``squares`` where left out. Of more than eight, eight: a
         deviation over fewer or more frames would look otherwise.
 
     Returns
@@ -168,9 +172,32 @@ def in_clip(squares: Frames, channels: int, *, among: Frames | None = None) -> F
         return squares[..., None, :, :]
     seen = squares if among is None else among
     seen = seen[..., list(spread(seen.shape[-3], BESIDE)), :, :]
-    beside = seen.mean(axis=-3, dtype=np.float32), _DEVIATIONS * seen.std(axis=-3, dtype=np.float32)
-    levels = [np.minimum(b, 255).round().astype(np.uint8)[..., None, :, :] for b in beside]
-    return np.stack([squares, *(np.broadcast_to(level, squares.shape) for level in levels)], axis=-3)
+    if squares.ndim > 3:
+        pairs = zip(squares, seen, strict=True)
+        return np.stack([in_clip(frames, channels, among=others) for frames, others in pairs])
+    table = level(seen)
+    squares, seen = table[squares], table[seen]
+    beside = seen.mean(axis=0, dtype=np.float32), _DEVIATIONS * seen.std(axis=0, dtype=np.float32)
+    others = [np.minimum(b, 255).round().astype(np.uint8) for b in beside]
+    return np.stack([squares, *(np.broadcast_to(other, squares.shape) for other in others)], axis=1)
+
+
+def level(seen: Frames) -> Frames:
+    """What each grey of a clip becomes, so that all clips are about as bright and use all greys: u8 [256].
+
+    Its darkest and brightest greys are taken for black and white, and a power between them gives the clip the mean
+    that all have. Black is no grey here: it surrounds the sector.
+    """
+    counts = np.bincount(seen.ravel(), minlength=256)
+    counts[0] = 0
+    if not counts.any():
+        return np.arange(256, dtype=np.uint8)
+    share = np.cumsum(counts) / counts.sum()
+    black, white = np.searchsorted(share, (_BLACK, _WHITE))
+    scale = np.clip((np.arange(256) - black) / max(8, white - black), 0, 1)
+    powers = scale ** _GAMMAS[:, None]  # [G,256]
+    best = powers[np.abs(powers @ counts / counts.sum() - _MEAN).argmin()]
+    return np.asarray(np.round(255 * best), np.uint8)
 
 
 def normalise(squares: Frames, *, mean: float, std: float, channels: int = 1) -> npt.NDArray[np.float32]:

@@ -58,6 +58,7 @@ def check_graphs(folder: Path, manifest: Manifest) -> None:
 def _signatures(manifest: Manifest, tokens: Shape) -> Mapping[str, Signature]:
     side = manifest.preprocess.size
     frames = _floats(_FREE, manifest.preprocess.channels, side, side)
+    encoder = Signature(inputs={"frames": frames}, output=_floats(_FREE, *tokens))
     prompted = {
         "tokens": _floats(_FREE, *tokens),
         "frames": frames,
@@ -67,7 +68,8 @@ def _signatures(manifest: Manifest, tokens: Shape) -> Mapping[str, Signature]:
         "previous": _floats(_FREE, 1, LOW_RESOLUTION, LOW_RESOLUTION),
     }
     return {
-        "encoder": Signature(inputs={"frames": frames}, output=_floats(_FREE, *tokens)),
+        "encoder": encoder,
+        "measuring": encoder,
         "view": Signature(
             inputs={"tokens": _floats(_FREE, _FREE, *tokens)}, output=_floats(_FREE, len(manifest.views))
         ),

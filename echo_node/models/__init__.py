@@ -1,1 +1,1 @@
-"""The paper's model in torch: one encoder, one file per head, one assembler."""
+"""The paper's model in torch: encoder, one file per head, one assembler."""

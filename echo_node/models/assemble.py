@@ -37,12 +37,17 @@ SHAPES: Mapping[str, ViTShape] = {
 
 
 class EchoModel(nn.Module):
-    """One encoder and the heads that read its tokens."""
+    """An encoder of views and, tuned from it, one of all that is measured; and the heads that read their tokens.
+
+    What is measured is looked at in windows of its own, so that a second encoder costs a further pass only over the
+    few frames of the whole sector in which a structure is found. It is the paper's adapter, of full rank.
+    """
 
     def __init__(self, shape: ViTShape, *, views: int, structures: int) -> None:
         super().__init__()
         self.shape = shape
-        self.encoder = VisionTransformer(shape)
+        self.encoder = VisionTransformer(shape)  # for the view
+        self.measuring = VisionTransformer(shape)  # for the other heads
         self.view = ViewHead(shape.width, views, grid=shape.grid)
         self.segment = PromptDecoder(
             image_width=shape.width,

@@ -20,6 +20,7 @@ from echo_node.models.vit import Positions, Stem, VisionTransformer, ViTShape
 
 ARCHITECTURE, WEIGHTS = "architecture.yaml", "weights.safetensors"
 _PREFIX = "encoder."  # in an engine package, whose heads stand beside it
+_MEASURING = "measuring."  # the second encoder, which a package may lack
 
 
 def architecture(shape: ViTShape) -> dict[str, Any]:
@@ -78,12 +79,15 @@ def read_encoder(folder: Path) -> VisionTransformer:
 
 
 def load_heads(model: nn.Module, folder: Path) -> None:
-    """Give a model the heads that stand beside an encoder in an engine package; elsewhere there are none.
+    """Give a model what stands beside an encoder in an engine package: heads, and a second encoder if it has one.
+
+    Elsewhere there is nothing.
 
     Parameters
     ----------
     model : Module
-        With an ``encoder``, which is left as it is, and heads by the package's names.
+        With an ``encoder``, which is left as it is, as is ``measuring`` where the package has none; and heads by
+        the package's names.
     folder : Path
         What :func:`read_encoder` reads.
 
@@ -95,9 +99,11 @@ def load_heads(model: nn.Module, folder: Path) -> None:
     weights = {name: weight.float() for name, weight in load_file(folder / WEIGHTS).items()}
     if not any(name.startswith(_PREFIX) for name in weights):
         return
-    encoder = {n: w for n, w in model.state_dict().items() if n.startswith(_PREFIX)}
+    has_second = any(name.startswith(_MEASURING) for name in weights)
+    left = (_PREFIX,) if has_second else (_PREFIX, _MEASURING)
+    kept = {n: w for n, w in model.state_dict().items() if n.startswith(left)}
     try:
-        model.load_state_dict(widened(weights, model.state_dict()) | encoder)
+        model.load_state_dict(widened(weights, model.state_dict()) | kept)
     except RuntimeError as error:
         raise EngineError(f"{folder / WEIGHTS}: has other heads than are trained: {error}") from error
 

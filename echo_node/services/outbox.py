@@ -7,6 +7,7 @@ from collections import Counter
 from echo_node.config import Config
 from echo_node.errors import ConfigError, StoreError
 from echo_node.records import Delivery, DeliveryState, StudyState
+from echo_node.services.addresses import taken_by
 from echo_node.services.opened import opened_store
 from echo_node.store import Store
 
@@ -42,32 +43,39 @@ def resend(
 ) -> int:
     """Queue a study's results, or one of them, for all their destinations or one; prints how many.
 
-    What was sent, confirmed or given up is sent once more: the very bytes of the first time. Where config.yaml no
-    longer names a destination nothing is queued for it.
+    What was sent, confirmed or given up is sent once more: the very bytes of the first time. A destination that is
+    named with a study also gets what it lacks of it, for it was added later. Where config.yaml no longer names a
+    destination nothing is queued for it.
 
     Raises
     ------
     ConfigError
         There is no such destination, now or earlier.
     StoreError
-        Nothing of the kind was ever queued for a destination that there still is, or the study is in quarantine.
+        There is nothing to be sent to a destination that there still is, or the study is in quarantine.
     """
     with opened_store(config) as store:
         _check_destination(config, store, destination)
         found = store.outbox.deliveries(
             destination=destination, StudyInstanceUID=StudyInstanceUID, SOPInstanceUID=SOPInstanceUID
         )
-        if not found:
+        study = StudyInstanceUID or (found[0].StudyInstanceUID if found else None)
+        if study is not None and store.study(study).state is StudyState.QUARANTINED:
+            raise StoreError(f"study {study} is in quarantine: nothing of it is sent")
+        named = {d.name: d for d in config.deliver.destinations}
+        lacking = 0
+        if destination in named and StudyInstanceUID is not None:
+            lacking = store.outbox.enqueue_study(destination, taken_by(named[destination]), StudyInstanceUID)
+        if not found and not lacking:
             where = "" if destination is None else f" for {destination}"
-            raise StoreError(f"nothing of {StudyInstanceUID or SOPInstanceUID} was ever queued{where}")
-        if store.study(found[0].StudyInstanceUID).state is StudyState.QUARANTINED:
-            raise StoreError(f"study {found[0].StudyInstanceUID} is in quarantine: nothing of it is sent")
-        known = {d.name for d in config.deliver.destinations}
-        gone = sorted({delivery.destination for delivery in found} - known)
-        found = [delivery for delivery in found if delivery.destination in known]
-        if not found:
+            raise StoreError(f"nothing of {StudyInstanceUID or SOPInstanceUID} was ever queued{where}, or is to be")
+        gone = sorted({delivery.destination for delivery in found} - named.keys())
+        found = [delivery for delivery in found if delivery.destination in named]
+        if not found and not lacking:
             raise StoreError(f"deliver.destinations no longer names {', '.join(gone)}: nothing is sent there")
         count = store.outbox.send_again(found)
+    if lacking:
+        print(f"{destination}: {lacking} objects for the first time")
     for name, number in Counter(delivery.destination for delivery in found).items():
         print(f"{name}: {number} objects")
     for name in gone:

@@ -134,6 +134,11 @@ def set_up_logging(config: Config) -> None:
     threading.excepthook = lambda args: None if args.exc_value is None else _log_uncaught(args.exc_value)
 
 
+def log_end(name: str) -> None:
+    """Say that a process finished what it had in hand and ends."""
+    _log.info("%s stopped", name)
+
+
 def _log_uncaught(error: BaseException) -> None:
     _log.critical("%s", where(error))
 

@@ -54,7 +54,9 @@ def run(config: Config, stop: Stop) -> int:
         try:
             while not stop.wait(POLL_SECONDS):
                 pass
-            receiver.drain(config.receive.drain_seconds)
+            seconds = config.receive.drain_seconds
+            _log.info("stopping: no new associations; stores under way may take %.0f s", seconds)
+            receiver.drain(seconds)
         finally:
             receiver.stop()
     return 0

@@ -57,7 +57,10 @@ def supervise(config: Config, path: Path, stop: Stop, *, clock: Callable[[], flo
         for child in children:
             _keep_running(child, path, now=clock())
         stop.wait(POLL_SECONDS)
-    return _drain(children, seconds=config.receive.drain_seconds + _GRACE)
+    _log.info("stopping: the services finish what they have in hand")
+    status = _drain(children, seconds=config.receive.drain_seconds + _GRACE)
+    _log.info("stopped")
+    return status
 
 
 def _keep_running(child: _Child, path: Path, *, now: float) -> None:

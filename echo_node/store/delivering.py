@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import echo_node.store.commitments as commitments
 import echo_node.store.outbox as outbox
 import echo_node.store.overview as overview
 import echo_node.store.schema as schema
+import echo_node.store.studies as studies
+from echo_node.codes import ObjectKind
 from echo_node.records import Delivery, DeliveryState
 from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.database import Database
@@ -92,6 +94,12 @@ class Outbox:
         conditions = [column == value for column, value in wanted.items() if value is not None]
         with self._db.read() as conn:
             return outbox.select(conn, self._root, sa.and_(sa.true(), *conditions))
+
+    def enqueue_study(self, destination: str, kinds: Collection[ObjectKind], StudyInstanceUID: str) -> int:
+        """Queue for a destination what it lacks of a study's results that stand; returns how many."""
+        with self._db.write() as conn:
+            studies.lock(conn, StudyInstanceUID)  # what a decision withdraws at this moment is not queued
+            return outbox.enqueue_study(conn, destination, kinds, StudyInstanceUID, at=self._now())
 
     def to_confirm(self, destination: str, limit: int) -> list[Delivery]:
         """What a destination was sent and is to be asked about by now."""

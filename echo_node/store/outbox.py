@@ -103,6 +103,38 @@ def enqueue(conn: sa.Connection, destination: str, SOPInstanceUID: str, *, at: d
     )
 
 
+def enqueue_study(
+    conn: sa.Connection, destination: str, kinds: Collection[ObjectKind], StudyInstanceUID: str, *, at: datetime
+) -> int:
+    """Queue for a destination what it lacks of a study's results that stand; returns how many.
+
+    That is the documents of the last close or decision and all findings, but for what is withheld, and for what it
+    got in its older form.
+    """
+    is_document = reports.c.kind.not_in(_NOT_REPLACED)
+    may_be_sent = sa.and_(reports.c.StudyInstanceUID == StudyInstanceUID, ~is_withheld(reports.c.SOPInstanceUID))
+    last = sa.select(sa.func.max(reports.c.revision)).where(may_be_sent, is_document).scalar_subquery()
+    got = conn.execute(
+        sa.select(outbox.c.SOPInstanceUID, reports.c.kind)
+        .join(reports, reports.c.SOPInstanceUID == outbox.c.SOPInstanceUID)
+        .where(outbox.c.destination == destination, reports.c.StudyInstanceUID == StudyInstanceUID)
+    ).all()
+    older = {kind for kind, form in FALLBACKS.items() if form in {row.kind for row in got}}
+    lacking = conn.scalars(
+        sa.select(reports.c.SOPInstanceUID)
+        .where(
+            may_be_sent,
+            sa.or_(~is_document, reports.c.revision == last),
+            reports.c.kind.in_(set(kinds) - older),
+            reports.c.SOPInstanceUID.not_in([row.SOPInstanceUID for row in got]),
+        )
+        .order_by(reports.c.made_at, reports.c.SOPInstanceUID)
+    ).all()
+    for uid in lacking:
+        enqueue(conn, destination, uid, at=at)
+    return len(lacking)
+
+
 def form_for(conn: sa.Connection, destination: str, report: Report, made: Sequence[Report], uid: str) -> Report:
     """The form of a report that a destination gets: the older one where it got an earlier one of the study in that.
 
@@ -277,8 +309,8 @@ def _is_held(delivery: Delivery) -> sa.ColumnElement[bool]:
     )
 
 
-def is_withheld() -> sa.ColumnElement[bool]:
-    """Is a delivery not to be sent any more?
+def is_withheld(uid: sa.ColumnElement[str] = outbox.c.SOPInstanceUID) -> sa.ColumnElement[bool]:
+    """Is an object not to be sent any more?
 
     Its study is in quarantine, its object was made before the study was released from it, or a person rejected it.
     """
@@ -292,7 +324,7 @@ def is_withheld() -> sa.ColumnElement[bool]:
         .join(decisions, decisions.c.id == decision_objects.c.decision)
         .where(decisions.c.kind == DecisionKind.REJECTED, ~decision_objects.c.is_made)
     )
-    return sa.or_(outbox.c.SOPInstanceUID.in_(quarantined), outbox.c.SOPInstanceUID.in_(rejected))
+    return sa.or_(uid.in_(quarantined), uid.in_(rejected))
 
 
 def withdraw(conn: sa.Connection, uids: Collection[str]) -> None:

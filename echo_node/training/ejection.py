@@ -1,7 +1,7 @@
-"""Stage 2: the ejection fraction head, on the tokens of a frozen encoder.
+"""Stage 3: the ejection fraction head, on the tokens of the frozen encoder of what is measured.
 
 Apical beats are encoded once, in windows around the true cavity with an engine's margin, about, and with greys
-changed as in stage 1. Their tokens stay in memory in half precision. A beat closes on itself, so the head learns
+changed as before. Their tokens stay in memory in half precision. A beat closes on itself, so the head learns
 from stretches of one to two beats, at frame rates that differ. EF and the volume of every frame are the solid's
 own. The figures come from whole cines of other patients, seen through the frames that an engine looks at.
 """
@@ -72,7 +72,7 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
     Parameters
     ----------
     model : EchoModel
-        After stage 1.
+        After stages 1 and 2.
     out : Path
         Folder of the run: ``cines/``, ``ejection.jsonl``.
     recipe : EjectionRecipe, optional
@@ -128,7 +128,7 @@ def encode(model: EchoModel, cine: cines.Cine, rng: np.random.Generator) -> Enco
     model.eval()
     squares = looked_at(cine.images, size=model.shape.image_size, rng=rng, around=cine.around)
     frames = encoder_input(squares, model.shape)
-    tokens = torch.cat([model.encoder(part).half() for part in torch.split(frames, _ENCODED_AT_ONCE)])
+    tokens = torch.cat([model.measuring(part).half() for part in torch.split(frames, _ENCODED_AT_ONCE)])
     return Encoded(
         tokens=tokens,
         times=torch.from_numpy(cine.times),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from echo_node.errors import EngineError
@@ -15,6 +15,7 @@ UNSEEN = 2  # seed of the phantoms that a run is watched by and its package cali
 class Recipe:
     """Everything that decides a run's result."""
 
+    views: bool = True  # the first stage: all heads on the encoder of views; else that of what is measured is tuned
     size: str = "tiny"
     encoder: Path | None = None  # folder of one to start from, whose shape then counts and not the size
     seed: int = 1  # of the phantoms learned from and of all draws; UNSEEN is not for learning
@@ -34,6 +35,18 @@ class Recipe:
     averaging: float = 0.998  # of the weights that are kept
     half_precision: bool = True  # bfloat16 in the encoder, where the device knows it: twice as fast
     validate_every: int = 500
+
+    def of_measuring(self, steps: int) -> Recipe:
+        """The second stage's: mostly windows, many apical, and whole sectors to find structures in."""
+        return replace(
+            self,
+            views=False,
+            steps=steps,
+            close_share=0.85,
+            apical_share=0.45,
+            wall_share=0.12,
+            learning_rate=6e-4,
+        )
 
     def __post_init__(self) -> None:
         if self.seed == UNSEEN:

@@ -20,16 +20,21 @@ from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import train_ejection
 from echo_node.training.place import Place
 from echo_node.training.recipe import UNSEEN, Recipe
-from echo_node.training.train import train
+from echo_node.training.train import MEASURING_STEPS, train
 from echo_node.training.view_fit import fit_views
 
 NAME = "echoapex-tiny-phantom"
-VERSION = "0.5.0"
+VERSION = "0.6.0"
 CALIBRATION_CLIPS = 420
 
 
 def train_and_ship(
-    run: Path, engine: Path, *, recipe: Recipe, patients: int = PHANTOM_PATIENTS
+    run: Path,
+    engine: Path,
+    *,
+    recipe: Recipe,
+    measuring_steps: int = MEASURING_STEPS,
+    patients: int = PHANTOM_PATIENTS,
 ) -> Mapping[str, float]:
     """Everything from phantoms to a package; each step goes on where an earlier call stopped.
 
@@ -40,7 +45,9 @@ def train_and_ship(
     engine : Path
         Folder of the package.
     recipe : Recipe
-        Of the joint training.
+        Of the training's first stage.
+    measuring_steps : int
+        Of its second.
     patients : int
         Unseen ones for the figures in the manifest and on the card.
 
@@ -49,11 +56,12 @@ def train_and_ship(
     mapping
         The figures; nothing in all but the first of several processes.
     """
-    model = train(run, recipe)
+    model = train(run, recipe, measuring_steps=measuring_steps)
     if Place.find().rank:
         return {}  # one process does the rest
-    known = data.load(run / "phantoms", seed=recipe.seed, clips=recipe.train_clips, frames=recipe.frames)
-    fit_views(model, known)
+    if recipe.steps:  # else views are as the package that was given has them
+        known = data.load(run / "phantoms", seed=recipe.seed, clips=recipe.train_clips, frames=recipe.frames)
+        fit_views(model, known)
     train_ejection(model, run)
     return ship(model, run, engine, start=_start(recipe.encoder), frames=recipe.frames, patients=patients)
 
@@ -140,8 +148,9 @@ estimates EF from an apical cine without outlines, with an uncertainty.
 ## Model
 A vision transformer (width {shape.width}, depth {shape.depth}, {shape.heads} heads) on {sees} of
 {shape.image_size} x {shape.image_size} pixels, with a token per {shape.patch_size} x {shape.patch_size} pixels
-behind a stem of strided convolutions; a linear view head over the frames of a clip; a two-way prompt decoder;
-a convolutional decoder with a heat map per wall point; queries in space and a transformer in time for EF.
+behind a stem of strided convolutions; once for views, and tuned from there for all that is measured, in windows.
+A linear view head over the frames of a clip; a two-way prompt decoder; a convolutional decoder with a heat map per
+wall point; queries in space and a transformer in time for EF.
 A view is believed from a probability of {calibration.threshold} on (temperature {calibration.temperature},
 fitted on unseen phantoms).
 

@@ -1,5 +1,8 @@
 """``echo-node train``: phantoms to weights. Seeded, resumable, its metrics in a file.
 
+First all heads learn on the encoder of views. Then a second encoder is tuned from it to what is measured, together
+with the heads of outlines and wall points: a tiny one cannot do both as well.
+
 One process, or as many as ``torchrun`` starts: each draws its share of a batch.
 """
 
@@ -13,9 +16,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import trange
 
+from echo_node.errors import EngineError
 from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.models.checkpoints import load_state, save_state
 from echo_node.models.starting_point import load_heads, read_encoder, widened
@@ -27,6 +31,7 @@ from echo_node.training.place import Place, half_precision, share_gradients
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.validate import validate
 
+MEASURING_STEPS = 3000
 CHANNELS = 3  # of the encoder that is trained: a frame in its clip
 _WALL_WEIGHT = 0.25  # of the wall loss: it starts at some 5 nats, the others at 1
 
@@ -42,19 +47,15 @@ class Run:
     step: int = 0
 
     @classmethod
-    def start(cls, recipe: Recipe) -> Run:
-        """A fresh run."""
+    def start(cls, recipe: Recipe, model: EchoModel) -> Run:
+        """A fresh run, which trains the model in place."""
         torch.manual_seed(recipe.seed)
-        start = None if recipe.encoder is None else read_encoder(recipe.encoder)
-        shape = SHAPES[recipe.size] if start is None else start.shape
-        shape = replace(shape, channels=CHANNELS)
-        model = EchoModel(shape, views=len(data.LABELS), structures=len(data.STRUCTURES))
-        if recipe.encoder is not None and start is not None:
-            model.encoder.load_state_dict(widened(start.state_dict(), model.encoder.state_dict()))
-            load_heads(model, recipe.encoder)
         dense = DenseHead(model.shape, structures=len(data.STRUCTURES))
+        model.requires_grad_()
+        for part in [model.measuring] if recipe.views else [model.encoder, model.view]:
+            part.requires_grad_(requires_grad=False)
         optimiser = torch.optim.AdamW(
-            [*model.parameters(), *dense.parameters()],
+            [*(p for p in model.parameters() if p.requires_grad), *dense.parameters()],
             lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             betas=(0.9, 0.98),
@@ -76,8 +77,17 @@ class Run:
         save_state(state, path)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        EngineError
+            What this stage leaves as it is was another when the checkpoint was made.
+        """
         state = load_state(path)
+        frozen = {name: p for name, p in self.model.named_parameters() if not p.requires_grad}
+        if any(not torch.equal(state["model"][name], p) for name, p in frozen.items()):
+            raise EngineError(f"{path}: goes on from other weights; move it away to begin this stage anew")
         self.model.load_state_dict(state["model"])
         self.dense.load_state_dict(state["dense"])
         self.average.load_state_dict(state["average"])
@@ -85,8 +95,8 @@ class Run:
         self.step = state["step"]
 
 
-def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
-    """Train, or go on where the folder's checkpoint stands.
+def train(out: Path, recipe: Recipe | None = None, *, measuring_steps: int = MEASURING_STEPS) -> EchoModel:
+    """Train, or go on where the folder's checkpoints stand.
 
     Every step draws from a random stream of its own (seed and step), so that a run that was broken off
     and resumed ends with the weights of one that was not.
@@ -94,9 +104,11 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     Parameters
     ----------
     out : Path
-        Folder of the run: ``phantoms/``, ``checkpoint.pt``, ``metrics.jsonl``.
+        Folder of the run: ``phantoms/``, ``views.pt`` and ``measuring.pt``, ``metrics.jsonl``.
     recipe : Recipe, optional
-        The default engine's, where left out.
+        Of the first stage; the default engine's, where left out.
+    measuring_steps : int
+        Of the second stage.
 
     Returns
     -------
@@ -108,11 +120,33 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     shards = out / "phantoms"
     known = data.load(shards, seed=recipe.seed, clips=recipe.train_clips, frames=recipe.frames)
     unseen = data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=recipe.frames)
-    place = Place.find()
-    run, checkpoint = Run.start(recipe), out / "checkpoint.pt"
+    model = _train(out, recipe, _model(recipe), known, unseen)
+    if recipe.steps:
+        model.measuring.load_state_dict(model.encoder.state_dict())
+    return _train(out, recipe.of_measuring(measuring_steps), model, known, unseen)
+
+
+def _model(recipe: Recipe) -> EchoModel:
+    """What training starts from: nothing, an encoder, or all of an engine package."""
+    torch.manual_seed(recipe.seed)
+    start = None if recipe.encoder is None else read_encoder(recipe.encoder)
+    shape = SHAPES[recipe.size] if start is None else start.shape
+    shape = replace(shape, channels=CHANNELS)
+    model = EchoModel(shape, views=len(data.LABELS), structures=len(data.STRUCTURES))
+    if recipe.encoder is not None and start is not None:
+        model.encoder.load_state_dict(widened(start.state_dict(), model.encoder.state_dict()))
+        model.measuring.load_state_dict(model.encoder.state_dict())
+        load_heads(model, recipe.encoder)
+    return model
+
+
+def _train(out: Path, recipe: Recipe, model: EchoModel, known: data.Clips, unseen: data.Clips) -> EchoModel:
+    """One stage."""
+    place, stage = Place.find(), "views" if recipe.views else "measuring"
+    run, checkpoint = Run.start(recipe, model), out / f"{stage}.pt"
     if checkpoint.exists():
         run.resume(checkpoint)
-    bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc="train", unit="step")
+    bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc=stage, unit="step")
     for step, batch in zip(
         bar, batches(known, recipe, place, shape=run.model.shape, first_step=run.step), strict=True
     ):
@@ -121,19 +155,20 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
         bar.set_postfix(losses)
         if place.rank == 0 and (run.step % recipe.validate_every == 0 or run.step == recipe.steps):
             run.save(checkpoint)
-            row = {"step": run.step, **losses, **validate(run.average, unseen)}
+            row = {"stage": stage, "step": run.step, **losses}
+            row |= validate(run.average, unseen, encoder=_encoder(run.average, recipe))
             with (out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps(row) + "\n")
-    return run.average
+    return run.average.requires_grad_()
 
 
 def _step(run: Run, recipe: Recipe, batch: Batch, step: int) -> dict[str, float]:
     for group in run.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, step)
     with half_precision(batch.frames.device, wanted=recipe.half_precision):
-        tokens = run.model.encoder(batch.frames)  # [B*T,1+P,D]
+        tokens = _encoder(run.model, recipe)(batch.frames)  # [B*T,1+P,D]
     tokens = tokens.float()
-    views = _view_loss(run.model, tokens.unflatten(0, (-1, recipe.frames_per_clip)), batch)
+    views = _view_loss(run.model, recipe, tokens.unflatten(0, (-1, recipe.frames_per_clip)), batch)
     masks = run.model.segment(tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous)
     shapes = mask_loss(masks, batch.targets)
     walls = _wall_loss(run.model, tokens, batch)
@@ -148,10 +183,14 @@ def _step(run: Run, recipe: Recipe, batch: Batch, step: int) -> dict[str, float]
     return {name: round(loss.item(), 4) for name, loss in losses.items()}
 
 
-def _view_loss(model: EchoModel, sequences: Tensor, batch: Batch) -> Tensor:
+def _encoder(model: EchoModel, recipe: Recipe) -> nn.Module:
+    return model.encoder if recipe.views else model.measuring
+
+
+def _view_loss(model: EchoModel, recipe: Recipe, sequences: Tensor, batch: Batch) -> Tensor:
     """Of the clips that are seen whole [B,T,1+P,D]."""
     rows = torch.nonzero(batch.view_weights)[:, 0]  # [K]
-    if not len(rows):
+    if not recipe.views or not len(rows):
         return sequences.new_zeros(())
     each = F.cross_entropy(model.view(sequences[rows]), batch.views[rows], label_smoothing=0.02, reduction="none")
     return (each * batch.view_weights[rows]).mean()

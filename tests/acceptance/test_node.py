@@ -169,6 +169,10 @@ def test_a_receiver_that_is_stopped_drains_and_the_node_ends_well(make_node, exa
     send_with_pynetdicom(node, [file.path for file in exam[:2]])
     assert node.stop() == 0
     assert len(node.outcomes()) == 2
+    log = (node.folder / "node.log").read_text(encoding="utf-8")
+    steps = ("stopping: the services finish", "stopping: no new associations", ": receive stopped\n")
+    assert [log.index(step) for step in steps] == sorted(log.index(step) for step in steps)
+    assert log.endswith(": stopped\n")
 
 
 def part10(ds: pydicom.Dataset) -> bytes:

@@ -3,10 +3,11 @@
 import random
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from pydicom.uid import ExplicitVRLittleEndian
 
 from echo_node.cli_delivery import STATES
@@ -21,7 +22,7 @@ from echo_node.services.health import print_status
 from echo_node.services.outbox import print_outbox, resend
 from echo_node.services.process import Stop, utc_now
 from echo_node.services.requeue import requeue
-from echo_node.store import Store
+from echo_node.store import Store, outbox, schema
 from tests.integration.storage_peer import storage_peer
 from tests.integration.test_receive import Receiver, small, wait_for
 from tests.integration.test_stow import Server
@@ -294,6 +295,76 @@ def test_nothing_is_resent_that_was_never_queued(sender):
     sender.store.keep(received(sender.store, "1.3", PatientID="another"))
     with pytest.raises(StoreError, match="quarantine"):
         resend(sender.config, StudyInstanceUID=STUDY)
+
+
+def with_second(config: Config, **keys) -> Config:
+    """The settings with a destination added."""
+    second = Destination(name="second", ae_title="B", host="127.0.0.1", port=104, **keys)
+    deliver = config.deliver.model_copy(update={"destinations": (*config.deliver.destinations, second)})
+    return config.model_copy(update={"deliver": deliver})
+
+
+def test_a_destination_that_was_added_later_gets_a_study_that_was_sent_elsewhere(sender, start_archive, capsys):
+    start_archive()
+    sender.deliver()
+    config = with_second(sender.config)
+    assert resend(config, StudyInstanceUID=STUDY, destination="second") == 0
+    assert capsys.readouterr().out == "second: 2 objects for the first time\n"
+    queued = sender.store.outbox.deliveries(destination="second")
+    assert [(d.SOPInstanceUID, d.state) for d in queued] == [(u, DeliveryState.QUEUED) for u in ("1.2.1", "1.2.2")]
+    assert resend(config, StudyInstanceUID=STUDY, destination="second") == 0
+    assert capsys.readouterr().out == "second: 2 objects\n"
+    assert [d.state for d in sender.store.outbox.deliveries(destination="pacs")] == [DeliveryState.SENT] * 2
+
+
+def test_a_later_destination_gets_what_it_asks_for_and_nothing_of_a_quarantine(sender):
+    wants_reports = with_second(sender.config, objects=[ObjectKind.SR])
+    with pytest.raises(StoreError, match="was ever queued for second, or is to be"):
+        resend(wants_reports, StudyInstanceUID=STUDY, destination="second")
+    sender.store.keep(received(sender.store, "1.3", PatientID="another"))
+    with pytest.raises(StoreError, match="is in quarantine"):
+        resend(with_second(sender.config), StudyInstanceUID=STUDY, destination="second")
+    assert sender.store.outbox.deliveries(destination="second") == []
+
+
+def add_document(sender: Sender, uid: str, kind: ObjectKind, *, revision: int) -> None:
+    """A document of a later close, which was sent to nobody yet."""
+    report = replace(sender._report(uid), kind=kind)
+    path, at = Path("results") / uid, sender.clock()
+    with sender.store._db.write() as conn:
+        outbox.add_report(conn, report, path=path, StudyInstanceUID=STUDY, revision=revision, at=at)
+
+
+def uids_for_second(sender: Sender) -> set[str]:
+    return {d.SOPInstanceUID for d in sender.store.outbox.deliveries(destination="second")}
+
+
+def test_of_documents_a_later_destination_gets_the_last_that_stands_and_of_persons_what_it_rests_on(sender):
+    for revision in (1, 2, 3):
+        add_document(sender, f"1.2.1{revision}", ObjectKind.SR, revision=revision)
+    add_document(sender, "1.2.20", ObjectKind.EDIT, revision=1)
+    with sender.store._db.write() as conn:  # as if revision 3 had been rejected
+        conn.execute(sa.update(schema.reports).where(schema.reports.c.revision == 3).values(is_withdrawn=True))
+    assert resend(with_second(sender.config), StudyInstanceUID=STUDY, destination="second") == 0
+    assert uids_for_second(sender) == {"1.2.1", "1.2.2", "1.2.12", "1.2.20"}
+
+
+def test_a_destination_that_has_some_of_a_study_gets_the_others_too(sender, capsys):
+    config = with_second(sender.config)
+    with sender.store._db.write() as conn:
+        outbox.enqueue(conn, "second", "1.2.2", at=sender.clock())
+    assert resend(config, StudyInstanceUID=STUDY, destination="second") == 0
+    assert capsys.readouterr().out == "second: 1 objects for the first time\nsecond: 1 objects\n"
+    assert uids_for_second(sender) == {"1.2.1", "1.2.2"}
+
+
+def test_what_a_destination_got_in_its_older_form_it_does_not_get_in_the_newer(sender):
+    add_document(sender, "1.2.11", ObjectKind.SR, revision=1)
+    add_document(sender, "1.2.12", ObjectKind.SR_COMPREHENSIVE, revision=1)
+    with sender.store._db.write() as conn:
+        outbox.enqueue(conn, "second", "1.2.12", at=sender.clock())
+    assert resend(with_second(sender.config), StudyInstanceUID=STUDY, destination="second") == 0
+    assert uids_for_second(sender) == {"1.2.1", "1.2.2", "1.2.12"}
 
 
 def test_nothing_is_resent_to_a_destination_that_is_gone(sender, start_archive):

@@ -58,7 +58,11 @@ def test_views_and_heads_are_named(tmp_path):
         ("analyse:\n\n  backend: cuda\n", 3, "analyse.backend", tuple(b.value for b in Backend)),
         ("routing:\n  disabled:\n    A4Z: []\n", 3, "routing.disabled.A4Z", ("A4C", "PLAX")),
         ("deliver:\n  destinations:\n    - name: a b\n", 3, "deliver.destinations.0.name", ("pattern",)),
-        ("study: 3\n", 1, "study", ("dictionary",)),
+        ("receive: {port: 0}\n", 1, "receive.port", ("from 1 to 65535", "found 0")),
+        ("study: 3\n", 1, "study", ("a section with keys is needed", "quiet_seconds", "found 3")),
+        ("receive:\n  carts: here\n", 2, "receive.carts", ("a list is needed", "'here'")),
+        ("routing:\n  disabled: 5\n", 2, "routing.disabled", ("a section with keys is needed (",)),
+        ("- 1\n", 1, "config.yaml", ("a section with keys is needed", "receive")),
         ("node: [\n", 2, "", ("not YAML",)),
         ("node: {}\nnode: {}\n", 2, "node", ("twice",)),
     ],
@@ -77,6 +81,15 @@ def test_every_fault_is_named_at_once(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load(written(tmp_path, "receive: {port: 0}\nstudy: {quiet_seconds: -1}\n"))
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_list_whose_only_item_is_wrong_is_not_called_empty(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, "receive: {carts: [{hosts: [10.0.0.300]}]}\n"))
+    (fault,) = str(caught.value).splitlines()
+    assert "receive.carts.0.hosts.0: an address" in fault
+    with pytest.raises(ConfigError, match=r"receive\.carts\.0\.hosts: .*at least 1"):
+        load(written(tmp_path, "receive: {carts: [{hosts: []}]}\n"))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +142,7 @@ def test_files_of_a_destination_count_from_the_file(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file.*--config"):
         load(tmp_path / "none.yaml")
 
 
@@ -185,6 +198,13 @@ def test_a_database_that_is_none_is_named(tmp_path, url, words):
         load(path)
     assert str(caught.value).startswith(f"{path}:3: node.database: ")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["node: 'x://u:geheim@h/db'\n", "node: ['geheim']\n", "- 'geheim'\n"])
+def test_what_stands_where_a_password_belongs_is_not_repeated(tmp_path, text):
+    with pytest.raises(ConfigError, match="a section with keys is needed") as caught:
+        load(written(tmp_path, text))
+    assert "geheim" not in str(caught.value)
 
 
 def test_a_bad_database_s_password_is_not_repeated(tmp_path):

@@ -68,6 +68,6 @@ def test_dice_after_each_click():
         np.zeros((1, 40, 40), np.uint8), np.ones((40, 40), bool), uid="1.2", times_ms=None, spacing_mm=None
     )
     engine = Obedient()
-    reached = dice_by_clicks(engine, frame, Structure.LA, truth)
+    reached = dice_by_clicks(engine, frame, Structure.LA, truth, frame_number=frame.frame_numbers[0])
     assert reached == pytest.approx((0, 2 * 25 / 75, *[1.0] * (CLICKS - 1)))
     assert len(engine.asked) == 3, "a mask that is right is not asked for again"

@@ -1,5 +1,8 @@
 """torch and ONNX Runtime give the same, at batch sizes that were not exported."""
 
+import copy
+
+import onnx
 import pytest
 import torch
 
@@ -27,3 +30,17 @@ def test_parity_at_other_batch_sizes_and_its_failure(tmp_path):
     wrong["out_tokens"] = wrong["out_tokens"] + 1e-2
     with pytest.raises(EngineError, match="differs from torch"):
         check_parity(encoder, tmp_path / encoder.file, wrong)
+
+
+def test_what_half_precision_holds_is_stored_in_it_and_nothing_else_changes(tmp_path):
+    torch.manual_seed(0)
+    model = EchoModel(SHAPE, views=3, structures=2).eval()
+    sizes = {}
+    for name, whole in (("whole", model), ("half", copy.deepcopy(model).half().float())):
+        encoder = graphs(whole, batch=2)[0]
+        (tmp_path / name).mkdir()
+        export(encoder, tmp_path / name)
+        path = tmp_path / name / encoder.file
+        assert check_parity(encoder, path, golden(encoder)) <= 1e-5
+        sizes[name] = sum(weight.ByteSize() for weight in onnx.load(path).graph.initializer)
+    assert sizes["half"] < 0.8 * sizes["whole"], "all but what a norm was folded into"

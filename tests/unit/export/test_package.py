@@ -41,7 +41,7 @@ def package(request, tmp_path_factory):
 
 def test_the_manifest_names_what_the_engine_can_do(package):
     manifest, _ = load_manifest(package)
-    assert list(manifest.graphs) == ["encoder", "view", "segment", "walls", "ejection"]
+    assert list(manifest.graphs) == ["encoder", "measuring", "view", "segment", "walls", "ejection"]
     assert list(manifest.tasks) == list(NEEDED)
 
 

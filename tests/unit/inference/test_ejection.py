@@ -11,7 +11,7 @@ from echo_node.inference.ejection import LONGEST_S, MOST_FRAMES, looked_at, read
 from echo_node.inference.engine import Engine
 from echo_node.inference.manifest import load_manifest
 from echo_node.records import Clip, Segmentation
-from tests.unit.inference.engines import SHIPPED, with_heads
+from tests.unit.inference.engines import ENCODERS, SHIPPED, with_heads
 
 
 def clip_of(times_ms: np.ndarray | None, count: int) -> Clip:
@@ -67,7 +67,7 @@ class Playing:
         self.encoded, self.times = [], None
 
     def run(self, graph, inputs):
-        if graph == "encoder":
+        if graph in ENCODERS:
             self.encoded += [frame.tobytes() for frame in inputs["frames"]]
             return np.zeros((len(inputs["frames"]), 197, 128), np.float32)
         if graph == "segment":

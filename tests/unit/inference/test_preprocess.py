@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from echo_node.inference.preprocess import Letterbox, in_clip, normalise
+from echo_node.inference.preprocess import Letterbox, in_clip, level, normalise
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(300, 500), (500, 260), (113, 111)])
@@ -48,10 +48,12 @@ def test_a_frame_in_its_clip_has_the_clip_s_mean_and_deviation_beside_it():
     assert np.array_equal(in_clip(clip, 1), clip[:, :, None])
     seen = in_clip(clip[:, 1:3], 3, among=clip)
     assert seen.shape == (2, 2, 3, 5, 7)
-    assert np.array_equal(seen[:, :, 0], clip[:, 1:3])
-    for t in range(2):
-        assert np.allclose(seen[:, t, 1], clip.mean(axis=1), atol=0.51)
-        assert np.allclose(seen[:, t, 2], np.minimum(3 * clip.std(axis=1), 255), atol=0.51)
+    for b in range(2):
+        levelled = level(clip[b])[clip[b]]
+        assert np.array_equal(seen[b, :, 0], levelled[1:3])
+        for t in range(2):
+            assert np.allclose(seen[b, t, 1], levelled.mean(axis=0), atol=0.51)
+            assert np.allclose(seen[b, t, 2], np.minimum(3 * levelled.std(axis=0), 255), atol=0.51)
 
 
 def test_of_a_long_clip_eight_frames_tell_what_moves_and_a_still_does_not():
@@ -59,8 +61,30 @@ def test_of_a_long_clip_eight_frames_tell_what_moves_and_a_still_does_not():
     eight = clip[np.linspace(0, 60, 8).round().astype(int)]
     assert np.array_equal(in_clip(clip, 3)[:8, 1:], in_clip(clip[:8], 3, among=eight)[:, 1:])
     still = in_clip(clip[:1], 3)[0]
-    assert np.array_equal(still[1], clip[0])
+    assert np.array_equal(still[1], still[0])
     assert not still[2].any()
+
+
+def test_clips_of_other_gain_and_contrast_come_to_one_level():
+    rng = np.random.default_rng(6)
+    tissue = rng.gamma(2.0, 30.0, (8, 40, 40))
+    tissue[:, :, :10] = 0  # beside the sector
+    means, tops = [], []
+    for gain, offset, power in ((1.0, 0, 1.0), (0.4, 0, 1.0), (0.7, 30, 1.0), (1.0, 0, 0.6), (1.0, 0, 1.7)):
+        shown = 255 * np.clip(tissue / 255, 0, 1) ** power * gain + offset * (tissue > 0)
+        clip = np.clip(shown, 0, 255).astype(np.uint8)
+        table = level(clip)
+        assert (np.diff(table.astype(int)) >= 0).all(), "what was brighter stays so"
+        assert table[0] == 0
+        means.append(table[clip][clip > 0].mean() / 255)
+        tops.append(np.percentile(table[clip], 99.8))
+    assert means == pytest.approx([0.25] * 5, abs=0.02)
+    assert min(tops) == 255
+
+
+@pytest.mark.parametrize("grey", [0, 77])
+def test_a_clip_of_one_grey_has_a_level_too(grey):
+    assert in_clip(np.full((3, 4, 4), grey, np.uint8), 3).max() == 0
 
 
 def test_a_closer_window_lies_around_what_was_seen_and_inside_the_wider_one():

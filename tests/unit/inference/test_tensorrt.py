@@ -22,6 +22,7 @@ from tests.unit.inference.fake_gpu import FakeGpu, fake_tensorrt
 
 SHIPPED = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"
 MANIFEST, DIGEST = load_manifest(SHIPPED)
+CHANNELS = MANIFEST.preprocess.channels
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +65,10 @@ def test_a_plan_that_is_there_is_not_built_again(cache):
 def test_a_batch_is_filled_up_to_its_bucket(cache):
     gpu = FakeGpu()
     runtime = serve(cache, gpu)
-    frames = np.random.default_rng(3).normal(size=(5, 1, 112, 112)).astype(np.float32)
+    frames = np.random.default_rng(3).normal(size=(5, CHANNELS, 112, 112)).astype(np.float32)
     found = runtime.run("encoder", {"frames": frames})
     assert found.shape == (5, 197, 128)
-    assert gpu.done == [f"upload {8 * 112 * 112 * 4}", "run 8"]
+    assert gpu.done == [f"upload {8 * CHANNELS * 112 * 112 * 4}", "run 8"]
     alone = runtime.run("encoder", {"frames": frames[4:]})
     assert np.abs(alone - found[4:]).max() < 1e-2
     many = runtime.run("encoder", {"frames": np.repeat(frames, 7, axis=0)})
@@ -79,7 +80,7 @@ def test_a_batch_is_filled_up_to_its_bucket(cache):
 def test_what_ran_once_is_a_cuda_graph(cache):
     gpu = FakeGpu()
     runtime = serve(cache, gpu)
-    frames = np.random.default_rng(3).normal(size=(2, 8, 1, 112, 112)).astype(np.float32)
+    frames = np.random.default_rng(3).normal(size=(2, 8, CHANNELS, 112, 112)).astype(np.float32)
     first, second = (runtime.run("encoder", {"frames": part}) for part in frames)
     assert [word for word in gpu.done if not word.startswith("upload")] == ["run 8", "launch", "run 8"]
     assert np.abs(first - second).max() > 0.1
@@ -88,11 +89,11 @@ def test_what_ran_once_is_a_cuda_graph(cache):
 def test_grey_levels_travel_as_bytes(cache):
     gpu = FakeGpu()
     runtime = serve(cache, gpu)
-    levels = np.random.default_rng(4).integers(0, 256, (3, 1, 112, 112)).astype(np.uint8)
+    levels = np.random.default_rng(4).integers(0, 256, (3, CHANNELS, 112, 112)).astype(np.uint8)
     frames = ((levels.astype(np.float32) / 255 - 0.2) / 0.2).astype(np.float32)
     found = runtime.run("encoder", {"frames": levels})
-    assert gpu.done[0] == f"upload {8 * 112 * 112}"
-    assert f"upload {8 * 112 * 112 * 4}" not in gpu.done
+    assert gpu.done[0] == f"upload {8 * CHANNELS * 112 * 112}"
+    assert f"upload {8 * CHANNELS * 112 * 112 * 4}" not in gpu.done
     assert np.abs(found - runtime.run("encoder", {"frames": frames})).max() < 1e-4
 
 

@@ -11,7 +11,7 @@ from echo_node.inference.preprocess import WALL_MARGIN, Letterbox
 from echo_node.inference.sampling import VIEW_FRAMES
 from echo_node.inference.walls import Places, as_landmarks, locate, region
 from echo_node.records import Clip
-from tests.unit.inference.engines import SHIPPED, with_heads
+from tests.unit.inference.engines import ENCODERS, SHIPPED, with_heads
 
 SIDE = 56
 
@@ -78,7 +78,7 @@ class Pointing:
         self.encoded = []
 
     def run(self, graph, inputs):
-        if graph == "encoder":
+        if graph in ENCODERS:
             self.encoded += [frame.tobytes() for frame in inputs["frames"]]
             return np.zeros((len(inputs["frames"]), 197, 128), np.float32)
         assert graph == "walls"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from torch import Tensor
 
 from echo_node.errors import EngineError
@@ -163,6 +164,17 @@ def test_a_model_that_sees_frames_in_their_clip_begins_as_one_that_sees_them_alo
     alone = kept.encoder(frames[:, :1])
     assert torch.allclose(model.encoder(frames), alone, atol=2e-2)  # kept in half precision
     assert torch.allclose(model.walls(alone, frames), kept.walls(alone, frames[:, :1]), atol=2e-2)
+
+
+def test_a_package_of_one_encoder_leaves_the_second_as_it_is(tmp_path):
+    kept = package(tmp_path, views=3).state_dict()
+    of_one = {name: value.half() for name, value in kept.items() if not name.startswith("measuring.")}
+    save_file(of_one, tmp_path / WEIGHTS)
+    model = EchoModel(SMALL, views=3, structures=6)
+    before = {name: value.clone() for name, value in model.measuring.state_dict().items()}
+    load_heads(model, tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in model.measuring.state_dict().items())
+    assert torch.equal(model.view.linear.weight, kept["view.linear.weight"].half().float())
 
 
 def test_heads_of_other_labels_are_refused(tmp_path):

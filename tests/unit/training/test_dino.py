@@ -27,7 +27,7 @@ from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import DicomSource, PhantomSource, TarSource, open_source
 from echo_node.training.place import share_buffers
 from echo_node.training.recipe import Recipe
-from echo_node.training.train import Run
+from echo_node.training.train import _model
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -259,10 +259,10 @@ def test_the_run_s_folder_is_an_encoder_to_start_from(tmp_path, small):
     assert kept.shape == SHAPE
     for name, value in teacher.encoder.state_dict().items():
         assert torch.equal(kept.state_dict()[name], value), name
-    run = Run.start(Recipe(encoder=tmp_path / "run"))
-    assert run.model.shape == replace(SHAPE, channels=3)
-    for model in (run.model, run.average):
-        assert torch.equal(model.encoder.blocks[0].mlp[0].weight, kept.blocks[0].mlp[0].weight)
+    model = _model(Recipe(encoder=tmp_path / "run"))
+    assert model.shape == replace(SHAPE, channels=3)
+    for encoder in (model.encoder, model.measuring):
+        assert torch.equal(encoder.blocks[0].mlp[0].weight, kept.blocks[0].mlp[0].weight)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_kept(tmp_path, small, monkeypatch):

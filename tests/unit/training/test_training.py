@@ -1,6 +1,7 @@
 """Losses against references, and a run that is broken off and resumed."""
 
 import json
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -22,7 +23,7 @@ from echo_node.training import data
 from echo_node.training import train as training
 from echo_node.training.augment import Around, augment, draw_warp, moved, randomise_greys, warped
 from echo_node.training.batches import draw_clips, view_weights
-from echo_node.training.losses import dice_loss, ejection_loss, mask_loss, point_loss
+from echo_node.training.losses import area_loss, dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.ship import _card, _start
@@ -47,6 +48,15 @@ def test_dice_loss_is_what_it_is_by_hand():
     q = 1 - p
     expected = 1 - (2 * p + 1) / (2 * p + 2 * q + 1 + 1)
     assert dice_loss(logits, target).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_area_loss_is_what_it_is_by_hand():
+    logits = torch.full((3, 1, 8, 8), -30.0)
+    logits[0, 0, :4] = 30  # 32 pixels where 16 are
+    logits[1, 0, 0] = 30  # 8 where 16 are
+    target = torch.zeros(3, 1, 8, 8)
+    target[:2, 0, :2] = 1
+    assert area_loss(logits, target).tolist() == pytest.approx([math.log(42 / 26), math.log(26 / 18), 0], abs=1e-5)
 
 
 def test_an_absent_structure_costs_nothing_when_nothing_is_drawn():
@@ -204,34 +214,44 @@ def test_prompts_tell_the_truth():
                 assert truth[int(y * 112), int(x * 112)] == (kind == PointKind.FOREGROUND)
 
 
-def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
-    whole = training.train(tmp_path / "whole", TINY)
-    from dataclasses import replace
-
+@pytest.mark.parametrize("broken_at", [4, 8], ids=["in the first stage", "in the second"])
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, broken_at):
+    whole = training.train(tmp_path / "whole", TINY, measuring_steps=4)
     part = tmp_path / "part"
     part.mkdir()
     (part / "phantoms").symlink_to(tmp_path / "whole" / "phantoms")
-    broken = Recipe(**{f: getattr(TINY, f) for f in TINY.__dataclass_fields__})
     original = training.learning_rate
     calls = []
 
     def breaking(recipe, step):
         calls.append(step)
-        if step == 3 and len(calls) <= 4:
+        if len(calls) == broken_at:
             raise KeyboardInterrupt
         return original(recipe, step)
 
-    training.learning_rate = breaking
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            training.train(part, broken)
-        resumed = training.train(part, replace(TINY))
-    finally:
-        training.learning_rate = original
+    monkeypatch.setattr(training, "learning_rate", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(part, TINY, measuring_steps=4)
+    resumed = training.train(part, TINY, measuring_steps=4)
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     rows = [json.loads(line) for line in (part / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [2, 4]
+    assert [(row["stage"], row["step"]) for row in rows] == [(s, n) for s in ("views", "measuring") for n in (2, 4)]
+
+
+def test_the_second_stage_tunes_what_is_measured_alone(tmp_path):
+    first = training.train(tmp_path, TINY, measuring_steps=0)
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    for name, value in before.items():
+        if name.startswith("encoder."):
+            assert torch.equal(value, before[name.replace("encoder.", "measuring.", 1)]), "it starts from the first"
+    second = training.train(tmp_path, TINY, measuring_steps=2)
+    changed = {
+        name.split(".")[0] for name, value in second.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert {"measuring", "segment"} <= changed <= {"measuring", "segment", "walls"}
+    with pytest.raises(EngineError, match=r"measuring\.pt: goes on from other weights"):
+        training.train(tmp_path, replace(TINY, steps=6), measuring_steps=2)
 
 
 def test_the_card_says_whether_the_encoder_started_from_given_weights():
