@@ -26,6 +26,7 @@ from echo_node.pipeline import Rules, analyse_source, decide
 from echo_node.records import Clip, ClipAnalysis, Segmentation, ViewPrediction
 
 APICAL: Mapping[View, Way] = {View.A4C: Way.A4C, View.A2C: Way.A2C}
+_CLICKED = (*APICAL, View.PLAX)
 _BESIDE_CLICKED = 3  # labelled frames that are seen with the one that is clicked on
 _RULES = Rules(routing=Routing(), max_frames=600)  # as config.yaml has them
 _NO_STUDY = "2.25.0"
@@ -138,7 +139,9 @@ def _overlaps(engine: Engine, case: Case, clip: Clip) -> dict[Structure, float]:
 
 
 def _clicks(engine: Engine, case: Case, clip: Clip) -> dict[Structure, tuple[float, ...]]:
-    """Dice by clicks on one frame: the labelled ED frame, else the first that is labelled."""
+    """Dice by clicks on a frame of a measured view: the labelled ED frame, else the first that is labelled."""
+    if case.labels.view not in _CLICKED:
+        return {}
     found = {}
     for truth in case.masks:
         if truth.structure not in engine.structures:

@@ -24,7 +24,7 @@ WRITTEN: dict[str, Any] = {
     "version": "1.2.3",
     "intended_use": "Research use, not for diagnosis.",
     "graphs": {name: f"{name}-from-elsewhere.onnx" for name in ("encoder", "view", "segment")},
-    "preprocess": {"size": 112, "mean": 0.2, "std": 0.2, "margin": 1.5},
+    "preprocess": {"size": 112, "channels": 3, "mean": 0.2, "std": 0.2, "margin": 1.5},
     "views": [view.name for view in View],
     "structures": ["LV_CAVITY", "LV_MYOCARDIUM", "LA", "RV", "RA", "AORTIC_ROOT"],
     "view": {"temperature": 1.0, "threshold": 0.9},

@@ -32,7 +32,7 @@ def test_the_smallest_bucket_that_holds_a_part(rows, expected):
 
 @pytest.mark.parametrize("shape", [(3, 1, 112), (3, 1, 112, 111), (3, 2, 112, 112)])
 def test_an_array_that_does_not_fit_never_reaches_the_device(shape):
-    with pytest.raises(EngineError, match=r"graph encoder: frames is \[3, .*takes \['batch', 1, 112, 112\]"):
+    with pytest.raises(EngineError, match=r"graph encoder: frames is \[3, .*takes \['batch', 3, 112, 112\]"):
         check_free("encoder", "frames", GRAPHS["encoder"].inputs["frames"], shape)
 
 
