@@ -121,8 +121,9 @@ def _train(args: argparse.Namespace) -> int:
     from echo_node.training.recipe import Recipe
     from echo_node.training.ship import train_and_ship
 
-    recipe = Recipe(encoder=args.encoder, steps=args.steps, seed=args.seed)
-    train_and_ship(args.run_folder, args.engine, recipe=recipe, measuring_steps=args.measuring_steps)
+    steps, measuring_steps = args.steps, args.measuring_steps
+    recipe = Recipe(encoder=args.encoder, steps=steps, measuring_steps=measuring_steps, seed=args.seed)
+    train_and_ship(args.run_folder, args.engine, recipe=recipe)
     return 0
 
 

@@ -57,8 +57,7 @@ def faults(
     found = error.errors()
     for fault in found:
         location = tuple(part for part in fault["loc"] if part != "[key]")
-        inside = [other for other in found if other is not fault and other["loc"][: len(location)] == location]
-        if fault["type"] == "too_short" and inside:
+        if fault["type"] == "too_short" and any(_is_inside(other, location) for other in found):
             continue  # the items of this list were left out for what is said of them
         line = _line_of(root, location)
         key = ".".join(str(part) for part in location) or path.name
@@ -67,6 +66,10 @@ def faults(
         is_shown = "input" in fault and not isinstance(fault["input"], dict) and not is_secret
         lines.append(f"{path}:{line}: {key}: {said}" + (f" (found {fault['input']!r})" if is_shown else ""))
     return lines
+
+
+def _is_inside(fault: Any, location: Location) -> bool:
+    return len(fault["loc"]) > len(location) and fault["loc"][: len(location)] == location
 
 
 def _explain(settings: type[BaseModel], location: Location, fault: Any) -> str:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _PER_CELL = 0.1  # weight of a point's distance against its map's shape
-_FEW_PIXELS = 10.0
+_FEW_PIXELS = 10.0  # added to both areas: of a handful of pixels no ratio is taken
 _PER_SHARE = 10.0  # weight of errors of EF and volume, in shares, against the likelihood
 
 

@@ -22,7 +22,8 @@ class Recipe:
     train_clips: int = 400 * len(data.CYCLE)
     validation_clips: int = 10 * len(data.CYCLE)
     frames: int = 6  # per clip, as rendered
-    steps: int = 12_000
+    steps: int = 12_000  # of the first stage
+    measuring_steps: int = 3000  # of the second
     clips_per_step: int = 16  # of all processes together
     frames_per_clip: int = 2
     close_share: float = 0.6  # of clips looked at in a window around one structure
@@ -36,12 +37,12 @@ class Recipe:
     half_precision: bool = True  # bfloat16 in the encoder, where the device knows it: twice as fast
     validate_every: int = 500
 
-    def of_measuring(self, steps: int) -> Recipe:
+    def of_measuring(self) -> Recipe:
         """The second stage's: mostly windows, many apical, and whole sectors to find structures in."""
         return replace(
             self,
             views=False,
-            steps=steps,
+            steps=self.measuring_steps,
             close_share=0.85,
             apical_share=0.45,
             wall_share=0.12,

@@ -20,7 +20,7 @@ from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import train_ejection
 from echo_node.training.place import Place
 from echo_node.training.recipe import UNSEEN, Recipe
-from echo_node.training.train import MEASURING_STEPS, train
+from echo_node.training.train import train
 from echo_node.training.view_fit import fit_views
 
 NAME = "echoapex-tiny-phantom"
@@ -49,12 +49,7 @@ HEADLINES = (  # of an evaluation's figures, those that a package and its card k
 
 
 def train_and_ship(
-    run: Path,
-    engine: Path,
-    *,
-    recipe: Recipe,
-    measuring_steps: int = MEASURING_STEPS,
-    patients: int = PHANTOM_PATIENTS,
+    run: Path, engine: Path, *, recipe: Recipe, patients: int = PHANTOM_PATIENTS
 ) -> Mapping[str, float]:
     """Everything from phantoms to a package; each step goes on where an earlier call stopped.
 
@@ -65,9 +60,7 @@ def train_and_ship(
     engine : Path
         Folder of the package.
     recipe : Recipe
-        Of the training's first stage.
-    measuring_steps : int
-        Of its second.
+        Of the training.
     patients : int
         Unseen ones for the figures in the manifest and on the card.
 
@@ -76,7 +69,7 @@ def train_and_ship(
     mapping
         The figures; nothing in all but the first of several processes.
     """
-    model = train(run, recipe, measuring_steps=measuring_steps)
+    model = train(run, recipe)
     if Place.find().rank:
         return {}  # one process does the rest
     if recipe.steps:  # else views are as the package that was given has them

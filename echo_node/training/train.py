@@ -31,7 +31,6 @@ from echo_node.training.place import Place, half_precision, share_gradients
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.validate import validate
 
-MEASURING_STEPS = 3000
 CHANNELS = 3  # of the encoder that is trained: a frame in its clip
 _WALL_WEIGHT = 0.25  # of the wall loss: it starts at some 5 nats, the others at 1
 
@@ -95,7 +94,7 @@ class Run:
         self.step = state["step"]
 
 
-def train(out: Path, recipe: Recipe | None = None, *, measuring_steps: int = MEASURING_STEPS) -> EchoModel:
+def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     """Train, or go on where the folder's checkpoints stand.
 
     Every step draws from a random stream of its own (seed and step), so that a run that was broken off
@@ -106,9 +105,7 @@ def train(out: Path, recipe: Recipe | None = None, *, measuring_steps: int = MEA
     out : Path
         Folder of the run: ``phantoms/``, ``views.pt`` and ``measuring.pt``, ``metrics.jsonl``.
     recipe : Recipe, optional
-        Of the first stage; the default engine's, where left out.
-    measuring_steps : int
-        Of the second stage.
+        The default engine's, where left out.
 
     Returns
     -------
@@ -123,7 +120,7 @@ def train(out: Path, recipe: Recipe | None = None, *, measuring_steps: int = MEA
     model = _train(out, recipe, _model(recipe), known, unseen)
     if recipe.steps:
         model.measuring.load_state_dict(model.encoder.state_dict())
-    return _train(out, recipe.of_measuring(measuring_steps), model, known, unseen)
+    return _train(out, recipe.of_measuring(), model, known, unseen)
 
 
 def _model(recipe: Recipe) -> EchoModel:

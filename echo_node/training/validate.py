@@ -26,15 +26,15 @@ _LEAST_PIXELS = 200  # of a stored frame: of less no Dice is taken
 
 
 @torch.no_grad()
-def validate(model: EchoModel, clips: data.Clips, *, encoder: nn.Module | None = None) -> dict[str, float]:
+def validate(model: EchoModel, clips: data.Clips, *, encoder: nn.Module) -> dict[str, float]:
     """Figures on clips as a node sees them, without prompts: whole sectors, and the window around an LV cavity.
 
     Parameters
     ----------
     model : EchoModel
     clips : Clips
-    encoder : Module, optional
-        That of outlines and wall points; the model's own of what is measured where left out.
+    encoder : Module
+        Which of the model's gives the tokens for outlines and wall points.
 
     Returns
     -------
@@ -42,7 +42,6 @@ def validate(model: EchoModel, clips: data.Clips, *, encoder: nn.Module | None =
         Balanced accuracy of views, Dice of each structure, ``close_dice`` of the LV cavity in its window, and the
         mean distance of wall points in pixels of the square.
     """
-    encoder = encoder or model.measuring
     was_training = model.training
     model.eval()
     size = model.shape.image_size

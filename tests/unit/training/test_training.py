@@ -216,7 +216,7 @@ def test_prompts_tell_the_truth():
 
 @pytest.mark.parametrize("broken_at", [4, 8], ids=["in the first stage", "in the second"])
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, broken_at):
-    whole = training.train(tmp_path / "whole", TINY, measuring_steps=4)
+    whole = training.train(tmp_path / "whole", replace(TINY, measuring_steps=4))
     part = tmp_path / "part"
     part.mkdir()
     (part / "phantoms").symlink_to(tmp_path / "whole" / "phantoms")
@@ -231,8 +231,8 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, broken_
 
     monkeypatch.setattr(training, "learning_rate", breaking)
     with pytest.raises(KeyboardInterrupt):
-        training.train(part, TINY, measuring_steps=4)
-    resumed = training.train(part, TINY, measuring_steps=4)
+        training.train(part, replace(TINY, measuring_steps=4))
+    resumed = training.train(part, replace(TINY, measuring_steps=4))
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     rows = [json.loads(line) for line in (part / "metrics.jsonl").read_text().splitlines()]
@@ -240,18 +240,18 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, broken_
 
 
 def test_the_second_stage_tunes_what_is_measured_alone(tmp_path):
-    first = training.train(tmp_path, TINY, measuring_steps=0)
+    first = training.train(tmp_path, replace(TINY, measuring_steps=0))
     before = {name: value.clone() for name, value in first.state_dict().items()}
     for name, value in before.items():
         if name.startswith("encoder."):
             assert torch.equal(value, before[name.replace("encoder.", "measuring.", 1)]), "it starts from the first"
-    second = training.train(tmp_path, TINY, measuring_steps=2)
+    second = training.train(tmp_path, replace(TINY, measuring_steps=2))
     changed = {
         name.split(".")[0] for name, value in second.state_dict().items() if not torch.equal(value, before[name])
     }
     assert {"measuring", "segment"} <= changed <= {"measuring", "segment", "walls"}
     with pytest.raises(EngineError, match=r"measuring\.pt: goes on from other weights"):
-        training.train(tmp_path, replace(TINY, steps=6), measuring_steps=2)
+        training.train(tmp_path, replace(TINY, steps=6, measuring_steps=2))
 
 
 def test_the_card_says_whether_the_encoder_started_from_given_weights():
