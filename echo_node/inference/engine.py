@@ -24,7 +24,7 @@ from echo_node.inference.backend import Runtime, open_runtime
 from echo_node.inference.golden import check_golden
 from echo_node.inference.manifest import Manifest, load_manifest
 from echo_node.inference.plans import PlanCache
-from echo_node.inference.preprocess import WALL_MARGIN, Letterbox, Mask, in_clip
+from echo_node.inference.preprocess import WALL_MARGIN, Frames, Letterbox, Mask, in_clip
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, NO_PROMPTS, PointKind, Prompts, as_previous
 from echo_node.inference.sampling import BESIDE, pick, spread
 from echo_node.inference.signatures import check_graphs
@@ -71,8 +71,9 @@ class Engine:
     def __init__(self, manifest: Manifest, digest: str, runtime: Runtime) -> None:
         self._manifest = manifest
         self._runtime = runtime
-        # Of the clip at hand, by the frames that each was seen beside.
+        # Of the clip at hand. Tokens go by the frames that each was seen beside.
         self._tokens: dict[tuple[str, int, str, Letterbox, Numbers], Tokens] = {}
+        self._frames: dict[tuple[str, Numbers, Letterbox], Frames] = {}  # as encoders and heads take them
         self._windows: dict[tuple[str, Structure], Letterbox] = {}  # that its structures were outlined in
         self.identity = EngineIdentity(
             name=manifest.name, version=manifest.version, digest=digest, backend=runtime.name
@@ -196,25 +197,24 @@ class Engine:
         chosen = range(len(clip.frames)) if indices is None else indices
         beside = tuple(clip.frame_numbers[i] for i in self._beside(clip))
         keys = {i: (clip.SOPInstanceUID, clip.frame_numbers[i], encoder, box, beside) for i in chosen}
-        self._tokens = {key: kept for key, kept in self._tokens.items() if key[0] == clip.SOPInstanceUID}
-        self._windows = {key: kept for key, kept in self._windows.items() if key[0] == clip.SOPInstanceUID}
+        frames = self._seen(clip, box)
         new = [i for i, key in keys.items() if key not in self._tokens]
         for part in self._batches(new):
-            frames = self._frames(clip, box, part)
-            for index, tokens in zip(part, self._runtime.run(encoder, {"frames": frames}), strict=True):
+            encoded = self._runtime.run(encoder, {"frames": frames[part]})
+            for index, tokens in zip(part, encoded, strict=True):
                 self._tokens[keys[index]] = tokens
         return np.stack([self._tokens[keys[i]] for i in chosen])
 
     def _masks(self, clip: Clip, structure: Structure, prompts: Prompts, box: Letterbox) -> Mask:
         """Masks bool [T,H,W] of the clip's frames, seen in one window."""
-        tokens = self._encode(clip, box)
+        tokens, frames = self._encode(clip, box), self._seen(clip, box)
         points, kinds, previous = _prompt_arrays(prompts, box)
         parts = []
         for part in self._batches(list(range(len(tokens)))):
             n = len(part)
             inputs: dict[str, npt.NDArray[Any]] = {
                 "tokens": tokens[part],
-                "frames": self._frames(clip, box, part),
+                "frames": frames[part],
                 "structure": np.full(n, self.structures.index(structure), np.int64),
                 "points": np.repeat(points[None], n, axis=0),
                 "kinds": np.repeat(kinds[None], n, axis=0),
@@ -225,17 +225,23 @@ class Engine:
 
     def _places(self, clip: Clip, box: Letterbox) -> walls.Places:
         """Wall points on the clip's frames, seen in one window."""
-        tokens = self._encode(clip, box)
+        tokens, frames = self._encode(clip, box), self._seen(clip, box)
         parts = [
-            self._runtime.run("walls", {"tokens": tokens[part], "frames": self._frames(clip, box, part)})
+            self._runtime.run("walls", {"tokens": tokens[part], "frames": frames[part]})
             for part in self._batches(list(range(len(tokens))))
         ]
         return walls.locate(np.concatenate(parts), box)
 
-    def _frames(self, clip: Clip, box: Letterbox, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Frames of the clip as grey levels [N,C,S,S]; the runtime normalises them."""
-        squares, beside = box.apply(clip.frames[list(indices)]), box.apply(clip.frames[self._beside(clip)])
-        return in_clip(squares, self._manifest.preprocess.channels, among=beside)
+    def _seen(self, clip: Clip, box: Letterbox) -> Frames:
+        """The clip's frames in a window, as grey levels [T,C,S,S]; the runtime normalises them."""
+        uid = clip.SOPInstanceUID
+        self._tokens = {key: kept for key, kept in self._tokens.items() if key[0] == uid}
+        self._frames = {key: kept for key, kept in self._frames.items() if key[0] == uid}
+        self._windows = {key: kept for key, kept in self._windows.items() if key[0] == uid}
+        key = uid, clip.frame_numbers, box
+        if key not in self._frames:
+            self._frames[key] = in_clip(box.apply(clip.frames), self._manifest.preprocess.channels)
+        return self._frames[key]
 
     def _beside(self, clip: Clip) -> list[int]:
         """The frames of a clip that tell what moves in it; none for an encoder of frames alone."""

@@ -16,7 +16,7 @@ from echo_node.evaluation.scores import dice
 from echo_node.inference.engine import Engine, load_engine
 from echo_node.inference.manifest import FileEntry, load_manifest
 from echo_node.inference.onnxruntime_backend import OnnxRuntime
-from echo_node.inference.preprocess import scaled
+from echo_node.inference.preprocess import Letterbox, scaled
 from echo_node.inference.prompts import Point, PointKind, Prompts
 from echo_node.phantom import sample_patient, simulate_clip
 from tests.unit.inference.engines import ENCODERS, SHIPPED
@@ -188,7 +188,9 @@ class Counting:
         return self.inner.run(graph, inputs)
 
 
-def test_no_frame_is_encoded_twice_in_the_same_window(a4c):
+def test_no_frame_is_made_or_encoded_twice_in_the_same_window(a4c, monkeypatch):
+    made, apply = [], Letterbox.apply
+    monkeypatch.setattr(Letterbox, "apply", lambda box, frames: made.append(box) or apply(box, frames))
     manifest, digest = load_manifest(SHIPPED)
     runtime = Counting(manifest)
     engine = Engine(manifest, digest, runtime)
@@ -202,6 +204,7 @@ def test_no_frame_is_encoded_twice_in_the_same_window(a4c):
     engine.segment(clip, [Structure.LA])
     assert len(runtime.encoded) == 3 * len(clip.frames) + again
     assert len(set(runtime.encoded)) == len(runtime.encoded)
+    assert len(made) == len(set(made)) == 3
 
 
 class Blind(Counting):
