@@ -46,11 +46,13 @@ def add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--encoder", type=Path, help="to start from: the folder of a pretraining, or of a package, heads and all"
     )
-    parser.add_argument("--steps", type=int, default=12_000, help="updates of the weights (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=12_000, help="updates of the encoder of views (default: %(default)s)"
+    )
     parser.add_argument(
         "--measuring-steps",
         type=int,
-        default=3000,
+        default=9000,
         help="updates of the second encoder, tuned from the first to what is measured (default: %(default)s)",
     )
     parser.add_argument(

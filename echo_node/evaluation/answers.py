@@ -11,10 +11,18 @@ from dataclasses import dataclass, field
 
 from echo_node.codes import ImageMode, Reason, Structure, View
 from echo_node.config import Routing
-from echo_node.evaluation.cases import WALLS, Case, Figure, Labels
+from echo_node.evaluation.cases import Case, Figure, Labels
 from echo_node.evaluation.clicks import dice_by_clicks
-from echo_node.evaluation.distances import diameter_at, walls_at, widest_frame
-from echo_node.evaluation.readings import VOLUMES, Reading, Way, from_disks, from_measurements, from_values
+from echo_node.evaluation.distances import diameter_at, walls_at
+from echo_node.evaluation.readings import (
+    VOLUMES,
+    WALLS,
+    Reading,
+    Way,
+    from_disks,
+    from_measurements,
+    from_values,
+)
 from echo_node.evaluation.scores import dice
 from echo_node.inference.engine import Engine
 from echo_node.inference.sampling import pick, spread
@@ -22,6 +30,7 @@ from echo_node.measure.biplane import measure_biplane
 from echo_node.measure.results import PIXELS
 from echo_node.measure.single_plane import measure_clip
 from echo_node.measure.volumes import Disks, disks
+from echo_node.measure.walls import measure_walls
 from echo_node.pipeline import Rules, analyse_source, decide
 from echo_node.records import Clip, ClipAnalysis, Segmentation, ViewPrediction
 
@@ -237,16 +246,15 @@ def _both_planes(apical: Sequence[_Apical], labels: Labels) -> tuple[Reading, ..
 
 
 def _walls(engine: Engine, clip: Clip, labels: Labels) -> tuple[Reading, ...]:
-    """Wall measures of a long axis, on the labelled frames and on the engine's own."""
-    is_labelled = any(figure in labels.values for figure in (*WALLS, Figure.LVIDS))
+    """Wall measures of a long axis, as the node takes them and on the labelled frames."""
+    is_labelled = any(figure in labels.values for figure in WALLS.values())
     if not (engine.finds_walls and is_labelled):
         return ()
-    if clip.spacing_mm is None:
-        reason = Reason.NO_CALIBRATION.code.meaning
-        return from_values(labels, Way.OWN_ED, dict.fromkeys(WALLS), dict.fromkeys(WALLS, reason))
     points = engine.find_walls(clip)
-    own = walls_at(points, widest_frame(points, clip.spacing_mm), clip.spacing_mm)
-    readings = from_values(labels, Way.OWN_ED, own, {})
+    own = measure_walls(clip, points)
+    readings = from_measurements(labels, Way.OWN, own.measurements, own.not_measured, of=WALLS)
+    if clip.spacing_mm is None:
+        return readings
     if labels.ed_frame is not None:
         readings += from_values(labels, Way.LABELLED_ED, walls_at(points, labels.ed_frame, clip.spacing_mm), {})
     if labels.es_frame is not None:

@@ -41,8 +41,3 @@ def diameter_at(frames: Sequence[Landmarks], number: int, spacing_mm: Spacing) -
     """The cavity's diameter on one frame; None where the frame has no points."""
     found = next((f for f in frames if f.frame_number == number), None)
     return None if found is None else distance_mm(found, CAVITY, spacing_mm)
-
-
-def widest_frame(frames: Sequence[Landmarks], spacing_mm: Spacing) -> int:
-    """The number of the frame with the largest diameter: end diastole, as the points have it."""
-    return max(frames, key=lambda f: distance_mm(f, CAVITY, spacing_mm)).frame_number

@@ -16,6 +16,12 @@ VOLUMES: Mapping[Quantity, Figure] = {
     Quantity.LV_EDV: Figure.EDV,
     Quantity.LV_ESV: Figure.ESV,
 }
+WALLS: Mapping[Quantity, Figure] = {
+    Quantity.IVSD: Figure.IVSD,
+    Quantity.LVIDD: Figure.LVIDD,
+    Quantity.LVPWD: Figure.LVPWD,
+    Quantity.LVIDS: Figure.LVIDS,
+}
 
 
 class Way(enum.Enum):
@@ -28,7 +34,7 @@ class Way(enum.Enum):
     LABELLED_BIPLANE = "disks, biplane, on the labelled frames"
     LABELLED = "disks, one plane, on the labelled frames"
     LABELLED_ED = "on the labelled ED frame"
-    OWN_ED = "on the ED frame that the engine finds"
+    OWN = "as the node measures"
     LABELLED_ES = "on the labelled ES frame"
 
 
@@ -51,12 +57,17 @@ class Reading:
 
 
 def from_measurements(
-    labels: Labels, way: Way, measured: Sequence[Measurement], missing: Sequence[NotMeasured]
+    labels: Labels,
+    way: Way,
+    measured: Sequence[Measurement],
+    missing: Sequence[NotMeasured],
+    *,
+    of: Mapping[Quantity, Figure] = VOLUMES,
 ) -> tuple[Reading, ...]:
-    """EF, EDV and ESV of one way, as far as they are labelled."""
-    values = {VOLUMES[m.quantity]: m.value for m in measured if m.quantity in VOLUMES}
-    reasons = {VOLUMES[n.quantity]: n.reason.code.meaning for n in missing if n.quantity in VOLUMES}
-    return from_values(labels, way, {f: values.get(f) for f in VOLUMES.values()}, reasons)
+    """What the node measures in one way, and what it does not, as far as it is labelled."""
+    values = {of[m.quantity]: m.value for m in measured if m.quantity in of}
+    reasons = {of[n.quantity]: n.reason.code.meaning for n in missing if n.quantity in of}
+    return from_values(labels, way, {f: values.get(f) for f in of.values()}, reasons)
 
 
 def from_disks(

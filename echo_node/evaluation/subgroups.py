@@ -75,7 +75,7 @@ def _of_numbers(numbers: Sequence[Reading]) -> list[tuple[str, Estimate]]:
         if chosen:
             found.append((f"MAE of EF, points ({name})", absolute_error(chosen)))
     for figure in WALLS:
-        chosen = [r for r in numbers if r.figure is figure and r.way is Way.OWN_ED]
+        chosen = [r for r in numbers if r.figure is figure and r.way is Way.OWN]
         if chosen:
             found.append((f"MAE of {figure.label}, mm", absolute_error(chosen)))
     return found

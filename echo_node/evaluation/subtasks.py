@@ -19,7 +19,7 @@ NO_HEAD, NO_LABEL, NOT_MEASURED = "no head", "no label", "none measured"
 # EF is that of the first way which gave any: both planes, one of them, without an outline, or the
 # labelled frames where clips hold no full beat.
 EF_WAYS = (Way.BIPLANE, Way.A4C, Way.A2C, Way.HEAD, Way.LABELLED_BIPLANE, Way.LABELLED)
-WALL_WAYS = (Way.LABELLED_ED, Way.OWN_ED)
+WALL_WAYS = (Way.LABELLED_ED, Way.OWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

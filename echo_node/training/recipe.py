@@ -15,7 +15,7 @@ UNSEEN = 2  # seed of the phantoms that a run is watched by and its package cali
 class Recipe:
     """Everything that decides a run's result."""
 
-    views: bool = True  # the first stage: all heads on the encoder of views; else that of what is measured is tuned
+    views: bool = True  # the first stage: the encoder of views; else that of what is measured is tuned
     size: str = "tiny"
     encoder: Path | None = None  # folder of one to start from, whose shape then counts and not the size
     seed: int = 1  # of the phantoms learned from and of all draws; UNSEEN is not for learning
@@ -23,13 +23,13 @@ class Recipe:
     validation_clips: int = 10 * len(data.CYCLE)
     frames: int = 6  # per clip, as rendered
     steps: int = 12_000  # of the first stage
-    measuring_steps: int = 3000  # of the second
-    clips_per_step: int = 16  # of all processes together
-    frames_per_clip: int = 2
-    close_share: float = 0.6  # of clips looked at in a window around one structure
+    measuring_steps: int = 9000  # of the second
+    clips_per_step: int = 32  # of all processes together
+    frames_per_clip: int = 1
+    close_share: float = 0.0  # of clips looked at in a window around one structure
     whole_clip_share: float = 0.8  # of clips whose frames are all there to see what moves; of others some
-    apical_share: float = 0.3  # of a batch at least: the views that are measured need the finest masks
-    wall_share: float = 0.1  # of a batch at least: clips whose wall points are known
+    apical_share: float = 0.0  # of a batch at least: the views that are measured need the finest masks
+    wall_share: float = 0.0  # of a batch at least: clips whose wall points are known
     learning_rate: float = 7e-4
     weight_decay: float = 0.05
     warm_up: int = 100
@@ -43,6 +43,8 @@ class Recipe:
             self,
             views=False,
             steps=self.measuring_steps,
+            clips_per_step=max(1, self.clips_per_step // 2),
+            frames_per_clip=2,
             close_share=0.85,
             apical_share=0.45,
             wall_share=0.12,

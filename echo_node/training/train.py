@@ -1,7 +1,7 @@
 """``echo-node train``: phantoms to weights. Seeded, resumable, its metrics in a file.
 
-First all heads learn on the encoder of views. Then a second encoder is tuned from it to what is measured, together
-with the heads of outlines and wall points: a tiny one cannot do both as well.
+First one encoder learns views, with their head. Then a second is tuned from it to what is measured, with the heads
+of outlines and wall points: a tiny one cannot do both as well. A stage without steps leaves its part as it is.
 
 One process, or as many as ``torchrun`` starts: each draws its share of a batch.
 """
@@ -40,7 +40,7 @@ class Run:
     """A run's state: all that a checkpoint holds."""
 
     model: EchoModel
-    dense: DenseHead  # of training only: it teaches the encoder every structure on every frame
+    dense: DenseHead  # of training only: it teaches either encoder every structure on every frame
     average: EchoModel
     optimiser: torch.optim.Optimizer
     step: int = 0
@@ -50,9 +50,10 @@ class Run:
         """A fresh run, which trains the model in place."""
         torch.manual_seed(recipe.seed)
         dense = DenseHead(model.shape, structures=len(data.STRUCTURES))
-        model.requires_grad_()
-        for part in [model.measuring] if recipe.views else [model.encoder, model.view]:
-            part.requires_grad_(requires_grad=False)
+        learning = [model.encoder, model.view] if recipe.views else [model.measuring, model.segment, model.walls]
+        model.requires_grad_(requires_grad=False)
+        for part in learning:
+            part.requires_grad_()
         optimiser = torch.optim.AdamW(
             [*(p for p in model.parameters() if p.requires_grad), *dense.parameters()],
             lr=recipe.learning_rate,
@@ -118,7 +119,7 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     known = data.load(shards, seed=recipe.seed, clips=recipe.train_clips, frames=recipe.frames)
     unseen = data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=recipe.frames)
     model = _train(out, recipe, _model(recipe), known, unseen)
-    if recipe.steps:
+    if recipe.steps and recipe.measuring_steps:
         model.measuring.load_state_dict(model.encoder.state_dict())
     return _train(out, recipe.of_measuring(), model, known, unseen)
 
@@ -165,18 +166,19 @@ def _step(run: Run, recipe: Recipe, batch: Batch, step: int) -> dict[str, float]
     with half_precision(batch.frames.device, wanted=recipe.half_precision):
         tokens = _encoder(run.model, recipe)(batch.frames)  # [B*T,1+P,D]
     tokens = tokens.float()
-    views = _view_loss(run.model, recipe, tokens.unflatten(0, (-1, recipe.frames_per_clip)), batch)
-    masks = run.model.segment(tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous)
-    shapes = mask_loss(masks, batch.targets)
-    walls = _wall_loss(run.model, tokens, batch)
     dense = mask_loss(run.dense(tokens).flatten(0, 1)[:, None], batch.all_masks.flatten(0, 1)[:, None])
+    losses = {"dense_loss": dense}
+    if recipe.views:
+        losses["view_loss"] = _view_loss(run.model, tokens.unflatten(0, (-1, recipe.frames_per_clip)), batch)
+    else:
+        losses["mask_loss"] = _outline_loss(run.model, tokens, batch)
+        losses["wall_loss"] = _wall_loss(run.model, tokens, batch)
     run.optimiser.zero_grad(set_to_none=True)
-    (views + shapes + dense + _WALL_WEIGHT * walls).backward()  # type: ignore[no-untyped-call]
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     share_gradients([*run.model.parameters(), *run.dense.parameters()])
     torch.nn.utils.clip_grad_norm_([*run.model.parameters(), *run.dense.parameters()], 1.0)
     run.optimiser.step()
     _average(run, recipe, step)
-    losses = {"view_loss": views, "mask_loss": shapes, "dense_loss": dense, "wall_loss": walls}
     return {name: round(loss.item(), 4) for name, loss in losses.items()}
 
 
@@ -184,13 +186,18 @@ def _encoder(model: EchoModel, recipe: Recipe) -> nn.Module:
     return model.encoder if recipe.views else model.measuring
 
 
-def _view_loss(model: EchoModel, recipe: Recipe, sequences: Tensor, batch: Batch) -> Tensor:
+def _view_loss(model: EchoModel, sequences: Tensor, batch: Batch) -> Tensor:
     """Of the clips that are seen whole [B,T,1+P,D]."""
     rows = torch.nonzero(batch.view_weights)[:, 0]  # [K]
-    if not recipe.views or not len(rows):
+    if not len(rows):
         return sequences.new_zeros(())
     each = F.cross_entropy(model.view(sequences[rows]), batch.views[rows], label_smoothing=0.02, reduction="none")
     return (each * batch.view_weights[rows]).mean()
+
+
+def _outline_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
+    masks = model.segment(tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous)
+    return mask_loss(masks, batch.targets)
 
 
 def _wall_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
@@ -198,7 +205,7 @@ def _wall_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
     rows = torch.nonzero(batch.walls.isfinite().all(dim=(1, 2)))[:, 0]  # [K]
     if not len(rows):
         return tokens.new_zeros(())
-    return point_loss(model.walls(tokens[rows], batch.frames[rows]), batch.walls[rows])
+    return _WALL_WEIGHT * point_loss(model.walls(tokens[rows], batch.frames[rows]), batch.walls[rows])
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

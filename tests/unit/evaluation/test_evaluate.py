@@ -11,7 +11,7 @@ from echo_node.codes import ImageMode, Reason, Structure, View, WallPoint
 from echo_node.errors import EchoNodeError
 from echo_node.evaluation.answers import Answer
 from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source, ef_band
-from echo_node.evaluation.distances import distance_mm, walls_at, widest_frame
+from echo_node.evaluation.distances import distance_mm, walls_at
 from echo_node.evaluation.folders import open_folder
 from echo_node.evaluation.phantoms import CAVEAT, as_clip, phantoms
 from echo_node.evaluation.quality import cavity_contrast, quality
@@ -98,6 +98,15 @@ def test_what_has_no_label_says_so(cases):
     assert "no label" in as_text(results)
 
 
+def test_walls_are_judged_as_the_node_takes_them_and_on_the_labelled_frames(perfect):
+    results, _ = perfect
+    errors = {(r.way, r.figure): r.error for r in results.readings if r.way in (Way.OWN, Way.LABELLED_ED)}
+    for wall in (Figure.IVSD, Figure.LVIDD, Figure.LVPWD):
+        assert errors[Way.LABELLED_ED, wall] == pytest.approx(0, abs=1e-9)
+        assert errors[Way.OWN, wall] == pytest.approx(0, abs=1), "smoothed, and on the frame of the widest cavity"
+    assert errors[Way.OWN, Figure.LVIDS] == pytest.approx(0, abs=1.5)
+
+
 def test_walls_without_a_pixels_size_are_not_measured(cases):
     plax = replace(cases[0], clip=replace(cases[0].clip, spacing_mm=None))
     source = Source(name="own", caveat="own", patients=1, cases=iter([plax]))
@@ -144,7 +153,6 @@ def test_distances_by_hand():
     found = walls_at([frame], 1, (0.3, 0.4))
     assert found == pytest.approx({Figure.IVSD: 5, Figure.LVIDD: 20, Figure.LVPWD: 5})
     assert walls_at([frame], 2, (0.3, 0.4)) == {}
-    assert widest_frame([frame, landmarks(2, 10, 18, 61, 70)], (1, 1)) == 2
 
 
 def test_quality_is_one_less_the_overlap_of_grey_levels(cases):

@@ -18,7 +18,7 @@ from echo_node.errors import EngineError
 from echo_node.evaluation.scores import balanced_accuracy, dice
 from echo_node.export.package import Calibration
 from echo_node.inference.prompts import PointKind
-from echo_node.models.assemble import SHAPES, build
+from echo_node.models.assemble import SHAPES
 from echo_node.training import data
 from echo_node.training import train as training
 from echo_node.training.augment import Around, augment, draw_warp, moved, randomise_greys, warped
@@ -27,7 +27,6 @@ from echo_node.training.losses import area_loss, dice_loss, ejection_loss, mask_
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.ship import _card, _start
-from echo_node.training.view_fit import ViewRecipe, fit_views
 
 TINY = Recipe(
     train_clips=len(data.CYCLE),
@@ -35,7 +34,6 @@ TINY = Recipe(
     frames=2,
     steps=4,
     clips_per_step=2,
-    frames_per_clip=2,
     validate_every=2,
 )
 UNKNOWN = np.full((2, 4, 2), np.nan, np.float32)
@@ -239,19 +237,27 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, broken_
     assert [(row["stage"], row["step"]) for row in rows] == [(s, n) for s in ("views", "measuring") for n in (2, 4)]
 
 
-def test_the_second_stage_tunes_what_is_measured_alone(tmp_path):
-    first = training.train(tmp_path, replace(TINY, measuring_steps=0))
-    before = {name: value.clone() for name, value in first.state_dict().items()}
-    for name, value in before.items():
-        if name.startswith("encoder."):
-            assert torch.equal(value, before[name.replace("encoder.", "measuring.", 1)]), "it starts from the first"
-    second = training.train(tmp_path, replace(TINY, measuring_steps=2))
-    changed = {
-        name.split(".")[0] for name, value in second.state_dict().items() if not torch.equal(value, before[name])
-    }
-    assert {"measuring", "segment"} <= changed <= {"measuring", "segment", "walls"}
+def changed(before, after):
+    """The parts of a model that two states differ in."""
+    return {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+
+
+def test_each_stage_changes_its_own_part_alone(tmp_path, monkeypatch):
+    start = {name: value.clone() for name, value in training._model(TINY).state_dict().items()}
+    first = training.train(tmp_path, replace(TINY, measuring_steps=0)).state_dict()
+    first = {name: value.clone() for name, value in first.items()}
+    assert changed(start, first) == {"encoder", "view"}
+    second = training.train(tmp_path, replace(TINY, measuring_steps=2)).state_dict()
+    assert {"measuring", "segment"} <= changed(first, second) <= {"measuring", "segment", "walls"}
     with pytest.raises(EngineError, match=r"measuring\.pt: goes on from other weights"):
         training.train(tmp_path, replace(TINY, steps=6, measuring_steps=2))
+
+
+def test_what_is_measured_starts_from_the_encoder_of_views(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "learning_rate", lambda recipe, step: 1e-3 if recipe.views else 0.0)
+    model = training.train(tmp_path, replace(TINY, measuring_steps=2))
+    for (name, value), tuned in zip(model.encoder.named_parameters(), model.measuring.parameters(), strict=True):
+        assert torch.equal(value, tuned), name
 
 
 def test_the_card_says_whether_the_encoder_started_from_given_weights():
@@ -260,20 +266,6 @@ def test_the_card_says_whether_the_encoder_started_from_given_weights():
     assert "`echo_node.phantom` only; no patient, no public archive, no pretrained weights." in alone
     assert "only; no patient" not in given
     assert "the encoder started from weights that were given" in given
-
-
-def test_the_view_head_is_fitted_on_frozen_features(tmp_path):
-    known = data.load(tmp_path, seed=3, clips=len(data.CYCLE), frames=2, workers=1)
-    torch.manual_seed(0)
-    model = build("tiny", views=len(data.LABELS), structures=len(data.STRUCTURES))
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    recipe = ViewRecipe(batch=16, learning_rate=3e-2, weight_decay=0.0)
-    first = fit_views(model, known, replace(recipe, steps=2, learning_rate=0.0))
-    last = fit_views(model, known, replace(recipe, steps=1000))
-    assert last < first - 0.3, "it learns what it is shown"
-    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed
-    assert all(name.startswith("view.") for name in changed)
 
 
 def test_views_count_alike_however_often_they_are_drawn():
