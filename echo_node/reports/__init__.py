@@ -99,6 +99,7 @@ def build_results(
     frames: Callable[[str], Cine] | None,
     earlier: Sequence[Report],
     budget: Budget,
+    kept: Callable[[str], Report | None] = lambda _: None,
 ) -> Results:
     """All objects of a study: a SEG per clip with masks, then what refers to them.
 
@@ -116,6 +117,9 @@ def build_results(
         Objects of the study already made, oldest first: a document replaces the last of its kind.
     budget : Budget
         Clips beyond it get no objects of their own; the documents say so.
+    kept : callable
+        From a SOPInstanceUID to the object that the node has made under it, if any: a clip's object that is known
+        is that one still, in the series that archives have it in, though the node is of a later version.
 
     Returns
     -------
@@ -138,7 +142,8 @@ def build_results(
         if len(made) == budget.max_clips:
             withheld.append(uid)
             continue
-        own = tuple(_of_clip(clip, sources[uid], kinds, frames, analysis))
+        made_now = _of_clip(clip, sources[uid], kinds, frames, analysis)
+        own = tuple(kept(report.SOPInstanceUID) or report for report in made_now)
         size = sum(len(report.content) for report in own if report.kind in kinds)
         if size > left:
             withheld.append(uid)

@@ -109,8 +109,12 @@ def set_origin(ds: Dataset, source: Dataset) -> None:
 
 
 def numbered(code: Code, source: Dataset) -> str:
-    """The name that goes with a tracking UID, of a structure in the SEG and in the SR for one."""
-    return f"{code.meaning}, instance {source.get('InstanceNumber') or '?'}"
+    """The name that goes with a tracking UID, of a structure in the SEG and in the SR for one.
+
+    With the series: some carts give each clip one of its own, where all are instance 1.
+    """
+    series = f"series {source.SeriesNumber}, " if source.get("SeriesNumber") else ""
+    return f"{code.meaning}, {series}instance {source.get('InstanceNumber') or '?'}"
 
 
 def instance_number(source: Dataset, edits: Sequence[Edit], rejections: int) -> int:

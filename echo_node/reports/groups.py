@@ -1,8 +1,8 @@
 """Measurement groups of the SR (PS3.16 TID 1410): one per named view, one per set of numbers.
 
 Viewers show a group only with a region on an image, and some drop the whole report for one group
-without. So each group has exactly one: the outline of the ventricle at end diastole, the line that a
-wall was measured along, or a point in the ultrasound where nothing was outlined.
+without. So each group has exactly one: the outline of the ventricle at end diastole, for the end-systolic volume at
+end systole, the line that a wall was measured along, or a point in the ultrasound where nothing was outlined.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from pydicom import Dataset
 
 import echo_node.reports.coded as coded
 import echo_node.reports.places as places
-from echo_node.codes import Method, Quantity, Reason, Unit, View
+from echo_node.codes import CardiacPhase, Method, Quantity, Reason, Unit, View
 from echo_node.records import Analysis, ClipAnalysis, Finding, Measurement
 from echo_node.reports.clip_seg import segment_number
 from echo_node.reports.coded import concept
 from echo_node.reports.envelope import numbered
 from echo_node.reports.items import (
     AS_PROPERTY,
+    INFERRED,
     LV,
     Evidence,
     algorithm,
@@ -45,7 +46,8 @@ def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
     evaluations = [] if prediction is None else [_view(prediction.view)]
     if clip.mode is not None:
         evaluations.append(sr.QualitativeEvaluation(concept(coded.IMAGE_MODE), concept(clip.mode.code)))
-    evaluations += [*edited_structures(clip, evidence), *(not_measured(n) for n in clip.not_measured)]
+    evaluations += [*_cycle(clip, source), *edited_structures(clip, evidence)]
+    evaluations += [not_measured(n) for n in clip.not_measured]
     certainty = []
     if prediction is not None:
         certainty = [
@@ -67,6 +69,25 @@ def view_group(clip: ClipAnalysis, evidence: Evidence) -> Group:
         measurements=certainty,
         qualitative_evaluations=evaluations,
     )
+
+
+def _cycle(clip: ClipAnalysis, source: Dataset) -> list[sr.QualitativeEvaluation]:
+    """End diastole and end systole, each with its frame."""
+    if clip.cycle is None:
+        return []
+    made = []
+    for frame, phase in zip(clip.cycle, CardiacPhase, strict=True):
+        item = sr.QualitativeEvaluation(concept(coded.CARDIAC_CYCLE_POINT), concept(phase.code))
+        image = sr.ImageContentItem(
+            concept(coded.SOURCE_OF_MEASUREMENT),
+            source.SOPClassUID,
+            source.SOPInstanceUID,
+            referenced_frame_numbers=places.frame_numbers(source, (frame,)),
+            relationship_type=INFERRED,
+        )
+        item[0].ContentSequence = sr.ContentSequence([image])
+        made.append(item)
+    return made
 
 
 def edited_structures(clip: ClipAnalysis, evidence: Evidence) -> list[sr.QualitativeEvaluation]:
@@ -170,7 +191,12 @@ def tracking(measurement: Measurement, evidence: Evidence) -> sr.TrackingIdentif
         return sr.TrackingIdentifier(uid=uid, identifier=numbered(measurement.method.code, source))
     of_both = f"{LV.code.meaning}, {measurement.method.code.meaning}"
     name = of_both if len(uids) > 1 else numbered(LV.code, source)
-    return sr.TrackingIdentifier(uid=tracking_uid(*uids, LV.name), identifier=name)
+    if not _is_systolic(measurement):
+        return sr.TrackingIdentifier(uid=tracking_uid(*uids, LV.name), identifier=name)
+    phase = CardiacPhase.END_SYSTOLE
+    return sr.TrackingIdentifier(
+        uid=tracking_uid(*uids, LV.name, phase.name), identifier=f"{name}, {phase.code.meaning}"
+    )
 
 
 def region_of(measurement: Measurement, evidence: Evidence) -> sr.ImageRegion:
@@ -181,7 +207,10 @@ def region_of(measurement: Measurement, evidence: Evidence) -> sr.ImageRegion:
         return places.wall_line(clip, source, measurement.quantity)
     if measurement.method is Method.LEARNED:
         return places.outline(clip, source, None if clip.estimate is None else clip.estimate.ed_frame)
-    return places.outline(clip, source, None if clip.curve is None else clip.curve.ed_frame)
+    if clip.curve is None:
+        return places.outline(clip, source, None)
+    frame = clip.curve.es_frame if _is_systolic(measurement) else clip.curve.ed_frame
+    return places.outline(clip, source, frame)
 
 
 def is_of_walls(measurement: Measurement) -> bool:
@@ -193,7 +222,12 @@ def _group_key(measurement: Measurement) -> object:
     if measurement.quantity in _OF_ALL_LINES:
         return measurement.view, measurement.sources, places.ACROSS
     own = places.LINES.get(measurement.quantity)
-    return measurement.view, measurement.sources, measurement.method, own
+    return measurement.view, measurement.sources, measurement.method, own, _is_systolic(measurement)
+
+
+def _is_systolic(measurement: Measurement) -> bool:
+    """Was a volume read off the outline at end systole?"""
+    return measurement.quantity is Quantity.LV_ESV
 
 
 def _view(view: View) -> sr.QualitativeEvaluation:

@@ -47,6 +47,14 @@ class PageText:
 PRELIMINARY = "PRELIMINARY: not checked by a person"
 
 
+def clip_numbers(sources: Mapping[str, Dataset]) -> Mapping[str, str]:
+    """How clips are called, by SOPInstanceUID: by instance, or by series and instance where instances repeat."""
+    numbers = {uid: str(ds.get("InstanceNumber") or "?") for uid, ds in sources.items()}
+    if len(set(numbers.values())) == len(numbers):
+        return numbers
+    return {uid: f"{sources[uid].get('SeriesNumber') or '?'}/{number}" for uid, number in numbers.items()}
+
+
 def page_text(analysis: Analysis, sources: Mapping[str, Dataset]) -> PageText:
     """The words for a study.
 
@@ -58,7 +66,7 @@ def page_text(analysis: Analysis, sources: Mapping[str, Dataset]) -> PageText:
         Normalised headers (:func:`echo_node.reports.source.read_source`); at least one.
     """
     source = next(iter(sources.values()))
-    clips = {uid: str(ds.get("InstanceNumber") or "?") for uid, ds in sources.items()}
+    clips = clip_numbers(sources)
     views = {c.SOPInstanceUID: c.prediction.view.name for c in analysis.clips if c.prediction is not None}
     return PageText(
         patient=_patient(source),
@@ -186,15 +194,15 @@ def _named(clip: ClipAnalysis, clips: Mapping[str, str]) -> str:
     return f"{number} ({clip.prediction.view.name} {clip.prediction.probability:.2f})"
 
 
-def _number(text: str) -> tuple[int, str]:
-    return (int(text), "") if text.lstrip("+-").isdecimal() else (0, text)
+def _number(text: str) -> tuple[tuple[int, str], ...]:
+    return tuple((int(part), "") if part.lstrip("+-").isdecimal() else (0, part) for part in text.split("/"))
 
 
 def _foot(analysis: Analysis) -> tuple[str, ...]:
     engine = analysis.engine
     replaces = f"; replaces the page of revision {analysis.revision - 1}" if analysis.revision > 1 else ""
     return (
-        "Views by their short names; clips by InstanceNumber. "
+        "Views by their short names; clips by instance, or series/instance. "
         "\u00b1 1 SD is repeatability over frames and beats, not accuracy; for a learned estimate the model's own.",
         f"Engine {engine.name} {engine.version}, digest {engine.digest}",
         f"echo-node {echo_node.__version__}, {engine.backend}; made {analysis.made_at:%Y-%m-%d %H:%M:%S %Z}; "

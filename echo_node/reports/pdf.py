@@ -18,7 +18,7 @@ from echo_node.records import Analysis, ClipAnalysis, Report
 from echo_node.reports.frames import image_reference
 from echo_node.reports.overlay import is_drawn
 from echo_node.reports.page import Panel, draw_page
-from echo_node.reports.page_text import TITLE, page_text
+from echo_node.reports.page_text import TITLE, clip_numbers, page_text
 from echo_node.reports.uids import derived_uid
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ def build_pdf(
     clips = [clip for clip in analysis.clips if clip.SOPInstanceUID in sources]
     sources = {clip.SOPInstanceUID: sources[clip.SOPInstanceUID] for clip in clips}
     shown = list(sources.values())
-    panels = [_panel(clip, sources[clip.SOPInstanceUID], _opened(clip, frames)) for clip in _best(analysis, clips)]
+    numbers = clip_numbers(sources)
+    panels = [_panel(clip, numbers[clip.SOPInstanceUID], _opened(clip, frames)) for clip in _best(analysis, clips)]
     page = draw_page(page_text(analysis, sources), panels, made_at=analysis.made_at)
     ds = Dataset()
     envelope.set_origin(ds, shown[0])
@@ -141,7 +142,7 @@ def _drawn(clip: ClipAnalysis, cine: Cine, number: int) -> Picture | None:
         return None
 
 
-def _panel(clip: ClipAnalysis, source: Dataset, cine: Cine | None) -> Panel:
+def _panel(clip: ClipAnalysis, number: str, cine: Cine | None) -> Panel:
     """End diastole, end systole and the curve of a clip."""
     curve = curve_of(clip)
     assert clip.cycle is not None, "only clips with a cycle are shown"
@@ -152,7 +153,7 @@ def _panel(clip: ClipAnalysis, source: Dataset, cine: Cine | None) -> Panel:
     all_times = None if cine is None else cine.times_ms
     moments = () if all_times is None else tuple((label, float(all_times[n - 1])) for label, n in cycle)
     return Panel(
-        caption=f"Clip {source.get('InstanceNumber') or '?'}: {headline(clip)}",
+        caption=f"Clip {number}: {headline(clip)}",
         pictures=tuple((f"{label} frame {number}", drawn[number]) for label, number in cycle),
         curve_name=name,
         values=values,

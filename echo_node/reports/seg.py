@@ -10,6 +10,7 @@ This module and ``frames`` know nothing of the node: docs/seg.md shows their use
 from __future__ import annotations
 
 import enum
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -41,12 +42,9 @@ class SegmentationType(enum.Enum):
     LABELMAP = "LABELMAP"  # a frame for all segments, eight bits a pixel: the SegmentNumber
 
 
-_DIMENSIONS = {  # how frames are ordered: Dimension Organization UID and axes (PS3.3 C.7.6.17)
-    SegmentationType.BINARY: (
-        "2.25.22689980520404360474176181321757484431",
-        ("ReferencedSegmentNumber", "TemporalPositionIndex"),
-    ),
-    SegmentationType.LABELMAP: ("2.25.3140064256427263190490136383986201051", ("TemporalPositionIndex",)),
+_DIMENSIONS = {  # the axes by which frames are ordered (PS3.3 C.7.6.17)
+    SegmentationType.BINARY: ("ReferencedSegmentNumber", "TemporalPositionIndex"),
+    SegmentationType.LABELMAP: ("TemporalPositionIndex",),
 }
 _AXES = {  # the functional group that an axis stands in, and its name
     "ReferencedSegmentNumber": ("SegmentIdentificationSequence", "Segment"),
@@ -265,12 +263,12 @@ def _background(segments: Sequence[Segment]) -> Dataset:
 
 
 def _set_dimensions(ds: Dataset, segmentation_type: SegmentationType) -> None:
-    """Segment, then time (PS3.3 C.7.6.17); of a LABELMAP time alone."""
+    """Segment, then time (PS3.3 C.7.6.17); of a LABELMAP time alone. Indices hold for this object and no other."""
     organization = Dataset()
-    organization.DimensionOrganizationUID, axes = _DIMENSIONS[segmentation_type]
+    organization.DimensionOrganizationUID = f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, ds.SOPInstanceUID).int}"
     ds.DimensionOrganizationSequence = [organization]
     items = []
-    for keyword in axes:
+    for keyword in _DIMENSIONS[segmentation_type]:
         group, label = _AXES[keyword]
         item = Dataset()
         item.DimensionOrganizationUID = organization.DimensionOrganizationUID

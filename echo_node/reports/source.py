@@ -46,6 +46,7 @@ _OPTIONAL = (
     "StudyDescription",
     "TimezoneOffsetFromUTC",
     "Modality",
+    "SeriesNumber",
     "InstanceNumber",
     "Rows",
     "Columns",

@@ -147,8 +147,9 @@ def _do_study(store: Store, config: Config, engine: Engine, job: Job) -> None:
         _sources(analysis, study.instances),
         kinds=wanted(config),
         frames=lambda uid: open_clip(paths[uid]),
-        earlier=store.reports_before(job.target, study.revision),
+        earlier=store.outbox.reports_before(job.target, study.revision),
         budget=budget(config),
+        kept=store.outbox.report,
     )
     reports = (*_edits(analysis, study.instances), *results.reports)
     deliveries = addressed(reports, config)

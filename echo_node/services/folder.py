@@ -41,6 +41,20 @@ def analyse_folder(config: Config, folder: Path, out: Path) -> int:
     clip, one PNG per clip that can be shown and ``results.json``. A file that is not DICOM is named and passed
     over. A study of more than one patient is named and gets none of it.
 
+    Parameters
+    ----------
+    config : Config
+        Engine and routing.
+    folder : Path
+        With DICOM files.
+    out : Path
+        For the results: made, or empty, and not inside of ``folder``.
+
+    Raises
+    ------
+    EchoNodeError
+        A folder cannot be used.
+
     Returns
     -------
     int
@@ -48,6 +62,7 @@ def analyse_folder(config: Config, folder: Path, out: Path) -> int:
     """
     if not folder.is_dir():
         raise EchoNodeError(f"{folder} is not a folder")
+    _check_target(folder, out)
     engine = open_engine(config)
     rules = Rules(routing=config.routing, max_frames=config.analyse.max_frames)
     studies: dict[str, list[tuple[Header, Path]]] = defaultdict(list)
@@ -57,10 +72,22 @@ def analyse_folder(config: Config, folder: Path, out: Path) -> int:
     with private_files():
         for number, (uid, files) in enumerate(good.items(), start=1):
             target = out / f"study-{number:03d}"
-            target.mkdir(parents=True, exist_ok=True)
+            target.mkdir()
             _analyse(uid, files, engine=engine, rules=rules, out=target, made_at=utc_now())
     print(f"{len(good)} studies in {out}")
     return 0 if good and len(good) == len(studies) else 1
+
+
+def _check_target(folder: Path, out: Path) -> None:
+    """Results of another run would be taken for these; inside of what is read these would be read again."""
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise EchoNodeError(f"{out} lies in {folder}, which is read: name another folder for the results (--out)")
+    if out.exists() and not out.is_dir():
+        raise EchoNodeError(f"{out} is no folder: name another for the results (--out)")
+    if out.is_dir() and any(out.iterdir()):
+        raise EchoNodeError(f"{out} is not empty: move away what is there, or name another folder (--out)")
+    with private_files():
+        out.mkdir(parents=True, exist_ok=True)
 
 
 def _dicom_files(folder: Path) -> Iterator[tuple[Header, Path]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,9 +15,10 @@ import echo_node.store.overview as overview
 import echo_node.store.schema as schema
 import echo_node.store.studies as studies
 from echo_node.codes import ObjectKind
-from echo_node.records import Delivery, DeliveryState
+from echo_node.records import Delivery, DeliveryState, Report
 from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.database import Database
+from echo_node.store.files import read_kept
 from echo_node.store.overview import Waiting
 
 
@@ -100,6 +102,26 @@ class Outbox:
         with self._db.write() as conn:
             studies.lock(conn, StudyInstanceUID)  # what a decision withdraws at this moment is not queued
             return outbox.enqueue_study(conn, destination, kinds, StudyInstanceUID, at=self._now())
+
+    def report(self, SOPInstanceUID: str) -> Report | None:
+        """The object that the node made under a UID, as it was made first; None where there is none."""
+        with self._db.read() as conn:
+            row = outbox.report(conn, SOPInstanceUID)
+        return None if row is None else self._read(row)
+
+    def reports_before(self, StudyInstanceUID: str, revision: int) -> tuple[Report, ...]:
+        """The documents that earlier closes of a study brought about, oldest first; no SEG, no overlay."""
+        with self._db.read() as conn:
+            found = outbox.reports_before(conn, StudyInstanceUID, revision)
+        return tuple(self._read(row) for row in found)
+
+    def _read(self, row: sa.Row[Any]) -> Report:
+        return Report(
+            kind=row.kind,
+            SOPClassUID=row.SOPClassUID,
+            SOPInstanceUID=row.SOPInstanceUID,
+            content=read_kept(self._root / row.path),
+        )
 
     def to_confirm(self, destination: str, limit: int) -> list[Delivery]:
         """What a destination was sent and is to be asked about by now."""

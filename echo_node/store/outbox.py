@@ -78,6 +78,11 @@ def has_report(conn: sa.Connection, SOPInstanceUID: str) -> bool:
     return conn.scalar(sa.select(reports.c.path).where(its_own)) is not None
 
 
+def report(conn: sa.Connection, SOPInstanceUID: str) -> sa.Row[Any] | None:
+    """The row of a report that the node made."""
+    return conn.execute(sa.select(reports).where(reports.c.SOPInstanceUID == SOPInstanceUID)).one_or_none()
+
+
 def reports_before(conn: sa.Connection, StudyInstanceUID: str, revision: int) -> Sequence[sa.Row[Any]]:
     """The rows of the documents that earlier closes of a study, and decisions on them, brought about."""
     found = sa.select(reports).where(

@@ -11,13 +11,18 @@ import pydicom
 import pytest
 
 from echo_node.codes import Quantity, Reason, Structure, View
+from echo_node.config import Backend
+from echo_node.dicom.clips import open_clip
+from echo_node.evaluation.scores import dice
+from echo_node.inference.engine import load_engine
+from echo_node.inference.prompts import Point, PointKind, Prompts
 from echo_node.measure.drawn import fill
 from echo_node.records import StudyState
 from echo_node.reports import normalise, read_report
 from echo_node.reports.regions import contour
 from echo_node.services.simulate import send_exam
 from echo_node.store import Outcome
-from tests.acceptance.conftest import Node, wait_for
+from tests.acceptance.conftest import ENGINE, Node, wait_for
 from tests.acceptance.test_node import _destination, _objects, peer_of
 from tests.peers import Orthanc, dciodvfy_errors, orthanc
 from tests.unit.reports.drawn import LV, OBSERVER, drawn, group, number, region
@@ -106,9 +111,8 @@ def test_an_outline_and_a_line_come_back_in_a_superseding_report(house):
     (first,) = house.readings()
     apical, plax = house.source(View.A4C), house.source(View.PLAX)
     before = house.analysis(View.A4C)
-    cavity = next(s for s in before.segmentations if s.structure is Structure.LV_CAVITY)
     frame = before.curve.ed_frame
-    outline = contour(np.roll(cavity.masks[cavity.frame_numbers.index(frame)], 4, axis=1))
+    outline = contour(np.roll(_mask_of(before, frame), 4, axis=1))
     by_hand = drawn(group(number(region("POLYLINE", outline, apical, frame)), site=LV), of=apical)
     measured = septum(plax)
     house.send(by_hand, measured)
@@ -130,6 +134,60 @@ def test_an_outline_and_a_line_come_back_in_a_superseding_report(house):
     outcomes = house.node.outcomes()
     assert {outcomes[uid].outcome for uid in wanted} == {Outcome.APPLIED}
     assert OBSERVER.split("^")[0] not in house.node.log
+
+
+@pytest.mark.peer("Orthanc", "storescu")
+def test_a_box_and_a_point_prompt_the_engine_and_come_back_as_a_segmentation(house):
+    """The archive gets, pixel for pixel, what the engine outlines in that box and without that point."""
+    apical, before = house.source(View.A4C), house.analysis(View.A4C)
+    frame = before.curve.ed_frame
+    rows, cols = np.nonzero(_mask_of(before, frame))
+    top, bottom, left, right = (float(v) for v in (rows.min(), rows.max() - 20, cols.min() + 10, cols.max()))
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]) + 0.5
+    box = region("POLYLINE", corners, apical, frame)
+    point = region("POINT", [(left + 0.5, bottom + 0.5)], apical, frame)
+    drawing = drawn(
+        group(number(box), site=LV, tool="Cornerstone3DTools@^0.1.0:RectangleROI"),
+        group(number(point), label="LV background", tool="Cornerstone3DTools@^0.1.0:Probe"),
+        of=apical,
+    )
+    house.send(drawing)
+    uid = drawing.SOPInstanceUID
+    last = wait_for(lambda: next((r for r in house.readings() if {uid} == _named(r)), None), seconds=300)
+    assert {e.observer for m in last.measurements for e in m.edits} == {OBSERVER}
+
+    found = [ds for ds in house.segmentations() if _source_of(ds) == apical.SOPInstanceUID]
+    (seg,) = (ds for ds in found if "SourceInstanceSequence" in ds)
+    assert [item.ReferencedSOPInstanceUID for item in seg.SourceInstanceSequence] == [uid]
+    assert seg.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
+    asked = Prompts.box(top=top, left=left, bottom=bottom, right=right).points
+    prompts = Prompts(points=(*asked, Point(bottom, left, PointKind.BACKGROUND)))
+    expected = _outlined(house, apical, frame, prompts)
+    assert dice(expected, _mask_of(before, frame)) < 0.99, "it is another outline"
+    np.testing.assert_array_equal(_sent_mask(seg, frame), expected)
+
+
+def _outlined(house, source, frame, prompts) -> np.ndarray:
+    """What the engine outlines on a frame of the clip."""
+    engine = load_engine(ENGINE, backend=Backend.ONNXRUNTIME_CPU, threads=1)
+    with house.node.store() as store:
+        clip = open_clip(store.instance(source.SOPInstanceUID).path)
+    segmentations = house.analysis(View.A4C).segmentations
+    numbers = next(s for s in segmentations if s.structure is Structure.LV_CAVITY).frame_numbers
+    (cavity,) = engine.segment(clip.read(tuple(n - 1 for n in numbers)), (Structure.LV_CAVITY,), prompts)
+    return cavity.masks[numbers.index(frame)]
+
+
+def _mask_of(analysis, frame) -> np.ndarray:
+    cavity = next(s for s in analysis.segmentations if s.structure is Structure.LV_CAVITY)
+    return cavity.masks[cavity.frame_numbers.index(frame)]
+
+
+def _sent_mask(seg, frame) -> np.ndarray:
+    """The cavity's mask of a frame, as a segmentation has it."""
+    groups = seg.PerFrameFunctionalGroupsSequence
+    (place,) = (i for i, item in enumerate(groups) if _frame_of(item) == frame and _segment_of(item) == 1)
+    return seg.pixel_array[place].astype(bool)
 
 
 def _named(reading) -> set:
@@ -159,9 +217,7 @@ def _check_segmentation(house, source, frame, outline) -> None:
     (corrected,) = (ds for ds in found if ds.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC")
     assert len({ds.SOPInstanceUID for ds in found}) == len(found) >= 2
     expected = fill([(y - 0.5, x - 0.5) for x, y in outline[:-1]], (source.Rows, source.Columns))
-    groups = corrected.PerFrameFunctionalGroupsSequence
-    (place,) = (i for i, item in enumerate(groups) if _frame_of(item) == frame and _segment_of(item) == 1)
-    np.testing.assert_array_equal(corrected.pixel_array[place].astype(bool), expected)
+    np.testing.assert_array_equal(_sent_mask(corrected, frame), expected)
 
 
 def _source_of(ds) -> str:

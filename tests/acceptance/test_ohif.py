@@ -175,11 +175,12 @@ def measurements_lead_to_their_frames(house, viewer) -> None:
     for m in reading.measurements:
         assert _PANEL[m.quantity].format(m.value) in text
     for seen in reading.views:
-        assert f"certainty {100 * seen.probability:.2f} %: {seen.view.code.meaning}, instance" in text
+        assert f"certainty {100 * seen.probability:.2f} %: {seen.view.code.meaning}, series" in text
     plax, apical = house.analysis(View.PLAX), house.analysis(View.A4C)
     for label, clip, frame in (
         ("LVIDs", plax, plax.diameters.es_frame),
         ("EDV", apical, apical.curve.ed_frame),
+        ("ESV", apical, apical.curve.es_frame),
         ("IVSd", plax, plax.diameters.ed_frame),
     ):
         viewer.row(label).click()

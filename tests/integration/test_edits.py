@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
+import echo_node
 from echo_node.codes import ObjectKind, Structure
 from echo_node.config import Backend, Config, Deliver, Destination
 from echo_node.decisions import Person
@@ -85,6 +86,32 @@ def sent(store: Store, study: str, name: str) -> list[Dataset]:
 
 def is_edit(ds: Dataset) -> bool:
     return ds.SeriesDescription == "Corrections by persons"
+
+
+def test_after_an_upgrade_reports_refer_to_the_segmentations_that_archives_have(
+    store: Store, real: Dataset, data: Path, work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = real.StudyInstanceUID
+    (seg,) = (ds for ds in sent(store, study, "PACS") if ds.Modality == "SEG")
+    monkeypatch.setattr(echo_node, "__version__", "99.0.0")
+    late = real.SOPInstanceUID[:-1] + ("1" if real.SOPInstanceUID[-1] != "1" else "2")
+    content = (data / "acuson-a4c-65f-jpeg.dcm").read_bytes().replace(real.SOPInstanceUID.encode(), late.encode())
+    taken = received(store, late, StudyInstanceUID=study, content=content)
+    store.keep(replace(taken, PatientID=str(real.PatientID), PatientBirthDate=""))
+    work()
+    objects = sent(store, study, "PACS")
+    report = [ds for ds in objects if ds.Modality == "SR"][-1]
+    assert report.SoftwareVersions[0] == "99.0.0"
+    segs = {ds.SOPInstanceUID: ds.SeriesInstanceUID for ds in objects if ds.Modality == "SEG"}
+    assert len(segs) == 2
+    assert segs[seg.SOPInstanceUID] == seg.SeriesInstanceUID
+    named = {
+        item.ReferencedSOPInstanceUID: series.SeriesInstanceUID
+        for series in report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+        if item.ReferencedSOPInstanceUID in segs
+    }
+    assert named == segs
 
 
 def test_the_report_of_an_edit_goes_with_what_rests_on_it(store: Store, real: Dataset, work) -> None:

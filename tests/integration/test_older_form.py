@@ -74,7 +74,7 @@ class Node:
             analysis(clip(of), revision=revision),
             {of.SOPInstanceUID: of},
             kinds=wanted(self.config),
-            earlier=self.store.reports_before(STUDY, revision),
+            earlier=self.store.outbox.reports_before(STUDY, revision),
         )
         self.store.complete_study(job, made, addressed(made, self.config))
         return made

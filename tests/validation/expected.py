@@ -160,7 +160,7 @@ NAMED = (
     ),
     Named(
         validator="reader",
-        says="IndexError: list index out of range",
+        says="IndexError: list index out of range, of an object with a number without a value",
         kinds=(ObjectKind.SR_TID5300,),
         why="highdicom 0.28 cannot read a NUM item without a value, which PS3.3 C.18.1 allows beside a Numeric "
         "Value Qualifier. pydicom and DCMTK read it.",

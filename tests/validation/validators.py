@@ -24,6 +24,7 @@ from pydicom.uid import (
 from echo_node.codes import ObjectKind
 from echo_node.records import Report
 from echo_node.reports import read_source
+from echo_node.reports.retired import every_item
 from tests.validation.exams import Exam
 
 _SECONDS = 600  # of a validator; the bound only ends a hopeless wait
@@ -109,10 +110,16 @@ def _reader(_path: Path, report: Report) -> list[str]:
     try:
         _read(report)
     except Exception as error:  # noqa: BLE001 - whatever a reader raises is its finding
-        return [f"{type(error).__name__}: {error}"]
+        without = ", of an object with a number without a value" if _lacks_a_value(report) else ""
+        return [f"{type(error).__name__}: {error}{without}"]
     finally:
         pydicom.config.settings.reading_validation_mode = mode
     return []
+
+
+def _lacks_a_value(report: Report) -> bool:
+    items = every_item(pydicom.dcmread(BytesIO(known(report.content)), stop_before_pixels=True))
+    return any("MeasuredValueSequence" in item and not item.MeasuredValueSequence for item in items)
 
 
 def _read(report: Report) -> None:

@@ -138,7 +138,7 @@ def test_every_group_identifies_its_algorithm(made: Made) -> None:
 def test_every_group_is_tracked_by_a_name_and_a_uid_of_its_own(made: Made) -> None:
     found = groups(made[2])
     uids = [named(g.ContentSequence, "112040")[0].UID for g in found]
-    assert len(found) == 4 + 3 + 1 + 4 + 1  # views; disks, each plane and both; learned; walls; mass
+    assert len(found) == 4 + 2 * 3 + 1 + 4 + 1  # views; disks at both phases; learned; walls; mass
     assert len(set(uids)) == len(uids)
     assert all(named(g.ContentSequence, "112039")[0].TextValue for g in found)
 

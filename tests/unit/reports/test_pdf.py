@@ -184,6 +184,15 @@ def test_a_page_shows_six_pictures_of_three_clips():
         assert caption in text
 
 
+def test_clips_that_are_instance_1_each_go_by_their_series_too():
+    sources = {uid: of.copy() for uid, of in sources_of().items()}
+    for series, of in enumerate(sources.values(), 4):
+        of.SeriesNumber, of.InstanceNumber = series, 1
+    text = text_of(build_pdf(study_of(*sources.values()), sources, frames=lambda uid: cine(sources[uid])))
+    for caption in ("Clip 4/1: A4C", "Clip 5/1: A2C", "Clip 6/1: PLAX"):
+        assert caption in text
+
+
 # The sector is found from frames 1, 2, 4, 6, 8 and 10: without one of them nothing can be drawn
 @pytest.mark.parametrize(("cut", "lost"), [(ES, ["ES frame 7"]), (ED, ["ED frame 2", "ES frame 7"])])
 def test_a_frame_that_cannot_be_decoded_leaves_its_picture_out_and_says_so(tmp_path, caplog, cut, lost):

@@ -13,13 +13,25 @@ import pytest
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
+import echo_node.reports.coded as coded
 from echo_node.codes import ImageMode, Method, ObjectKind, Quantity, Reason, Structure, View
 from echo_node.errors import ReportError
 from echo_node.records import Analysis, NotMeasured, Report
 from echo_node.reports import Reading, build_reports, build_sr, read_report
 from echo_node.reports.retired import every_item
 from echo_node.reports.uids import tracking_uid
-from tests.unit.reports.builders import ENGINE, MADE_AT, STUDY, analysis, clip, source, unmeasured, with_estimate
+from tests.unit.reports.builders import (
+    ED,
+    ENGINE,
+    ES,
+    MADE_AT,
+    STUDY,
+    analysis,
+    clip,
+    source,
+    unmeasured,
+    with_estimate,
+)
 
 Reports = tuple[Report, ...]
 
@@ -138,14 +150,52 @@ def test_measured_clip_without_header_is_refused() -> None:
 
 def test_every_group_has_one_region_on_a_frame(reports: Reports) -> None:
     groups = read(reports[-1]).content.get_planar_roi_measurement_groups()
-    assert len(groups) == 6
+    assert len(groups) == 3 + 2 * 3  # views; each plane and both, at end diastole and at end systole
+    frames = []
     for group in groups:
         regions = [i for i in group[0].ContentSequence if i.ValueType == "SCOORD"]
         assert len(regions) == 1
-        image = regions[0].ContentSequence[0].ReferencedSOPSequence[0]
-        assert image.ReferencedFrameNumber == (5 if "5" in group.tracking_identifier else 2)
+        frames.append(regions[0].ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber)
+    assert frames == [ED, ED, 5, *(ED, ES) * 3]
     kinds = [i.GraphicType for g in groups for i in g[0].ContentSequence if i.ValueType == "SCOORD"]
-    assert kinds == ["POINT"] * 3 + ["POLYLINE"] * 3
+    assert kinds == ["POINT"] * 3 + ["POLYLINE"] * 6
+
+
+def test_the_end_systolic_volume_lies_on_the_outline_of_end_systole(reports: Reports) -> None:
+    volumes = Quantity.LV_EDV.code.value, Quantity.LV_ESV.code.value
+    of_frames: dict[str, set[int]] = {}
+    for group in read(reports[-1]).content.get_planar_roi_measurement_groups():
+        region = next(i for i in group[0].ContentSequence if i.ValueType == "SCOORD")
+        frame = region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber
+        for number in items(group[0], "NUM"):
+            name = number.ConceptNameCodeSequence[0].CodeValue
+            if name in volumes:
+                of_frames.setdefault(name, set()).add(int(frame))
+    assert of_frames == dict(zip(volumes, ({ED}, {ES}), strict=True))
+
+
+def test_a_clip_s_group_names_its_frames_of_end_diastole_and_end_systole() -> None:
+    """Also where no volume was measured, which would say so."""
+    of = source()
+    bare = replace(clip(of), measurements=(), not_measured=(), spacing_mm=None)
+    report = report_of(analysis(bare, not_measured=()), {of.SOPInstanceUID: of})
+    (group,) = read(report).content.get_planar_roi_measurement_groups()
+    points = {}
+    for item in items(group[0], "CODE"):
+        if item.ConceptNameCodeSequence[0].CodeValue == coded.CARDIAC_CYCLE_POINT.value:
+            (image,) = item.ContentSequence
+            assert image.RelationshipType == "INFERRED FROM"
+            points[item.ConceptCodeSequence[0].CodeMeaning] = image.ReferencedSOPSequence[0].ReferencedFrameNumber
+    assert points == {"End diastole": ED, "End systole": ES}
+
+
+def test_clips_of_different_series_are_told_apart_by_name() -> None:
+    of = [source(SeriesNumber=n, uid=f"{STUDY}.{n}.1", InstanceNumber=1) for n in (2, 3)]
+    study = analysis(*(clip(s) for s in of))
+    groups = read(report_of(study, {s.SOPInstanceUID: s for s in of})).content.get_planar_roi_measurement_groups()
+    assert [g.tracking_identifier for g in groups[:2]] == [
+        f"{View.A4C.code.meaning}, series {n}, instance 1" for n in (2, 3)
+    ]
 
 
 def test_a_group_of_a_view_is_named_after_it(reports: Reports) -> None:

@@ -148,9 +148,9 @@ def test_the_learned_ef_stands_beside_the_disks_on_its_own_frame() -> None:
     assert by_method[Method.DISKS_SINGLE_PLANE].value == plain.measurements[0].value
     groups = [g for g in ds.content.get_planar_roi_measurement_groups() if g.get_measurements()]
     frames = [region_of(g).ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber for g in groups]
-    assert frames == [ED, ED, 3]  # view, disks, estimate
-    assert len({g.tracking_uid for g in groups}) == 3
-    assert region_of(groups[2]).GraphicType == "POLYLINE"
+    assert frames == [ED, ED, ES, 3]  # view, disks with the volume of each phase, estimate
+    assert len({g.tracking_uid for g in groups}) == 4
+    assert region_of(groups[3]).GraphicType == "POLYLINE"
 
 
 def test_a_reason_keeps_its_method_and_a_disagreement_its_view() -> None:

@@ -77,7 +77,7 @@ class House:
             known,
             {self.of.SOPInstanceUID: self.of},
             kinds=wanted(config),
-            earlier=self.store.reports_before(self.study, self.revision),
+            earlier=self.store.outbox.reports_before(self.study, self.revision),
         )
         self.store.complete_study(study, reports, addressed(reports, config))
 

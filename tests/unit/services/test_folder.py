@@ -7,7 +7,8 @@ import shutil
 import pydicom
 import pytest
 
-from echo_node.config import load
+from echo_node.config import Config, load
+from echo_node.errors import EchoNodeError
 from echo_node.services.folder import analyse_folder
 from tests.unit.inference.engines import SHIPPED
 from tests.unit.reports.builders import STUDY, jpeg_clip, source
@@ -109,3 +110,22 @@ def test_every_clip_that_can_be_decoded_has_its_picture(folder, analyse):
     assert [clip["stated_mode"] for clip in results_of(study)["clips"]] == [None, "PW_DOPPLER"]
     assert sorted(path.name for path in study.glob("*.png")) == ["clip-001.png", "clip-002.png"]
     assert [path.name for path in study.iterdir() if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("in/out", "lies in .*/in, which is read"),
+        ("in", "lies in .*/in, which is read"),
+        ("used", "is not empty: move away what is there"),
+        ("used/note.txt", "is no folder"),
+    ],
+)
+def test_results_go_to_a_folder_of_their_own(folder, tmp_path, out, words):
+    clip(folder / "1.dcm", 1)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "note.txt").write_text("of another patient", encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(EchoNodeError, match=words):
+        analyse_folder(Config(), folder, tmp_path / out)
+    assert sorted(tmp_path.rglob("*")) == before

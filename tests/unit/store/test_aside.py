@@ -139,7 +139,7 @@ def test_a_released_study_is_reported_from_the_chosen_patient_s_clips_alone(mixe
     reported(mixed, clock, report("2.25.2"), seg())
     study = mixed.study(STUDY)
     assert (study.state, study.revision) == (StudyState.REPORTED, 2)
-    assert [r.SOPInstanceUID for r in mixed.reports_before(STUDY, 2)] == ["2.25.1"]
+    assert [r.SOPInstanceUID for r in mixed.outbox.reports_before(STUDY, 2)] == ["2.25.1"]
     assert StudyState.QUARANTINED not in mixed.status().studies
 
 

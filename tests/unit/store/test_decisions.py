@@ -162,7 +162,7 @@ def test_neither_an_unknown_study_nor_one_in_quarantine_has_results(reported: St
 def test_an_accepted_document_is_the_latest_of_what_came_before(reported: Store, clock: Clock) -> None:
     clock.pass_(5)
     save(reported, decision(clock, made=("2.25.0",)))  # its UID sorts first
-    assert [r.SOPInstanceUID for r in reported.reports_before(STUDY, 2)] == ["2.25.1", "2.25.0"]
+    assert [r.SOPInstanceUID for r in reported.outbox.reports_before(STUDY, 2)] == ["2.25.1", "2.25.0"]
 
 
 def test_the_database_itself_lets_no_second_decision_of_a_kind_in(reported: Store, clock: Clock) -> None:

@@ -131,10 +131,10 @@ def test_a_later_revision_is_handed_the_earlier_documents_alone(store: Store, cl
     kinds = (ObjectKind.SEG, ObjectKind.OVERLAY, ObjectKind.PDF)
     made = [replace(report(f"2.25.{n}"), kind=kind) for n, kind in enumerate(kinds, start=3)]
     store.complete_study(job, made, [("PACS", r) for r in made])
-    earlier = store.reports_before(STUDY, 3)
+    earlier = store.outbox.reports_before(STUDY, 3)
     assert [(r.SOPInstanceUID, r.kind) for r in earlier] == [
         ("2.25.1", ObjectKind.SR),
         ("2.25.2", ObjectKind.SR),
         ("2.25.5", ObjectKind.PDF),
     ]
-    assert store.reports_before(STUDY, 1) == ()
+    assert store.outbox.reports_before(STUDY, 1) == ()
