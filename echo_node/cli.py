@@ -14,7 +14,7 @@ from echo_node.cli_admin import add_aside, add_check_config, add_status
 from echo_node.cli_delivery import add_outbox, add_requeue, add_resend
 from echo_node.cli_results import add_results
 from echo_node.cli_training import add_adapt, add_pretrain, add_train, add_worth
-from echo_node.config import Backend, Config, load
+from echo_node.config import Backend, Config, checked_ae_title, load
 from echo_node.errors import ConfigError, EchoNodeError
 
 CONFIG_VARIABLE = "ECHO_NODE_CONFIG"
@@ -38,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except EchoNodeError as error:
         print(f"echo-node: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.filename is None:  # of no file or folder that was named
+            raise
+        print(f"echo-node: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -100,7 +105,8 @@ def _add_analyse_folder(commands: _Commands[argparse.ArgumentParser]) -> None:
 def _add_simulate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("simulate", help="be a cart: send a phantom patient's exam")
     parser.add_argument("--to", type=_peer, required=True, metavar="AE@HOST:PORT")
-    parser.add_argument("--calling", default="PHANTOMCART", help="calling AE title (default: %(default)s)")
+    text = "calling AE title (default: %(default)s)"
+    parser.add_argument("--calling", type=_ae_title, default="PHANTOMCART", help=text)
     parser.add_argument("--seed", type=int, default=1, help="the same seed is the same patient")
     parser.set_defaults(run=_simulate)
 
@@ -162,6 +168,8 @@ def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("demo", help="a node, a cart and an archive on loopback")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed is the same patient")
+    text = "folder of the engine package (default: %(default)s)"
+    parser.add_argument("--engine", type=Path, default=Config().analyse.engine, help=text)
     parser.set_defaults(run=_demo)
 
 
@@ -171,9 +179,15 @@ def _peer(text: str) -> tuple[str, str, int]:
     host, colon, port = address.rpartition(":")
     if not (title and at and host and colon and port.isdigit() and 0 < int(port) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is not AE@HOST:PORT, like ECHONODE@127.0.0.1:11112")
-    if len(title) > 16:
-        raise argparse.ArgumentTypeError(f"{title!r} is longer than the 16 characters of an AE title")
-    return title, host.strip("[]"), int(port)
+    return _ae_title(title), host.strip("[]"), int(port)
+
+
+def _ae_title(text: str) -> str:
+    """As in config.yaml."""
+    try:
+        return checked_ae_title(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 def _settings(args: argparse.Namespace) -> Config:
@@ -269,4 +283,4 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from echo_node.services.demo import demo
 
-    return demo(args.out, seed=args.seed)
+    return demo(args.out, seed=args.seed, engine=args.engine)

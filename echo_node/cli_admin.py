@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from echo_node.config import load
-from echo_node.errors import ConfigError, EngineError
+from echo_node.errors import ConfigError
 
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
 _ALL = "all"
@@ -15,7 +15,7 @@ _ALL = "all"
 
 def add_check_config(commands: _Commands[argparse.ArgumentParser]) -> None:
     """``echo-node check-config``."""
-    parser = commands.add_parser("check-config", help="check the settings, and the engine package that they name")
+    parser = commands.add_parser("check-config", help="check the settings, and what they name")
     parser.set_defaults(run=_check_config)
 
 
@@ -47,34 +47,33 @@ def add_aside(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _check_config(args: argparse.Namespace) -> int:
-    from echo_node.inference.manifest import load_manifest
+    from echo_node.services.check import faults_of, notes_on
 
     config = load(args.config)
-    try:
-        load_manifest(config.analyse.engine)
-    except EngineError as error:
-        raise ConfigError(f"{args.config}: analyse.engine: {error}") from error
-    print(f"{args.config}: good")
-    if not config.deliver.destinations:
-        print("note: deliver.destinations is empty: results stay on this node")
-    if not config.receive.carts:
-        print("note: receive.carts is empty: nobody may store")
+    faults, notes = faults_of(config, args.config), notes_on(config, args.config)
+    if not faults:
+        print(f"{args.config}: good")
+    for note in notes:
+        print(f"note: {note}")
+    if faults:
+        raise ConfigError("\n".join(faults))
     return 0
 
 
 def _status(args: argparse.Namespace) -> int:
     from echo_node.services.health import print_status
+    from echo_node.services.opened import settings_of_a_node
 
-    return print_status(load(args.config), objects=args.objects)
+    return print_status(settings_of_a_node(args.config), objects=args.objects)
 
 
 def _acknowledge(args: argparse.Namespace) -> int:
     from echo_node.services.aside import acknowledge
     from echo_node.services.health import object_line
-    from echo_node.services.opened import opened_store
+    from echo_node.services.opened import opened_store, settings_of_a_node
 
     numbers = _numbers(args.objects)
-    with opened_store(load(args.config)) as store:
+    with opened_store(settings_of_a_node(args.config)) as store:
         seen = acknowledge(store, numbers, by=args.by, reason=args.reason)
     for outcome in seen:
         print(object_line(outcome))
@@ -92,9 +91,9 @@ def _numbers(words: Sequence[str]) -> list[int] | None:
 
 def _release(args: argparse.Namespace) -> int:
     from echo_node.services.aside import release
-    from echo_node.services.opened import opened_store
+    from echo_node.services.opened import opened_store, settings_of_a_node
 
-    with opened_store(load(args.config)) as store:
+    with opened_store(settings_of_a_node(args.config)) as store:
         made = release(
             store,
             args.study,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from echo_node.config import load
-
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
 STATES = ("queued", "failed", "sent", "committed", "dead")  # of DeliveryState, whose module brings NumPy
 
@@ -41,24 +39,28 @@ def add_resend(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _requeue(args: argparse.Namespace) -> int:
+    from echo_node.services.opened import settings_of_a_node
     from echo_node.services.requeue import requeue
 
-    return requeue(load(args.config), StudyInstanceUID=args.study, destination=args.destination)
+    return requeue(settings_of_a_node(args.config), StudyInstanceUID=args.study, destination=args.destination)
 
 
 def _outbox(args: argparse.Namespace) -> int:
     from echo_node.records import DeliveryState
+    from echo_node.services.opened import settings_of_a_node
     from echo_node.services.outbox import print_outbox
 
+    config = settings_of_a_node(args.config)
     state = None if args.state is None else DeliveryState(args.state)
-    return print_outbox(load(args.config), destination=args.destination, state=state, StudyInstanceUID=args.study)
+    return print_outbox(config, destination=args.destination, state=state, StudyInstanceUID=args.study)
 
 
 def _resend(args: argparse.Namespace) -> int:
+    from echo_node.services.opened import settings_of_a_node
     from echo_node.services.outbox import resend
 
     return resend(
-        load(args.config),
+        settings_of_a_node(args.config),
         StudyInstanceUID=args.study,
         SOPInstanceUID=args.object,
         destination=args.destination,

@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echo_node.config import load
-
 if TYPE_CHECKING:
     from echo_node.codes import Code
     from echo_node.decisions import Decision
@@ -46,10 +44,10 @@ def _add_decision(parser: argparse.ArgumentParser, name: str) -> None:
 def _decide(args: argparse.Namespace) -> int:
     from echo_node.decisions import Person
     from echo_node.services import decisions
-    from echo_node.services.opened import opened_store
+    from echo_node.services.opened import opened_store, settings_of_a_node
     from echo_node.services.process import utc_now
 
-    config = load(args.config)
+    config = settings_of_a_node(args.config)
     decide = decisions.accept if args.action == "accept" else decisions.reject
     by = Person(name=args.by, organization=args.organization, code=_code(args.id))
     with opened_store(config) as store:
@@ -71,9 +69,9 @@ def _code(text: str | None) -> Code | None:
 
 
 def _decisions(args: argparse.Namespace) -> int:
-    from echo_node.services.opened import opened_store
+    from echo_node.services.opened import opened_store, settings_of_a_node
 
-    with opened_store(load(args.config)) as store:
+    with opened_store(settings_of_a_node(args.config)) as store:
         found = store.decisions.every() if args.study is None else store.decisions.of_study(args.study)
     for decision in found:
         print(_line(decision))
@@ -91,8 +89,8 @@ def _line(decision: Decision) -> str:
 
 def _agreement(args: argparse.Namespace) -> int:
     from echo_node.evaluation.carts import print_agreement
-    from echo_node.services.opened import opened_store
+    from echo_node.services.opened import opened_store, settings_of_a_node
 
-    with opened_store(load(args.config)) as store:
+    with opened_store(settings_of_a_node(args.config)) as store:
         studies = store.carts.compared()
     return print_agreement(studies, args.csv)

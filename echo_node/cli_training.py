@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,7 +104,16 @@ def _add_trials(parser: argparse.ArgumentParser, *, studies: Sequence[int]) -> N
     parser.add_argument("--unseen", type=int, default=12, help="studies to judge by (default: %(default)s)")
 
 
+def _make(*folders: Path) -> None:
+    """Make folders, and see that they can be written to: before the work of hours that goes there."""
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder):
+            pass
+
+
 def _pretrain(args: argparse.Namespace) -> int:
+    _make(args.run_folder)
     from echo_node.training.dino.stage import pretrain_on
 
     pretrain_on(
@@ -120,6 +130,7 @@ def _pretrain(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
+    _make(args.run_folder, args.engine)
     from echo_node.training.recipe import Recipe
     from echo_node.training.ship import train_and_ship
 

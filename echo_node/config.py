@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,7 +26,7 @@ from pydantic import (
 
 from echo_node import database_url, web_url
 from echo_node.codes import BY_PERSONS, ObjectKind, SegTransferSyntax, View
-from echo_node.config_faults import faults, refuse_repeated_keys
+from echo_node.config_faults import faults, read
 from echo_node.errors import ConfigError
 
 
@@ -62,7 +63,7 @@ class Commitment(enum.Enum):
     FIND = "find"  # C-FIND
 
 
-def _ae_title(value: str) -> str:
+def checked_ae_title(value: str) -> str:
     """An AE title has 1 to 16 printable characters, no backslash (PS3.5 6.2)."""
     if not 1 <= len(value.strip()) <= 16 or not value.isascii() or not value.isprintable() or "\\" in value:
         raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
@@ -77,9 +78,36 @@ def _network(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        if re.fullmatch(r"[^\s/:@\[\]]+", value) is None or not value.isprintable():
+            raise ValueError("a name or an address alone is needed, without scheme, port, slash or blank") from None
+        try:
+            value.encode("idna")
+        except UnicodeError:
+            raise ValueError("no host has such a name: between two dots are 1 to 63 characters") from None
+    return value
+
+
+def _number(value: Any) -> Any:
+    """YAML reads yes and no as booleans, which Python counts as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not yes or no")
+    return value
+
+
 def _port(value: int) -> int:
     if not 1 <= value <= 65535:
         raise ValueError("a port is a number from 1 to 65535")
+    return value
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if not parts.hostname or parts.port == 0:  # a port that is none raises here
+        raise ValueError("a URL like https://pacs.example.org/dicom-web is needed")
     return value
 
 
@@ -96,13 +124,16 @@ def _view(name: Any) -> Any:
     return known[name]
 
 
-AETitle = Annotated[str, AfterValidator(_ae_title)]
+AETitle = Annotated[str, AfterValidator(checked_ae_title)]
+Count = Annotated[int, BeforeValidator(_number)]
 DatabaseURL = Annotated[str, AfterValidator(database_url.checked)]
+Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
-Port = Annotated[int, AfterValidator(_port)]
-Seconds = Annotated[float, Field(gt=0, le=86400 * 7)]
+Port = Annotated[Count, AfterValidator(_port)]
+Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=86400 * 7)]
+WebURL = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_url)]
 ViewName = Annotated[View, BeforeValidator(_view)]
-Probability = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -143,15 +174,15 @@ class Receive(_Section):
     host: str = "127.0.0.1"
     port: Port = 11112
     carts: tuple[Cart, ...] = (Cart(hosts=("127.0.0.0/8",)),)
-    max_associations: int = Field(default=32, ge=1, le=1000)
-    max_associations_per_host: int = Field(default=8, ge=1, le=1000)
-    max_object_mib: int = Field(default=4096, ge=1)
-    pdu_kib: int = Field(default=256, ge=16, le=4096)
+    max_associations: Count = Field(default=32, ge=1, le=1000)
+    max_associations_per_host: Count = Field(default=8, ge=1, le=1000)
+    max_object_mib: Count = Field(default=4096, ge=1)
+    pdu_kib: Count = Field(default=256, ge=16, le=4096)
     first_pdu_seconds: Seconds = 10
     pdu_seconds: Seconds = 60
     idle_seconds: Seconds = 300
     drain_seconds: Seconds = 60
-    min_free_disk_mib: int = Field(default=2048, ge=0)
+    min_free_disk_mib: Count = Field(default=2048, ge=0)
 
 
 class Study(_Section):
@@ -168,18 +199,18 @@ class Analyse(_Section):
 
     engine: Path = Path("engines/echoapex-tiny-phantom")
     backend: Backend = Backend.ONNXRUNTIME_CPU
-    threads: int = Field(default=0, ge=0, le=256)  # 0: all cores
+    threads: Count = Field(default=0, ge=0, le=256)  # 0: all cores
     plan_cache: Path | None = None  # None: plans/ in the storage folder
     lease_seconds: Seconds = 600
-    max_attempts: int = Field(default=3, ge=1, le=20)
-    max_frames: int = Field(default=600, ge=2)
+    max_attempts: Count = Field(default=3, ge=1, le=20)
+    max_frames: Count = Field(default=600, ge=2)
 
 
 class Results(_Section):
     """How much of a study is sent beside its documents."""
 
-    max_clips: int = Field(default=50, ge=0)
-    max_mib: int = Field(default=512, ge=1)
+    max_clips: Count = Field(default=50, ge=0)
+    max_mib: Count = Field(default=512, ge=1)
 
 
 class Routing(_Section):
@@ -201,9 +232,9 @@ class Destination(_Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
     ae_title: AETitle | None = None
-    host: str | None = Field(default=None, min_length=1)
+    host: Host | None = None
     port: Port | None = None
-    url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    url: WebURL | None = None
     user: str | None = Field(default=None, min_length=1)
     password_file: Path | None = None
     token_file: Path | None = None
@@ -262,7 +293,7 @@ class Deliver(_Section):
     destinations: tuple[Destination, ...] = ()
     first_retry_seconds: Seconds = 10
     max_retry_seconds: Seconds = 3600
-    max_attempts: int = Field(default=200, ge=1)
+    max_attempts: Count = Field(default=200, ge=1)
     connect_seconds: Seconds = 10
     response_seconds: Seconds = 60
     commitment_wait_seconds: Seconds = 5
@@ -312,20 +343,7 @@ def load(path: Path) -> Config:
         The file is missing, is not YAML, or a key or value is wrong. One line per fault:
         ``file:line: key: what is wrong``.
     """
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        is_elsewhere = isinstance(error, FileNotFoundError)
-        hint = "; name the file with --config or in ECHO_NODE_CONFIG" if is_elsewhere else ""
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}{hint}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: is not YAML: {error.problem}") from error
-    if root is not None:
-        refuse_repeated_keys(path, root)
+    root, data = read(path)
     try:
         config = Config.model_validate({} if data is None else data)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What is wrong in a settings file, and where: one line per fault, ``file:line: key: what is wrong``."""
+"""A settings file as YAML, and what is wrong in it: one line per fault, ``file:line: key: what is wrong``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,68 @@ from echo_node.errors import ConfigError
 
 Location = tuple[Any, ...]  # keys and places in lists, from the file's root
 _NO_SECTION = ("model_type", "dict_type", "model_attributes_type")
+# What PyYAML's constructors raise of a value that is not of the kind that its looks or its tag say.
+_NO_VALUE = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 
 
-def refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
-    """YAML lets a repeated key win silently; here it is an error."""
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also says where a value stands that is none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _NO_VALUE as error:
+            problem = f"this is no {node.tag.rpartition(':')[2]}; in quotes it is text"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+
+def read(path: Path) -> tuple[yaml.Node | None, Any]:
+    """What a settings file holds: with its lines, and as plain values.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not YAML, or a key stands twice.
+    """
+    text = ""
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506  it is a safe one
+        if root is not None:
+            _refuse_repeated_keys(path, root)
+    except OSError as error:
+        is_elsewhere = isinstance(error, FileNotFoundError)
+        hint = "; name the file with --config or in ECHO_NODE_CONFIG" if is_elsewhere else ""
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}{hint}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: is not YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"{path}:{line}: is not YAML: U+{error.character:04X}: {error.reason}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: lists and sections lie too deep in each other") from error
+    return root, data
+
+
+def place(path: Path, location: Location) -> str:
+    """``file:line: key`` in a settings file that was read before; the section's line where the key is left out."""
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+    return f"{path}:{_line_of(root, location)}: {'.'.join(str(part) for part in location)}"
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node, around: tuple[yaml.Node, ...] = ()) -> None:
+    """YAML lets a repeated key win silently, and an alias hold itself; here both are errors."""
+    if node in around:
+        line = node.start_mark.line + 1
+        raise ConfigError(f"{path}:{line}: what the alias stands for holds the alias: there is no end to it")
+    around = (*around, node)
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            refuse_repeated_keys(path, item)
+            _refuse_repeated_keys(path, item, around)
     if not isinstance(node, yaml.MappingNode):
         return
     seen: set[str] = set()
@@ -27,7 +82,7 @@ def refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
         if key.value in seen:
             raise ConfigError(f"{path}:{key.start_mark.line + 1}: {key.value}: this key stands twice")
         seen.add(key.value)
-        refuse_repeated_keys(path, value)
+        _refuse_repeated_keys(path, value, around)
 
 
 def faults(

@@ -156,8 +156,13 @@ def application_entity(calling_ae: str, connect_seconds: float, response_seconds
 @contextmanager
 def associated(ae: AE, to: Peer, handlers: Sequence[Any] = ()) -> Iterator[Association]:
     """An association; one that has ended already where the peer took none of its contexts."""
-    assoc = ae.associate(to.host, to.port, ae_title=to.ae_title, evt_handlers=list(handlers))
     where = f"{to.ae_title} at {to.host}:{to.port}"
+    try:
+        assoc = ae.associate(to.host, to.port, ae_title=to.ae_title, evt_handlers=list(handlers))
+    except OSError as error:  # the name does not resolve
+        raise DeliveryUnreachable(f"{where}: {error.strerror or error}") from error
+    except ValueError as error:  # the name cannot be one, or the title
+        raise DeliveryUnreachable(f"{where}: {error}") from error
     if assoc.is_rejected:
         raise AssociationRejected(f"{where} rejects the association")
     if not assoc.is_established and not assoc.rejected_contexts:

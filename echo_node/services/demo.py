@@ -19,7 +19,8 @@ from echo_node.codes import Method, Quantity, WallPoint
 from echo_node.config import Config, load
 from echo_node.dicom import scu
 from echo_node.dicom.clips import open_clip
-from echo_node.errors import EchoNodeError
+from echo_node.errors import EchoNodeError, EngineError
+from echo_node.inference.manifest import load_manifest
 from echo_node.measure.mass import cube_mass_g
 from echo_node.phantom import Patient
 from echo_node.phantom.clips import SimulatedClip
@@ -45,7 +46,7 @@ class _Ports:
     http: int
 
 
-def demo(out: Path, *, seed: int) -> int:
+def demo(out: Path, *, seed: int, engine: Path) -> int:
     """Run the whole main job once.
 
     Parameters
@@ -54,17 +55,29 @@ def demo(out: Path, *, seed: int) -> int:
         Folder for the node's storage, the archive and ``contact-sheet.png``; emptied first.
     seed : int
         The phantom patient.
+    engine : Path
+        Folder of the package that the node serves.
 
     Returns
     -------
     int
         0 where the archive holds the report and its EF is the pipeline's.
+
+    Raises
+    ------
+    EngineError
+        The package is not there or not whole; nothing was done.
     """
+    engine = engine.resolve()
+    try:
+        load_manifest(engine)
+    except EngineError as error:
+        raise EngineError(f"{error}; run it from the folder that holds engines/, or give --engine") from error
     if out.exists():
         _empty(out)
     out.mkdir(parents=True, exist_ok=True)
     ports = _Ports(*_free_ports(3))
-    path = _write_config(out, ports)
+    path = _write_config(out, ports, engine)
     config = load(path)
     patient, exam = known_exam(seed, start=utc_now())
     receiving = archive.start(out / "archive", port=ports.archive, http_port=ports.http)
@@ -106,9 +119,8 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _write_config(out: Path, ports: _Ports) -> Path:
+def _write_config(out: Path, ports: _Ports, engine: Path) -> Path:
     """The node's settings for loopback, beside everything else it leaves."""
-    engine = Config().analyse.engine.resolve()
     settings = {
         "node": {"storage": "storage"},
         "receive": {"ae_title": _AE_TITLE, "port": ports.node, "min_free_disk_mib": 100},

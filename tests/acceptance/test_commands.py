@@ -34,7 +34,7 @@ def test_an_engine_that_is_none_or_not_whole_is_found_before_the_start(tmp_path)
     path.write_text(yaml.safe_dump({"analyse": {"engine": str(engine)}}), encoding="utf-8")
     missing = run("--config", path, "check-config")
     assert missing.returncode == 2
-    assert f"{path}: analyse.engine: {engine / 'manifest.yaml'}: cannot be read" in missing.stderr
+    assert f"{path}:2: analyse.engine: {engine / 'manifest.yaml'}: cannot be read" in missing.stderr
     shutil.copytree(ENGINE, engine)
     assert run("--config", path, "check-config").returncode == 0
     (engine / "view.onnx").write_bytes(b"other")
@@ -142,7 +142,8 @@ def test_a_folder_is_analysed_without_a_network(exam, tmp_path):
 
 
 def test_an_empty_folder_is_no_success(tmp_path):
-    done = run("--config", SHIPPED, "analyse-folder", tmp_path, "--out", tmp_path / "out")
+    (tmp_path / "in").mkdir()
+    done = run("--config", SHIPPED, "analyse-folder", tmp_path / "in", "--out", tmp_path / "out")
     assert done.returncode == 1
 
 

@@ -4,6 +4,7 @@ import random
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,33 @@ def test_an_archive_that_does_not_answer_holds_up_no_other(tmp_path, start_archi
             stop.set()
         assert running.result() == 0
     two.store.dispose()
+
+
+@pytest.mark.parametrize("host", ["x.invalid", "a" * 70, "pacs host"])
+def test_a_host_that_has_no_address_holds_up_no_other_archive(tmp_path, start_archive, sender, host):
+    two = Sender(tmp_path, Clock(), sender.port, names=("nowhere", "pacs"))
+    nowhere, pacs = (Destination(name=n, **two._loopback) for n in two.names)
+    nowhere = nowhere.model_copy(update={"host": host})  # config.yaml would not take each of them
+    config = two.config.model_copy(update={"deliver": Deliver(destinations=(nowhere, pacs))})
+    archive, stop = start_archive(), Stop()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run, config, stop)
+        try:
+            wait_for(lambda: len(archive.received) == 2, 60)
+            wait_for(lambda: is_put_back(two, "nowhere"), 60)
+        finally:
+            stop.set()
+        assert running.result() == 0
+    for delivery in two.store.outbox.deliveries(destination="nowhere"):
+        assert delivery.last_error.startswith(f"ECHONODE at {host}:{sender.port}: ")
+        assert delivery.next_attempt_at > utc_now() - timedelta(minutes=1)
+        assert delivery.attempts == 1
+    two.store.dispose()
+
+
+def is_put_back(sender: Sender, name: str) -> bool:
+    """Have all objects for a destination failed?"""
+    return {d.state for d in sender.store.outbox.deliveries(destination=name)} == {DeliveryState.FAILED}
 
 
 def test_what_nobody_expects_of_one_archive_ends_the_process(tmp_path, sender, monkeypatch):

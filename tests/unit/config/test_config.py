@@ -1,5 +1,6 @@
 """config.yaml: what is good, and how what is bad is named."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,15 @@ def test_views_and_heads_are_named(tmp_path):
         ("- 1\n", 1, "config.yaml", ("a section with keys is needed", "receive")),
         ("node: [\n", 2, "", ("not YAML",)),
         ("node: {}\nnode: {}\n", 2, "node", ("twice",)),
+        ("node:\n  storage: a\x01b\n", 2, "", ("not YAML", "U+0001", "special characters")),
+        ("node:\n  storage: 2024-13-45\n", 2, "", ("no timestamp", "in quotes")),
+        ("node:\n  storage: !!int abc\n", 2, "", ("no int",)),
+        ("node:\n  storage: !!bool abc\n", 2, "", ("no bool",)),
+        ("node: &a\n  storage: *a\n", 1, "", ("alias",)),
+        ("receive:\n  port: yes\n", 2, "receive.port", ("a number is needed", "found True")),
+        ("receive: {max_object_mib: on}\n", 1, "receive.max_object_mib", ("a number is needed",)),
+        ("study: {quiet_seconds: true}\n", 1, "study.quiet_seconds", ("a number is needed",)),
+        ("routing: {view_threshold: no}\n", 1, "routing.view_threshold", ("a number is needed",)),
     ],
 )
 def test_a_fault_names_file_line_key_and_what_is_allowed(tmp_path, text, line, key, words):
@@ -75,6 +85,29 @@ def test_a_fault_names_file_line_key_and_what_is_allowed(tmp_path, text, line, k
     assert first.startswith(f"{path}:{line}: {key}")
     for word in words:
         assert word in first
+
+
+def test_a_file_that_has_no_end_of_brackets_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.yaml: .*too deep"):
+        load(written(tmp_path, "node: " + "[" * 3000))
+
+
+@pytest.mark.parametrize(
+    "host", ["pacs host", "http://x", "pacs/x", "pacs:104", "[::1]", "", "a" * 64, "a..b", "x\x7f"]
+)
+def test_a_destination_s_host_is_a_name_or_an_address_alone(tmp_path, host):
+    entry = {"name": "p", "ae_title": "P", "host": host, "port": 104}
+    with pytest.raises(ConfigError, match=r":1: deliver\.destinations\.0\.host: "):
+        load(written(tmp_path, json.dumps({"deliver": {"destinations": [entry]}})))
+
+
+@pytest.mark.parametrize(
+    "host", ["::1", "fe80::1%eth0", "192.0.2.10", "pacs", "pacs_1.example.org.", "пакс.example"]
+)
+def test_a_good_host_is_taken(tmp_path, host):
+    entry = {"name": "p", "ae_title": "P", "host": host, "port": 104}
+    config = load(written(tmp_path, json.dumps({"deliver": {"destinations": [entry]}})))
+    assert config.deliver.destinations[0].host == host
 
 
 def test_every_fault_is_named_at_once(tmp_path):
@@ -107,6 +140,9 @@ def test_a_list_whose_only_item_is_wrong_is_not_called_empty(tmp_path):
         ("ae_title: P, host: h, port: 104, commitment: yes", "'none', 'request' or 'find'"),
         ("url: 'ftp://h'", "pattern"),
         ("url: 'https://user:secret@h'", "pattern"),
+        ("url: 'https://h:high/dicom-web'", "Port could not be cast"),
+        ("url: 'https://:8043/dicom-web'", "like https://pacs.example.org"),
+        ("url: 'https://[x/dicom-web'", "Invalid IPv6 URL"),
         ("url: 'http://h/dicom-web', user: u, password_file: p", "url: https is needed beside password_file"),
         ("url: 'http://192.0.2.7:8042', token_file: t", "url: https is needed beside token_file"),
         ("url: 'http://localhost.example.org', token_file: t", "url: https is needed beside token_file"),

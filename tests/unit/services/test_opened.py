@@ -5,9 +5,10 @@ import os
 import pytest
 
 from echo_node.codes import Reason
-from echo_node.config import Config
+from echo_node.config import Config, load
+from echo_node.errors import StoreError
 from echo_node.records import JobKind
-from echo_node.services.opened import opened_store
+from echo_node.services.opened import opened_store, settings_of_a_node
 from echo_node.services.process import utc_now
 from echo_node.store import JobState
 from tests.unit.store.builders import received
@@ -22,6 +23,15 @@ def test_a_job_has_as_many_attempts_as_the_settings_say(tmp_path, max_attempts, 
         assert job is not None
         store.fail(job, Reason.ANALYSIS_FAILED, "", retry_at=utc_now())
         assert store.status().jobs == {(JobKind.CLIP, state): 1}
+
+
+def test_what_looks_at_a_node_needs_its_store(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("node: {storage: here}\n")
+    with pytest.raises(StoreError, match="has the node been started"):
+        settings_of_a_node(path)
+    with opened_store(load(path)):
+        assert settings_of_a_node(path) == load(path)
 
 
 def test_nobody_else_may_read_what_is_stored(tmp_path):
