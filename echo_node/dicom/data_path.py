@@ -6,7 +6,8 @@ to the file, in the thread that reads the socket, and the answer leaves in one w
 (C-ECHO, release, abort) is handed to pynetdicom as before.
 
 The same loop bounds what a peer may do: a PDU's length is checked before it is read, and each PDU has a
-time within which it must have come.
+time within which it must have come. Whatever comes puts the end for silence off, as each PDU does in
+pynetdicom; of a data set only what is more than a drip.
 """
 
 from __future__ import annotations
@@ -41,13 +42,16 @@ SUCCESS = 0x0000
 DOES_NOT_MATCH_SOP_CLASS = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
-_P_DATA_TF = 4
+_A_ASSOCIATE_RQ, _P_DATA_TF = 1, 4
+_CALLED_AE, _CALLING_AE = slice(10, 26), slice(26, 42)  # of an A-ASSOCIATE-RQ (PS3.8 table 9-11)
+_STAND_IN = b"?"  # for a character that no AE title may have
 _KNOWN_PDUS = range(1, 8)
 _IS_COMMAND, _IS_LAST = 1, 2  # bits of a message control header (PS3.8 E.2)
 _LONGEST_OTHER_PDU = 256 << 10  # bytes of an A-ASSOCIATE-RQ with 128 contexts: about 30 KiB
 _LONGEST_COMMAND = 16 << 10
 _LONGEST_OTHER_DATA = 1 << 20  # bytes of a data set that is not stored
 _SLACK = 1 << 10  # over the announced length: some senders count the header in
+_MORE_THAN_A_DRIP = 1 << 10  # bytes of a data set within receive.idle_seconds: a sender that is not silent
 _LINGER_SECONDS = 0.02  # after an answer the next request mostly follows at once
 
 
@@ -79,6 +83,8 @@ class StoringProvider(DULServiceProvider):
         self._passed_over = 0  # bytes of a data set that is refused
         self._passed_on = 0  # bytes of a data set that pynetdicom gets
         self._context_id = 0
+        self._heard = 0  # bytes since the idle timer was last restarted
+        self.called_ae = self.calling_ae = ""  # as they were sent, whatever characters they have
         self.studies: set[str] = set()
 
     @property
@@ -186,7 +192,15 @@ class StoringProvider(DULServiceProvider):
                     raise Cut("the connection ended inside a PDU")
                 return False
             done += count
+            self._note_heard(count)
         return True
+
+    def _note_heard(self, count: int) -> None:
+        """Put the end for silence off: pynetdicom does so only when a whole object, or several, have come."""
+        self._heard += count
+        if self._heard >= _MORE_THAN_A_DRIP or not self.is_storing:
+            self._idle_timer.restart()
+            self._heard = 0
 
     def _walk(self, body: memoryview) -> bool:
         """Handle every presentation data value of a PDU; False where one went to pynetdicom."""
@@ -327,12 +341,20 @@ class StoringProvider(DULServiceProvider):
 
     def _hand_over(self, pdu: bytes) -> None:
         """Give a PDU to pynetdicom's state machine."""
+        if pdu[0] == _A_ASSOCIATE_RQ:
+            pdu = self._with_legible_titles(pdu)
         try:
             decoded, event = self._decode_pdu(bytearray(pdu))
         except (ValueError, KeyError, IndexError, struct.error, TypeError, AttributeError) as error:
             raise Cut(f"a PDU cannot be decoded: {type(error).__name__}") from error
         self.event_queue.put(event)
         self._recv_pdu.put(decoded)
+
+    def _with_legible_titles(self, request: bytes) -> bytes:
+        """An A-ASSOCIATE-RQ with AE titles that pynetdicom can decode; the gate judges them as they were sent."""
+        called, calling = request[_CALLED_AE], request[_CALLING_AE]
+        self.called_ae, self.calling_ae = (title.decode("latin-1").strip(" ") for title in (called, calling))
+        return request[: _CALLED_AE.start] + _legible(called) + _legible(calling) + request[_CALLING_AE.stop :]
 
     def _drop_object(self) -> None:
         """The association ends, or another PDU came in mid-store: forget the store."""
@@ -343,3 +365,13 @@ class StoringProvider(DULServiceProvider):
         if self._object is not None:
             self._object.discard()
             self._object = None
+
+
+def is_ae_title(text: str) -> bool:
+    """May an AE title be so: not blank, ASCII without control characters and backslash (PS3.5 6.2)?"""
+    return text.strip(" ") != "" and text.isascii() and text.isprintable() and "\\" not in text
+
+
+def _legible(title: bytes) -> bytes:
+    """The title, with a stand-in for each of its characters if it may not be so."""
+    return title if is_ae_title(title.decode("latin-1")) else _STAND_IN * len(title)

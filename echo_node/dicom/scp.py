@@ -9,7 +9,6 @@ import socket
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 from echo_node.config import Cart, Receive
 from echo_node.dicom.commitment import OnResult, take
 from echo_node.dicom.contexts import storage_contexts
-from echo_node.dicom.data_path import Storing, StoringProvider
+from echo_node.dicom.data_path import Storing, StoringProvider, is_ae_title
 from echo_node.dicom.incoming import ReceivedObject
 from echo_node.dicom.scu import Peer
 from echo_node.errors import ConfigError
@@ -202,6 +201,8 @@ class Gate:
             return None  # it says what it keeps: that takes no room
         if called != settings.ae_title:
             return CALLED_AE_NOT_RECOGNISED, f"called AE title {called!r}; this is {settings.ae_title!r}"
+        if not is_ae_title(calling):
+            return CALLING_AE_NOT_RECOGNISED, f"its calling AE title {_fault(calling)}"
         if not is_cart:
             return CALLING_AE_NOT_RECOGNISED, "no cart of receive.carts has this AE title and address"
         if active > settings.max_associations:
@@ -219,6 +220,13 @@ def _admits(cart: Cart, *, calling: str, host: str) -> bool:
     return any(address in ipaddress.ip_network(network, strict=False) for network in cart.hosts)
 
 
+def _fault(title: str) -> str:
+    """What is wrong with an AE title that may not be, and what to do."""
+    if not title:
+        return "is blank; set one on the cart"
+    return "holds a character that none may (control character, backslash, non-ASCII); set another on the cart"
+
+
 class _Server(ThreadedAssociationServer):
     """pynetdicom's server, which hands each connection to a thread before anything is read from it."""
 
@@ -230,7 +238,7 @@ class _Server(ThreadedAssociationServer):
     def equip(self, storing: Storing, gate: Gate) -> None:
         """Set what each connection needs."""
         self.storing, self.gate = storing, gate
-        self._hosts: Counter[str] = Counter()
+        self._waiting: set[tuple[str, int]] = set()  # address and port of who has no association yet
         self._lock = threading.Lock()
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -244,29 +252,39 @@ class _Server(ThreadedAssociationServer):
         """Bound the connections per address before a thread is spent on one."""
         host = str(client_address[0])
         most = self.storing.settings.max_associations_per_host
-        active = sum(1 for a in self.active_associations if a.requestor.address == host)
         with self._lock:
-            waiting = self._hosts[host]
-        if active + waiting < most:
+            peers = set(self._waiting)  # first: who leaves it is among the associations by then
+        peers.update((str(a.requestor.address), a.requestor.port) for a in self.active_associations)
+        if sum(1 for address, _ in peers if address == host) < most:
             return True
         _log.warning("connection from %s refused: it has %d; max_associations_per_host", host, most)
         return False
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Count the connection before its thread starts: the next one may be here sooner."""
+        with self._lock:
+            self._waiting.add(client_address[:2])
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._forget(client_address)
+            raise
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """The handshake, bounded in time, then the association."""
-        host = str(client_address[0])
-        with self._lock:
-            self._hosts[host] += 1
         try:
             connection = self._handshaken(request)
         except OSError as error:
-            _log.warning("TLS handshake with %s failed: %s", host, type(error).__name__)
+            _log.warning("TLS handshake with %s failed: %s", client_address[0], type(error).__name__)
             self.shutdown_request(request)
         else:
             super().process_request_thread(connection, client_address)
         finally:
-            with self._lock:
-                self._hosts[host] -= 1
+            self._forget(client_address)
+
+    def _forget(self, client_address: Any) -> None:
+        with self._lock:
+            self._waiting.discard(client_address[:2])
 
     def _handshaken(self, connection: socket.socket) -> socket.socket:
         if self.ssl_context is None:
@@ -300,8 +318,9 @@ class _Acceptor(ACSE):
         self._gate = gate
 
     def _negotiate_as_acceptor(self) -> None:
+        assert isinstance(self.assoc.dul, StoringProvider)
+        calling, called = self.assoc.dul.calling_ae, self.assoc.dul.called_ae
         request: Any = self.requestor.primitive
-        calling, called = request.calling_ae_title or "", request.called_ae_title or ""
         host = str(self.requestor.address)
         active = len(self.assoc.ae.active_associations)
         refused = self._gate.rejection(calling=calling, called=called, host=host, active=active)
@@ -317,7 +336,7 @@ class _Acceptor(ACSE):
             return
         (result, source, reason), why = refused
         _log.warning("association of %r at %s rejected: %s", calling, host, why)
-        self.requestor.ae_title = calling
+        self.requestor.ae_title = request.calling_ae_title
         self.send_reject(result, source, reason)
         evt.trigger(self.assoc, evt.EVT_REJECTED, {})
         self.assoc.kill()

@@ -67,6 +67,19 @@ def is_known(conn: sa.Connection, received: Received) -> bool:
     return conn.execute(sa.union_all(kept, aside)).first() is not None
 
 
+def note_again(conn: sa.Connection, received: Received, *, at: datetime) -> None:
+    """Note that a known object has come again: where it is of a study, its sender has not fallen quiet."""
+    if received.job is JobKind.CORRECTION:  # it does not hold its study open, as little as when it came first
+        return
+    StudyInstanceUID = conn.scalar(
+        sa.select(instances.c.StudyInstanceUID).where(
+            instances.c.SOPInstanceUID == _plain(received.SOPInstanceUID), instances.c.sha256 == received.sha256
+        )
+    )
+    if StudyInstanceUID is not None:
+        studies.go_on(conn, StudyInstanceUID, source_ae=_plain(received.source_ae), at=at)
+
+
 def record(conn: sa.Connection, received: Received, *, path: Path, at: datetime) -> KeepOutcome:
     """Write all rows that a placed file brings about.
 

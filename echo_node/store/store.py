@@ -106,8 +106,11 @@ class Store:
         """
         try:
             with self._db.read() as conn:
-                if instances.is_known(conn, received):
-                    return KeepOutcome.DUPLICATE
+                is_known = instances.is_known(conn, received)
+            if is_known:
+                with self._db.write() as conn:
+                    instances.note_again(conn, received, at=self._now())
+                return KeepOutcome.DUPLICATE
             with self._files.writing():
                 path = self._files.place(received.path, received.sha256)
                 outcome = self._record(received, path)
@@ -368,20 +371,6 @@ class Store:
     def deliveries(self, StudyInstanceUID: str) -> list[Delivery]:
         """A study's outbox rows, in the order of their queueing."""
         return self.outbox.deliveries(StudyInstanceUID=StudyInstanceUID)
-
-    def reports_before(self, StudyInstanceUID: str, revision: int) -> tuple[Report, ...]:
-        """The documents that earlier closes of a study brought about, oldest first; no SEG, no overlay."""
-        with self._db.read() as conn:
-            found = outbox.reports_before(conn, StudyInstanceUID, revision)
-        return tuple(
-            Report(
-                kind=row.kind,
-                SOPClassUID=row.SOPClassUID,
-                SOPInstanceUID=row.SOPInstanceUID,
-                content=read_kept(self._root / row.path),
-            )
-            for row in found
-        )
 
     def status(self) -> StoreStatus:
         """Counts of everything."""

@@ -131,6 +131,15 @@ def receive(
         quarantine(conn, StudyInstanceUID, Reason.MIXED_PATIENTS, at=at)
 
 
+def go_on(conn: sa.Connection, StudyInstanceUID: str, *, source_ae: str, at: datetime) -> None:
+    """Note that the sender of an open study is still at it; one that is closed stays closed."""
+    conn.execute(
+        sa.update(studies)
+        .where(studies.c.StudyInstanceUID == StudyInstanceUID, studies.c.state == StudyState.RECEIVING)
+        .values(source_ae=source_ae, last_received_at=at, association_ended_at=None)
+    )
+
+
 def _has_more_than_corrections(conn: sa.Connection, StudyInstanceUID: str) -> bool:
     corrections = sa.select(job_rows.c.target).where(
         job_rows.c.StudyInstanceUID == StudyInstanceUID, job_rows.c.kind == JobKind.CORRECTION

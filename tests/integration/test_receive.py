@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import socket
 import ssl
 import struct
@@ -293,8 +294,8 @@ def test_a_disk_that_fails_is_answered_and_leaves_nothing(make_receiver, tmp_pat
     assert scu.send([item], to=receiver.peer, calling_ae="CART") == [None]
 
 
-def associated(receiver) -> socket.socket:
-    """A raw connection with an established association for US Multi-frame."""
+def association_request() -> bytes:
+    """An A-ASSOCIATE-RQ for US Multi-frame."""
     request = A_ASSOCIATE()
     request.application_context_name = "1.2.840.10008.3.1.1.1"
     request.calling_ae_title, request.called_ae_title = "RAW", "ECHONODE"
@@ -307,8 +308,13 @@ def associated(receiver) -> socket.socket:
     request.user_information = [length, implementation]
     pdu = A_ASSOCIATE_RQ()
     pdu.from_primitive(request)
+    return bytes(pdu.encode())
+
+
+def associated(receiver) -> socket.socket:
+    """A raw connection with an established association for US Multi-frame."""
     raw = socket.create_connection(("127.0.0.1", receiver.port), timeout=20)
-    raw.sendall(pdu.encode())
+    raw.sendall(association_request())
     kind, _, size = struct.unpack(">BBI", raw.recv(6))
     assert kind == 2  # A-ASSOCIATE-AC
     while size:
@@ -419,11 +425,12 @@ def test_a_slow_sender_is_cut(make_receiver):
         assert is_closed(raw)
 
 
-def test_silent_connections_of_one_address_are_bounded(make_receiver):
-    receiver = make_receiver(max_associations_per_host=3, first_pdu_seconds=2)
+def test_silent_connections_of_one_address_are_bounded(make_receiver, caplog):
+    receiver = make_receiver(max_associations_per_host=3, first_pdu_seconds=5)
     with contextlib.ExitStack() as stack:
-        for _ in range(12):
-            stack.enter_context(socket.create_connection(("127.0.0.1", receiver.port)))
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", receiver.port))) for _ in range(12)]
+        wait_for(lambda: len(select.select(silent, [], [], 0)[0]) == 9)  # what is closed is readable
+        assert caplog.text.count("connection from 127.0.0.1 refused: it has 3; max_associations_per_host") == 9
         wait_for(lambda: _answers(receiver))  # the first three are cut in time
 
 

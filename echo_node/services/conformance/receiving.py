@@ -149,7 +149,8 @@ def _acceptance(config: Config) -> list[str]:
                 (*map(str, title), f"the called AE title is not {settings.ae_title}"),
                 (
                     *map(str, scp.CALLING_AE_NOT_RECOGNISED),
-                    "no cart of section 7 has the calling AE title and the address",
+                    "the calling AE title is blank or has characters that none may have, or no cart of section 7 "
+                    "has it and the address",
                 ),
                 (*map(str, limit), f"{settings.max_associations} associations are there"),
                 (*map(str, limit), f"less than {settings.min_free_disk_mib} MiB are free on the disk"),
@@ -160,7 +161,7 @@ def _acceptance(config: Config) -> list[str]:
         "read. A connection is also closed, without an answer, by a PDU that is longer than announced, of no "
         f"known type, or not there within {settings.pdu_seconds:g} s ({settings.first_pdu_seconds:g} s before the "
         f"association stands), by an object of more than {2 * settings.max_object_mib} MiB, by a command inside a "
-        f"data set, and after {settings.idle_seconds:g} s of silence.",
+        f"data set, and after {settings.idle_seconds:g} s of silence or of less than 1 KiB of a data set.",
         "###### Extended negotiation",
         "None but role selection, for storage commitment alone. SOP Class Extended and Common Extended Negotiation "
         "are not answered: the node is SCP of what it stores. A user identity is neither asked for nor checked, "

@@ -9,7 +9,7 @@ import pytest
 from echo_node.codes import Reason
 from echo_node.errors import LeaseLost
 from echo_node.records import CloseReason, DeliveryState, Job, JobKind, StudyState
-from echo_node.store import ClosedStudy, JobState, Store
+from echo_node.store import ClosedStudy, JobState, KeepOutcome, Store
 from tests.unit.store.builders import POLICY, STUDY, Clock, failed, received, report
 
 AT_END = replace(POLICY, on_association_end=True, grace_seconds=5)
@@ -58,6 +58,48 @@ def test_each_object_starts_the_quiet_time_anew(store: Store, clock: Clock) -> N
     clock.pass_(100)
     assert store.close_studies(POLICY) == []
     clock.pass_(20)
+    assert len(store.close_studies(POLICY)) == 1
+
+
+def test_an_object_that_comes_again_starts_the_quiet_time_anew(store: Store, clock: Clock) -> None:
+    _clip_done(store, "1.1")
+    clock.pass_(100)
+    assert store.keep(received(store, "1.1")) is KeepOutcome.DUPLICATE
+    clock.pass_(100)
+    assert store.close_studies(POLICY) == []
+    clock.pass_(20)
+    assert len(store.close_studies(POLICY)) == 1
+
+
+def test_an_object_that_comes_again_by_another_association_goes_on_with_the_study(
+    store: Store, clock: Clock
+) -> None:
+    _clip_done(store, "1.1")
+    store.note_association_end("CART", {STUDY})
+    clock.pass_(2)
+    store.keep(received(store, "1.1", source_ae="CART2"))
+    clock.pass_(10)
+    assert store.close_studies(AT_END) == []
+    store.note_association_end("CART2", {STUDY})
+    clock.pass_(5)
+    assert store.close_studies(AT_END)[0].because is CloseReason.ASSOCIATION_END
+
+
+def test_an_object_that_comes_again_opens_no_closed_study(store: Store, clock: Clock) -> None:
+    _closed(store, clock)
+    before = store.status().jobs
+    assert store.keep(received(store, "1.1")) is KeepOutcome.DUPLICATE
+    assert store.study(STUDY).state is StudyState.CLOSED
+    assert store.status().jobs == before
+
+
+def test_a_correction_that_comes_again_does_not_hold_its_study_open(store: Store, clock: Clock) -> None:
+    _clip_done(store, "1.1")
+    store.keep(received(store, "1.2", job=JobKind.CORRECTION))
+    store.refuse_correction(_leased(store, JobKind.CORRECTION), Reason.UNREADABLE, "x")
+    clock.pass_(119)
+    assert store.keep(received(store, "1.2", job=JobKind.CORRECTION)) is KeepOutcome.DUPLICATE
+    clock.pass_(1)
     assert len(store.close_studies(POLICY)) == 1
 
 
