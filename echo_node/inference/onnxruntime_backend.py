@@ -65,6 +65,8 @@ class OnnxRuntime:
                 )
             except _REFUSALS as error:
                 raise EngineError(f"{folder / graph.file}: ONNX Runtime refuses it: {error}") from error
+            if provider not in session.get_providers():
+                raise EngineError(f"{provider} cannot be loaded, and no other is used instead; see docs/install.md")
             _check(folder / graph.file, graph, session)
             self._sessions[name] = session
 

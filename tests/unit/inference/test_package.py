@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import yaml
 
@@ -133,6 +134,19 @@ def test_grey_levels_are_normalised_by_the_runtime():
 def test_a_runtime_that_is_not_there_is_an_error_and_no_fallback(backend):
     with pytest.raises(EngineError):
         load_engine(SHIPPED, backend=backend, threads=1)
+
+
+def test_a_provider_that_cannot_be_loaded_is_an_error_and_no_fallback(monkeypatch):
+    """ONNX Runtime then goes on with another, and says so in its log alone."""
+    backend = "echo_node.inference.onnxruntime_backend"
+    monkeypatch.setattr(f"{backend}.onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    real = onnxruntime.InferenceSession
+    on_cpu = ["CPUExecutionProvider"]
+    monkeypatch.setattr(
+        f"{backend}.onnxruntime.InferenceSession", lambda model, options, **_: real(model, options, on_cpu)
+    )
+    with pytest.raises(EngineError, match="CUDAExecutionProvider cannot be loaded, and no other is used instead"):
+        load_engine(SHIPPED, backend=Backend.ONNXRUNTIME_CUDA, threads=1)
 
 
 @pytest.fixture(scope="module")
