@@ -147,6 +147,9 @@ def randomise_greys(frames: Images, rng: np.random.Generator) -> Images:
     if rng.uniform() < 0.5:  # uneven gain
         x = x * np.exp(_field(frames.shape[-1], 0.3, rng))
     x = x * float(rng.uniform(0.6, 1.4)) + float(rng.uniform(-0.06, 0.06))
+    if rng.uniform() < 0.5:  # no echo from walls that the beam runs along, as from the atrial septum
+        for _ in range(rng.integers(1, 4)):
+            x = x * (1 - _blob(inside, rng) * np.float32(rng.uniform(0.5, 1.0)))
     if rng.uniform() < 0.25:  # a narrow dynamic range: cavities are black
         black = float(rng.uniform(0.2, 0.7) * np.clip(x[:, inside].mean(), 0, 0.5)) if inside.any() else 0.0
         x = (x - black) / (1 - black)
@@ -177,6 +180,18 @@ def _field(size: int, deviation: float, rng: np.random.Generator) -> npt.NDArray
     """A smooth random field [S,S]."""
     coarse = rng.normal(0, deviation, (4, 4)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _blob(inside: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A round spot with soft edges somewhere in the sector: 1 in its middle, 0 far from it [S,S]."""
+    rows, cols = np.nonzero(inside)
+    if not rows.size:
+        return np.zeros(inside.shape, np.float32)
+    at, size = int(rng.integers(rows.size)), len(inside)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    widths = rng.uniform(0.03, 0.1, 2) * size
+    distance = ((y - rows[at]) / widths[0]) ** 2 + ((x - cols[at]) / widths[1]) ** 2
+    return np.asarray(np.exp(-(distance**2) / 2), np.float32)
 
 
 def _cut(frames: Images, rng: np.random.Generator) -> Images:

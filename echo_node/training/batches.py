@@ -63,13 +63,17 @@ def batches(
 
 
 def view_weights(clips: data.Clips, recipe: Recipe) -> npt.NDArray[np.float32]:
-    """What a view counts [V], so that each counts alike however often it is drawn."""
+    """What a view counts [V]: the less the more often it is drawn, by the root.
+
+    So the views of which there are more clips, which are those that are measured, stay the likelier ones, as in exams.
+    """
     everyone = np.bincount(clips.views, minlength=len(data.LABELS)) / len(clips)
     drawn = (1 - recipe.apical_share - recipe.wall_share) * everyone
     for views, share in ((_APICAL, recipe.apical_share), ([_PLAX], recipe.wall_share)):
         of_these = np.isin(np.arange(len(everyone)), views) * everyone
         drawn = drawn + share * of_these / max(of_these.sum(), 1e-9)
-    return np.asarray(1 / (len(everyone) * np.maximum(drawn, 1e-3)), np.float32)
+    weights = 1 / np.sqrt(len(everyone) * np.maximum(drawn, 1e-3))
+    return np.asarray(weights / (weights @ drawn), np.float32)
 
 
 def draw_batch(

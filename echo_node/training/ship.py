@@ -23,7 +23,7 @@ from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.train import train
 
 NAME = "echoapex-tiny-phantom"
-VERSION = "0.6.0"
+VERSION = "0.7.0"
 CALIBRATION_CLIPS = 420
 HEADLINES = (  # of an evaluation's figures, those that a package and its card keep
     "patients",
