@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"echo-node: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if error.filename is None:  # of no file or folder that was named
+        if error.filename is None or args.run in (_serve, _service):  # of no file or folder that was named
             raise
         print(f"echo-node: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1

@@ -277,9 +277,6 @@ class Destination(_Section):
             asked = [kind.value for kind in forms if kind in self.objects]
             if len(asked) > 1:
                 raise ValueError(f"objects: {' and '.join(asked)} are one result in two forms; ask for one")
-        has_seg = bool({ObjectKind.SEG, ObjectKind.SEG_LABELMAP}.intersection(self.objects))
-        if self.seg_transfer_syntax is not SegTransferSyntax.UNCOMPRESSED and not has_seg:
-            raise ValueError("seg_transfer_syntax: there is no seg among the objects")
         is_jpeg_ls = self.seg_transfer_syntax is SegTransferSyntax.JPEG_LS
         if is_jpeg_ls and ObjectKind.SEG_LABELMAP not in self.objects:
             raise ValueError("seg_transfer_syntax: jpeg_ls goes with seg_labelmap; seg has one bit a pixel")

@@ -21,17 +21,9 @@ class ViewHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [B,T,1+P,D] of sequences of T frames to logits [B,V]."""
-        return self.decide(self.read(tokens))
-
-    def read(self, tokens: Tensor) -> Tensor:
-        """Tokens [B,T,1+P,D] to what is read of a sequence [B,17*D]."""
         tokens = tokens.mean(dim=1)  # [B,1+P,D]
         n, _, width = tokens.shape
         patches = tokens[:, 1:].transpose(1, 2).reshape(n, width, self.grid, self.grid)  # [B,D,G,G]
         fields = F.avg_pool2d(patches, self.grid - (_FIELDS - 1) * self.stride, stride=self.stride)  # [B,D,4,4]
-        return torch.cat([tokens[:, 0], fields.flatten(1)], dim=1)
-
-    def decide(self, read: Tensor) -> Tensor:
-        """What was read [B,17*D] to logits [B,V]."""
-        logits: Tensor = self.linear(self.norm(read))
+        logits: Tensor = self.linear(self.norm(torch.cat([tokens[:, 0], fields.flatten(1)], dim=1)))
         return logits

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from echo_node.config import Backend, Config, Destination
+from echo_node.codes import ObjectKind
+from echo_node.config import Backend, Config, Destination, SegTransferSyntax
 from echo_node.config_faults import Location, place
 from echo_node.errors import EngineError, StoreError
 from echo_node.inference.backend import open_runtime
@@ -36,6 +37,11 @@ def faults_of(config: Config, path: Path) -> list[str]:
 def notes_on(config: Config, path: Path) -> list[str]:
     """What may be meant so, or be wrong at this moment only: names that do not resolve, a database that is away."""
     notes = [f"{place(path, key)}: {said}" for key, said in _answers(dict(_questions(config))).items()]
+    for number, destination in enumerate(config.deliver.destinations):
+        is_uncompressed = destination.seg_transfer_syntax is SegTransferSyntax.UNCOMPRESSED
+        if not is_uncompressed and not {ObjectKind.SEG, ObjectKind.SEG_LABELMAP}.intersection(destination.objects):
+            key = ("deliver", "destinations", number, "seg_transfer_syntax")
+            notes.append(f"{place(path, key)}: there is no seg among the objects")
     if not config.deliver.destinations:
         notes.append("deliver.destinations is empty: results stay on this node")
     if not config.receive.carts:
@@ -96,10 +102,12 @@ def _sqlite(config: Config) -> Iterator[tuple[Location, str]]:
     said = _not_writable(file.parent) if url else None
     if said is not None:
         yield key, said
-    elif file.exists():
+    else:
         try:
             with file.open("r+b") as opened:
                 is_one = opened.read(len(_SQLITE)) in (b"", _SQLITE)
+        except FileNotFoundError:
+            return
         except OSError as error:
             yield key, f"{file} cannot be opened: {error.strerror}; name a file that the node's user may write to"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,11 +16,14 @@ import echo_node.store.overview as overview
 import echo_node.store.schema as schema
 import echo_node.store.studies as studies
 from echo_node.codes import ObjectKind
+from echo_node.errors import DamagedError
 from echo_node.records import Delivery, DeliveryState, Report
 from echo_node.store.commitments import Unconfirmed, Verdict
 from echo_node.store.database import Database
 from echo_node.store.files import read_kept
 from echo_node.store.overview import Waiting
+
+_log = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -104,10 +108,14 @@ class Outbox:
             return outbox.enqueue_study(conn, destination, kinds, StudyInstanceUID, at=self._now())
 
     def report(self, SOPInstanceUID: str) -> Report | None:
-        """The object that the node made under a UID, as it was made first; None where there is none."""
+        """The object that the node made under a UID, as it was made first; None where there is none any more."""
         with self._db.read() as conn:
             row = outbox.report(conn, SOPInstanceUID)
-        return None if row is None else self._read(row)
+        try:
+            return None if row is None else self._read(row)
+        except DamagedError as error:
+            _log.error("%s", error)
+            return None
 
     def reports_before(self, StudyInstanceUID: str, revision: int) -> tuple[Report, ...]:
         """The documents that earlier closes of a study brought about, oldest first; no SEG, no overlay."""

@@ -108,8 +108,7 @@ class Store:
             with self._db.read() as conn:
                 is_known = instances.is_known(conn, received)
             if is_known:
-                with self._db.write() as conn:
-                    instances.note_again(conn, received, at=self._now())
+                self._note_again(received)
                 return KeepOutcome.DUPLICATE
             with self._files.writing():
                 path = self._files.place(received.path, received.sha256)
@@ -119,6 +118,14 @@ class Store:
             return outcome
         finally:
             discard(received.path)
+
+    def _note_again(self, received: Received) -> None:
+        """What is kept is kept: that its study's sender is still at it is worth no failure."""
+        try:
+            with self._db.write() as conn:
+                instances.note_again(conn, received, at=self._now())
+        except StoreError as error:
+            _log.warning("a known object came again, which the database does not take: %s", error)
 
     def _record(self, received: Received, path: Path) -> KeepOutcome:
         """A commit that fails may still have happened: the file stays then, and the sweep sees."""

@@ -65,7 +65,7 @@ def batches(
 def view_weights(clips: data.Clips, recipe: Recipe) -> npt.NDArray[np.float32]:
     """What a view counts [V]: the less the more often it is drawn, by the root.
 
-    So the views of which there are more clips, which are those that are measured, stay the likelier ones, as in exams.
+    So the views of which there are more clips, those that are measured, stay the likelier ones, as in exams.
     """
     everyone = np.bincount(clips.views, minlength=len(data.LABELS)) / len(clips)
     drawn = (1 - recipe.apical_share - recipe.wall_share) * everyone

@@ -283,9 +283,3 @@ def test_jpeg_ls_is_for_label_maps(tmp_path):
     assert destination.seg_transfer_syntax is SegTransferSyntax.JPEG_LS
     with pytest.raises(ConfigError, match="jpeg_ls goes with seg_labelmap; seg has one bit a pixel"):
         load(written(tmp_path, text % "sr, seg"))
-
-
-def test_a_transfer_syntax_of_segs_wants_a_seg(tmp_path):
-    entry = "{name: p, ae_title: P, host: 192.0.2.10, port: 104, seg_transfer_syntax: deflated, objects: [sr]}"
-    with pytest.raises(ConfigError, match=r":1: deliver\.destinations\.0: seg_transfer_syntax: there is no seg"):
-        load(written(tmp_path, f"deliver: {{destinations: [{entry}]}}\n"))

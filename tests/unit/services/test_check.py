@@ -145,3 +145,25 @@ def test_tensorrt_without_a_gpu(checked, monkeypatch):
     status, faults, _ = checked(analyse={"engine": str(ENGINE), "backend": "tensorrt"})
     assert status == 2
     assert ":3: analyse.backend: TensorRT " in faults
+
+
+def test_a_transfer_syntax_of_segmentations_without_any_is_a_note(checked):
+    destination = {"name": "a", "ae_title": "A", "host": "127.0.0.1", "port": 104, "objects": ["sr"]}
+    status, _, out = checked(deliver={"destinations": [destination | {"seg_transfer_syntax": "deflated"}]})
+    assert status == 0
+    assert "deliver.destinations.0.seg_transfer_syntax: there is no seg among the objects" in out
+
+
+def test_a_storage_that_may_not_be_looked_into_hides_no_other_fault(checked, monkeypatch, tmp_path):
+    real = Path.open
+
+    def refuse(path: Path, *args, **named):
+        if path.name == "node.db":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    status, faults, _ = checked(analyse={"engine": str(tmp_path / "none")})
+    assert status == 2
+    assert "analyse.engine" in faults
+    assert "node.db cannot be opened: Permission denied" in faults

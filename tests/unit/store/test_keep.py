@@ -264,3 +264,13 @@ def test_threads_that_keep_the_same_objects(store: Store) -> None:
     assert outcomes.count(KeepOutcome.NEW) == 12
     assert outcomes.count(KeepOutcome.DUPLICATE) == 60
     assert store.status().jobs == {CLIPS: 12}
+
+
+def test_a_known_object_is_acknowledged_though_the_database_takes_nothing(store: Store, monkeypatch) -> None:
+    store.keep(received(store, "1.1"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise StoreError("read only")
+
+    monkeypatch.setattr("echo_node.store.instances.note_again", refuse)
+    assert store.keep(received(store, "1.1")) is KeepOutcome.DUPLICATE

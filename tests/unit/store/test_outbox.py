@@ -138,3 +138,16 @@ def test_a_later_revision_is_handed_the_earlier_documents_alone(store: Store, cl
         ("2.25.5", ObjectKind.PDF),
     ]
     assert store.outbox.reports_before(STUDY, 1) == ()
+
+
+def test_an_object_is_read_as_it_was_made_and_a_lost_one_is_none(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    (first, _) = store.deliveries(STUDY)
+    kept = store.outbox.report(first.SOPInstanceUID)
+    assert kept is not None
+    assert (kept.kind, kept.content) == (ObjectKind.SR, first.path.read_bytes())
+    assert store.outbox.report("2.25.999") is None
+    first.path.unlink()
+    assert store.outbox.report(first.SOPInstanceUID) is None
+    assert "is gone, though the database names it" in caplog.text
