@@ -110,11 +110,12 @@ def _reader(_path: Path, report: Report) -> list[str]:
     try:
         _read(report)
     except Exception as error:  # noqa: BLE001 - whatever a reader raises is its finding
-        without = ", of an object with a number without a value" if _lacks_a_value(report) else ""
-        return [f"{type(error).__name__}: {error}{without}"]
+        said = f"{type(error).__name__}: {error}"
+    else:
+        return []
     finally:
         pydicom.config.settings.reading_validation_mode = mode
-    return []
+    return [f"{said}, of an object with a number without a value" if _lacks_a_value(report) else said]
 
 
 def _lacks_a_value(report: Report) -> bool:
