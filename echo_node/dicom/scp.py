@@ -266,7 +266,7 @@ class _Server(ThreadedAssociationServer):
             self._waiting.add(client_address[:2])
         try:
             super().process_request(request, client_address)
-        except BaseException:  # no thread could be started
+        except RuntimeError:  # no thread could be started
             self._forget(client_address)
             raise
 

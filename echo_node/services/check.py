@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from echo_node.codes import ObjectKind
-from echo_node.config import Backend, Config, Destination, SegTransferSyntax
+from echo_node.codes import ObjectKind, SegTransferSyntax
+from echo_node.config import Backend, Config, Destination
 from echo_node.config_faults import Location, place
 from echo_node.errors import EngineError, StoreError
 from echo_node.inference.backend import open_runtime
