@@ -23,6 +23,7 @@ from echo_node.reports.items import (
     AS_PROPERTY,
     INFERRED,
     LV,
+    PHASE,
     Evidence,
     algorithm,
     modifier,
@@ -226,8 +227,8 @@ def _group_key(measurement: Measurement) -> object:
 
 
 def _is_systolic(measurement: Measurement) -> bool:
-    """Was a volume read off the outline at end systole?"""
-    return measurement.quantity is Quantity.LV_ESV
+    """Does it belong to end systole?"""
+    return PHASE.get(measurement.quantity) is CardiacPhase.END_SYSTOLE
 
 
 def _view(view: View) -> sr.QualitativeEvaluation:

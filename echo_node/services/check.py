@@ -98,7 +98,7 @@ def _sqlite(config: Config) -> Iterator[tuple[Location, str]]:
     url, key = config.node.database, ("node", "database")
     if url.startswith("postgresql"):
         return
-    file = Path(url.partition(":///")[2]) if url else config.node.storage / "node.db"
+    file = Path(config.node.database_url.partition(":///")[2])
     said = _not_writable(file.parent) if url else None
     if said is not None:
         yield key, said
