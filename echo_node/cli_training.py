@@ -16,10 +16,16 @@ def add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
         "pretrain", help="pretrain an encoder without labels; goes on where it stopped; torchrun starts several"
     )
     parser.add_argument("--run", dest="run_folder", type=Path, required=True, help="folder of the run")
-    parser.add_argument(
+    pictures = parser.add_mutually_exclusive_group()
+    pictures.add_argument(
         "--data",
         type=Path,
-        help="folder of DICOM files, or of .tar shards of pictures; phantoms where left out",
+        help="folder of DICOM files, AVI and MP4, or of .tar shards of pictures; phantoms where left out",
+    )
+    pictures.add_argument(
+        "--fresh",
+        action="store_true",
+        help="phantoms rendered as they are needed, no two of one patient, by workers or by a GPU without",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
@@ -29,6 +35,9 @@ def add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--steps", type=int, default=2000, help="updates of the weights (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=32, help="pictures per process and part of a step")
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a step (default: %(default)s)")
+    parser.add_argument(
+        "--prototypes", type=int, default=1024, help="of each head; more for larger batches (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes that read pictures")
     parser.set_defaults(run=_pretrain)
 
@@ -100,7 +109,7 @@ def _add_trials(parser: argparse.ArgumentParser, *, studies: Sequence[int]) -> N
     )
     parser.add_argument("--repeats", type=int, default=3, help="with other studies (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=80, help="updates of the encoder (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="pictures of an update (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="clips of an update (default: %(default)s)")
     parser.add_argument("--unseen", type=int, default=12, help="studies to judge by (default: %(default)s)")
 
 
@@ -125,6 +134,8 @@ def _pretrain(args: argparse.Namespace) -> int:
         batch=args.batch,
         accumulate=args.accumulate,
         workers=args.workers,
+        fresh=args.fresh,
+        prototypes=args.prototypes,
     )
     return 0
 

@@ -33,6 +33,11 @@ class Look:
     annulus: float  # of the ring that the mitral leaflets hang on
     tissue_db: float  # 0; less where contrast agent makes the blood shine and tissue is suppressed
     fibre: float  # loss of myocardium's echo where the beam runs along the wall, 0 to 1
+    atrial_db: float  # of the atria's walls against other thin walls
+    septum_db: float  # and of what lies between the atria, that the beam runs along from the apex
+    septum_mm: float  # from the valves on, as far as it keeps its echo
+    back_db: float  # of the pericardium behind the atria
+    vessels_db: float  # of the walls of arch, pulmonary trunk and cava
     # beam
     wavelength_mm: float
     apodisation: float  # lateral width over wavelength times depth over aperture
@@ -87,6 +92,11 @@ def sample_look(rng: np.random.Generator) -> Look:
         annulus=float(u(0.0, 0.9)),
         tissue_db=0.0,
         fibre=float(u(0.2, 0.85)),
+        atrial_db=-26 * float(u()) ** 2,
+        septum_db=float(u(-40, -6) if u() < 0.6 else 0.0),
+        septum_mm=float(u(1, 18)),
+        back_db=float(u(-24, 8)),
+        vessels_db=-20 * float(u()),
         wavelength_mm=float(u(0.4, 0.75)),
         apodisation=float(u(0.9, 1.9)),
         pulse_mm=float(u(0.4, 1.0)),

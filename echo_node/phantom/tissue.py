@@ -11,7 +11,7 @@ from echo_node.phantom.look import Look
 
 _BLOOD_STEP_MM = 977.0  # blood is new in every frame: it has moved by more than any cell
 _WALL = 0.7  # amplitude of thin walls against myocardium
-_LEAFLET_MM, _ANNULUS_MM, _SAC_MM, _OPEN_MM = 0.9, 2.4, 1.6, 6.0
+_LEAFLET_MM, _ANNULUS_MM, _SAC_MM, _OPEN_MM, _SEPTUM_MM = 0.9, 2.4, 1.6, 6.0, 4.0
 # Border: half width in mm, strength
 _BORDERS = {
     "endocardium": (1.0, 0.7),
@@ -34,12 +34,12 @@ def heart_echo(
     """The scatterers [2,A,L] of the heart at one moment; ``points`` [3,A,L] are its own mm."""
     incidence = {name: _square(xp, grid, getattr(solids, name)) for name in _BORDERS}
     is_muscle = (solids.papillary < 0) & (solids.endocardium < 0)
-    blood = solids.blood(xp, grid.rough)
-    tissue = 10 ** (look.tissue_db / 20)
-    level = xp.where(blood, 10 ** (look.blood_db / 20), tissue * _bulk(xp, grid, solids, look, incidence))
-    borders = xp.where(
-        blood & (_within(xp, solids) < -1.5), 0.0, _borders(xp, points, solids, now, look, incidence)
-    )
+    blood, septum = solids.blood(xp, grid.rough), _atrial_septum(xp, points, solids, now, look)
+    tissue, blood_level = 10 ** (look.tissue_db / 20), 10 ** (look.blood_db / 20)
+    solid = xp.maximum(tissue * septum * _bulk(xp, grid, solids, look, incidence), 0 * septum + blood_level)
+    level = xp.where(blood, blood_level, solid)
+    borders = septum * _borders(xp, points, solids, now, look, incidence)
+    borders = xp.where(blood & (_within(xp, solids) < -1.5), 0.0, borders)
     level = xp.where(is_muscle, 0.8 * tissue * 10 ** (look.muscle_db / 20), level) + tissue * borders
     leaflets = _near(xp, solids.leaflets, _LEAFLET_MM) * (0.35 + 0.65 * _square(xp, grid, solids.leaflets))
     leaflets = leaflets + _CHORD * _near(xp, solids.chords, _CHORD_MM)
@@ -75,7 +75,7 @@ def _bulk(xp: Any, grid: Beams, solids: Fields, look: Look, incidence: dict[str,
     level = grid.ground + 10 ** (look.rim_db / 20) * xp.exp(-hull / look.rim_mm)
     for name, thick in _WALL_MM.items():
         field = getattr(solids, name)
-        wall = _WALL * (0.25 + 0.75 * incidence[name])  # lost where the beam runs along it
+        wall = _WALL * _kept(name, look) * (0.25 + 0.75 * incidence[name])  # lost where the beam runs along it
         level = xp.where((field >= 0) & (field < thick), xp.maximum(wall, level), level)
     # Fibres run around the ventricle: their echo is best where the beam meets the wall square on.
     muscle = 10 ** (look.muscle_db / 20) * (1 - look.fibre * (1 - incidence["epicardium"]))
@@ -96,12 +96,32 @@ def _borders(xp: Any, points: Array, solids: Fields, now: Moment, look: Look, in
     }
     for name, (width, strength) in _BORDERS.items():
         square = incidence[name]
-        shine = strength * look.specular * square * square * square
+        shine = strength * _kept(name, look) * look.specular * square * square * square
         total = total + shine * _near(xp, getattr(solids, name), width) * place.get(name, 1.0)
     free_wall = (solids.rv > 6) & (points[2, ...] > now.base - 12)
     sac = 10 ** (look.pericardium_db / 20) * _near(xp, solids.epicardium - 1.5, _SAC_MM)
     total = total + xp.where(free_wall, sac * (0.1 + 0.6 * incidence["epicardium"] ** 2), 0.0)
+    atria, across = (
+        xp.minimum(solids.la, solids.ra),
+        xp.where(solids.la < solids.ra, incidence["la"], incidence["ra"]),
+    )
+    back = 10 ** (look.back_db / 20) * _near(xp, atria - 2.5, _SAC_MM)
+    total = total + xp.where(points[2, ...] < now.base - 8, back * across**2, 0.0)
     return total + look.annulus * _near(xp, solids.annulus, _ANNULUS_MM)
+
+
+def _kept(name: str, look: Look) -> float:
+    """Amplitude of a thin wall against others, 0 to 1."""
+    loss = {"la": look.atrial_db, "ra": look.atrial_db}
+    loss |= dict.fromkeys(("arch", "trunk", "cava"), look.vessels_db)
+    return float(10 ** (loss.get(name, 0.0) / 20))
+
+
+def _atrial_septum(xp: Any, points: Array, solids: Fields, now: Moment, look: Look) -> Array:
+    """Amplitude [A,L] that is left between the atria; 1 elsewhere."""
+    between = (solids.la < _SEPTUM_MM) & (solids.ra < _SEPTUM_MM)
+    behind = xp.clip((now.base - points[2, ...] - look.septum_mm) / _OPEN_MM, 0.0, 1.0)
+    return xp.where(between, 1 - behind * (1 - 10 ** (look.septum_db / 20)), 1.0)
 
 
 def _material(xp: Any, points: Array, solids: Fields, now: Moment, *, flow: Array) -> Array:

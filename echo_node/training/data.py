@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import array_api_compat.numpy as numpy_namespace
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
@@ -29,7 +30,7 @@ _CLIPS_PER_SHARD = 10 * len(CYCLE)
 _JPEG_SHARE, _JPEG_QUALITY = 0.7, (30, 96)  # of clips that were compressed on their way
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # per process that renders
 Row = Mapping[str, npt.NDArray[Any]]  # of one clip, a value for each field of Clips
-_FORM = f"{len(LABELS)}-named"  # of a shard: other labels, or planes that need not have their names, are not read
+_FORM = f"{len(LABELS)}-septa"  # of a shard: other labels, or hearts whose atria keep their walls, are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,11 @@ def _clip(seed: int, number: int, frames: int) -> Row:
     return rendered(sample_patient(rng), CYCLE[number % len(CYCLE)], rng=rng, frames=frames)
 
 
-def rendered(patient: Patient, view: View, *, rng: np.random.Generator, frames: int) -> Row:
+def rendered(
+    patient: Patient, view: View, *, rng: np.random.Generator, frames: int, xp: Any = numpy_namespace
+) -> Row:
     """One row of :class:`Clips`: a clip of a patient, as it comes after its way through a network."""
-    clip = simulate_clip(patient, view, rng=rng, frames=frames, size=STORED_SIZE)
+    clip = simulate_clip(patient, view, rng=rng, frames=frames, size=STORED_SIZE, xp=xp)
     box = Letterbox.around(clip.sector, STORED_SIZE)
     images = box.apply(_compressed(clip.frames, clip.sector, rng))
     masks = np.zeros((frames, len(STRUCTURES), STORED_SIZE, STORED_SIZE), np.bool_)

@@ -11,6 +11,8 @@ from echo_node.inference.preprocess import normalise
 from echo_node.models.vit import ViTShape
 from echo_node.training.data import MEAN, STD
 
+CHANNELS = 3  # of an encoder that is trained: a frame in its clip
+
 
 def encoder_input(squares: npt.NDArray[np.uint8], shape: ViTShape) -> Tensor:
     """A clip's squares u8 [...,T,S,S] as float32 [...,T,C,S,S], in the shape's channels."""

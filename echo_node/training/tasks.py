@@ -133,16 +133,15 @@ def taken(examples: Examples, rows: npt.NDArray[np.int64]) -> Examples:
 
 
 def looks_at(studies: Studies, *, size: int, looks: int, seed: int) -> Examples:
-    """Examples to learn from: each clip several times, a frame at a time, moved and changed in its greys."""
+    """Examples to learn from: each clip several times, moved and changed in its greys."""
     clips = studies.clips
     frames, cavities = [], []
     for index, (images, packed) in enumerate(zip(clips.images, clips.masks, strict=True)):
         for look in range(looks):
             rng = np.random.default_rng([seed, 3, index, look])
-            t = slice(look % len(images), look % len(images) + 1)
-            masks = np.unpackbits(packed[t, _CAVITY : _CAVITY + 1], axis=-1)
-            nowhere = np.full((1, 4, 2), np.nan, np.float32)
-            seen, labels, _ = augment(images[t], masks, nowhere, size=size, rng=rng)
+            masks = np.unpackbits(packed[:, _CAVITY : _CAVITY + 1], axis=-1)
+            nowhere = np.full((len(images), 4, 2), np.nan, np.float32)
+            seen, labels, _ = augment(images, masks, nowhere, size=size, rng=rng)
             frames.append(seen)
             cavities.append(labels[:, 0])
     return Examples(

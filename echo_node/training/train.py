@@ -26,12 +26,12 @@ from echo_node.models.starting_point import load_heads, read_encoder, widened
 from echo_node.training import data
 from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
+from echo_node.training.inputs import CHANNELS
 from echo_node.training.losses import mask_loss, point_loss
 from echo_node.training.place import Place, half_precision, share_gradients
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.validate import validate
 
-CHANNELS = 3  # of the encoder that is trained: a frame in its clip
 _WALL_WEIGHT = 0.25  # of the wall loss: it starts at some 5 nats, the others at 1
 
 

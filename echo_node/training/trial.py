@@ -37,12 +37,12 @@ class TrialRecipe:
     seed: int = 1
     unseen: int = 12  # studies that are judged by
     frames: int = 2  # of a clip
-    looks: int = 4  # at a clip
+    looks: int = 2  # at a clip
     probe_steps: int = 300
     probe_batch: int = 64
     probe_rate: float = 3e-3
     steps: int = 80
-    batch: int = 16
+    batch: int = 16  # clips
     head_rate: float = 1e-3
     adapter_rate: float = 2e-3  # of bottlenecks and low-rank changes
     full_rate: float = 5e-4

@@ -1,4 +1,4 @@
-"""Parts of a picture: two large ones that the teacher sees too, and several small ones."""
+"""Parts of a clip: two large ones that the teacher sees too, and several small ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from echo_node.training.augment import randomise_greys
 
-Picture = npt.NDArray[np.uint8]
+Frames = npt.NDArray[np.uint8]
 
 _ASPECT = (3 / 4, 4 / 3)
 _TURN = 8.0  # degrees, standard deviation
@@ -29,25 +29,25 @@ class CropRules:
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """One picture's parts, or a batch's with one more axis in front."""
+    """One clip's parts."""
 
-    large: npt.NDArray[np.uint8]  # [2,S,S]
-    small: npt.NDArray[np.uint8]  # [L,s,s]
+    large: npt.NDArray[np.uint8]  # [2,T,S,S]
+    small: npt.NDArray[np.uint8]  # [L,T,s,s]
 
 
-def sample_crops(picture: Picture, rules: CropRules, rng: np.random.Generator) -> Crops:
-    """Parts of a picture u8 [H,W], each with its own grey levels.
+def sample_crops(frames: Frames, rules: CropRules, rng: np.random.Generator) -> Crops:
+    """Parts of a clip u8 [T,H,W], each the same of all frames and with its own grey levels.
 
     Never a left-right flip: in echocardiography the side is part of the meaning.
     """
     return Crops(
-        large=np.stack([_crop(picture, rules.large, rules.large_share, rng) for _ in range(2)]),
-        small=np.stack([_crop(picture, rules.small, rules.small_share, rng) for _ in range(rules.small_count)]),
+        large=np.stack([_crop(frames, rules.large, rules.large_share, rng) for _ in range(2)]),
+        small=np.stack([_crop(frames, rules.small, rules.small_share, rng) for _ in range(rules.small_count)]),
     )
 
 
-def _crop(picture: Picture, size: int, share: tuple[float, float], rng: np.random.Generator) -> Picture:
-    height, width = picture.shape
+def _crop(frames: Frames, size: int, share: tuple[float, float], rng: np.random.Generator) -> Frames:
+    height, width = frames.shape[1:]
     area = height * width * rng.uniform(*share)
     aspect = np.exp(rng.uniform(*np.log(_ASPECT)))
     w, h = min(width, np.sqrt(area * aspect)), min(height, np.sqrt(area / aspect))
@@ -59,7 +59,11 @@ def _crop(picture: Picture, size: int, share: tuple[float, float], rng: np.rando
     shift = np.array([x, y]) - scale @ np.array([size / 2, size / 2])
     inverse = np.column_stack([scale, shift])
     smooth = 0.5 * np.sqrt(max(0.0, w * h / size**2 - 1))
-    source = cv2.GaussianBlur(picture, (0, 0), smooth) if smooth > 0.3 else picture
-    part = cv2.warpAffine(source, inverse, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    (changed,) = randomise_greys(np.asarray(part, np.uint8)[None], rng)
-    return np.asarray(changed, np.uint8)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    parts = [
+        cv2.warpAffine(
+            cv2.GaussianBlur(f, (0, 0), smooth) if smooth > 0.3 else f, inverse, (size, size), flags=flags
+        )
+        for f in frames
+    ]
+    return randomise_greys(np.asarray(np.stack(parts), np.uint8), rng)

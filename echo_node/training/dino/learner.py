@@ -27,9 +27,9 @@ class Learner(nn.Module):
 
         Parameters
         ----------
-        large : [2,B,1,S,S]
+        large : [2,B,C,S,S]
             The crops that the teacher sees too.
-        small : [L,B,1,s,s]
+        small : [L,B,C,s,s]
             The others.
         masked : bool [2*B,P]
             Patches of the large crops that are hidden.

@@ -10,7 +10,7 @@ Where this departs from DINOv2's code, on purpose:
 - No drop path and no layer-wise decay of the rate: both are for large encoders on many pictures.
 - The rate is as given, not scaled with the batch; it falls with the share of the run, whatever its length.
 - The iBOT loss is a mean over the pictures of which something is hidden, half of all: its weight is twice DINOv2's.
-- Two projection heads, one of class tokens, one of patches (as DINOv2 for its giant), of 4,096 prototypes each.
+- Two projection heads, one of class tokens, one of patches (as DINOv2 for its giant), of 1,024 prototypes each.
   They are unit vectors by division rather than by weight norm with a gain held at 1: the same function.
 - Tokens and learned positions do not decay.
 - Gradients are clipped over encoder and heads together.
@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from tqdm import trange
 from echo_node.errors import EchoNodeError
 from echo_node.models.assemble import SHAPES
 from echo_node.models.checkpoints import load_state, save_state
-from echo_node.models.starting_point import keep_encoder, read_encoder
+from echo_node.models.starting_point import keep_encoder, read_encoder, widened
 from echo_node.models.vit import ViTShape
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
@@ -48,8 +48,8 @@ from echo_node.training.dino.masking import sample_masks
 from echo_node.training.dino.probe import probe
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import Source
-from echo_node.training.inputs import encoder_input
-from echo_node.training.place import Place, share_buffers
+from echo_node.training.inputs import CHANNELS, encoder_input
+from echo_node.training.place import Place, half_precision, share_buffers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class DinoRecipe:
     batch: int = 32  # pictures per process, step and accumulation
     accumulate: int = 1
     crops: CropRules = field(default_factory=CropRules)
-    prototypes: int = 4096
+    prototypes: int = 1024  # of each head; DINOv2 has 65,536 and more, for batches of thousands
     hidden: int = 512
     bottleneck: int = 128
     learning_rate: float = 1e-3
@@ -72,12 +72,13 @@ class DinoRecipe:
     hold_prototypes: float = 0.02
     warm_teacher: float = 0.3
     weight_decay: tuple[float, float] = (0.04, 0.2)
-    momentum: tuple[float, float] = (0.992, 1.0)
+    momentum: tuple[float, float] = (0.98, 1.0)
     teacher_temperature: tuple[float, float] = (0.04, 0.07)
     student_temperature: float = 0.1
     koleo: float = 0.1
     clip_norm: float = 3.0
     probe_every: int = 250
+    half_precision: bool = True  # bfloat16, where the device knows it
     workers: int = 0
 
 
@@ -96,13 +97,13 @@ class Pretraining:
         torch.manual_seed(recipe.seed)
         start = None if recipe.encoder is None else read_encoder(recipe.encoder)
         student = Learner(
-            SHAPES[recipe.size] if start is None else start.shape,
+            replace(SHAPES[recipe.size] if start is None else start.shape, channels=CHANNELS),
             prototypes=recipe.prototypes,
             hidden=recipe.hidden,
             bottleneck=recipe.bottleneck,
         )
         if start is not None:
-            student.encoder.load_state_dict(start.state_dict())
+            student.encoder.load_state_dict(widened(start.state_dict(), student.encoder.state_dict()))
         student = student.to(device)
         return cls(student, teacher_of(student), torch.optim.AdamW(_groups(student), betas=(0.9, 0.999)))
 
@@ -141,7 +142,7 @@ def _groups(student: Learner) -> list[dict[str, object]]:
 
 
 class CropsOf(Dataset[tuple[Tensor, Tensor]]):
-    """Pictures by number, cut into crops: [2,C,S,S] and [L,C,s,s], normalised."""
+    """Pictures by number, cut into crops: [2,C,S,S] and [L,C,s,s], normalised, each in its clip."""
 
     def __init__(self, source: Source, recipe: DinoRecipe, shape: ViTShape) -> None:
         self._source, self._recipe, self._shape = source, recipe, shape
@@ -149,11 +150,11 @@ class CropsOf(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self._recipe.seed, 1, number])
         crops = sample_crops(self._source.draw(rng), self._recipe.crops, rng)
-        return self._alone(crops.large), self._alone(crops.small)
+        return self._first(crops.large), self._first(crops.small)
 
-    def _alone(self, crops: npt.NDArray[np.uint8]) -> Tensor:
-        """Crops u8 [N,S,S], each a clip of one frame."""
-        return encoder_input(crops[:, None], self._shape)[:, 0]
+    def _first(self, crops: npt.NDArray[np.uint8]) -> Tensor:
+        """The picture's crops among those of its clip u8 [N,T,S,S]."""
+        return encoder_input(crops, self._shape)[:, 0]
 
 
 def pretrain(
@@ -249,7 +250,7 @@ def _step(
         large, small = next(batches)
         rng = np.random.default_rng([recipe.seed, 2, step, part, place.rank])
         masked = torch.from_numpy(sample_masks(2 * recipe.batch, run.student.encoder.shape.grid, rng=rng))
-        with torch.autocast(place.device.type, dtype=torch.bfloat16, enabled=place.device.type == "cuda"):
+        with half_precision(place.device, wanted=recipe.half_precision):
             losses = _losses(run, student, recipe, (large, small, masked.to(place.device)), share)
         total = torch.stack(list(losses.values())).sum() / recipe.accumulate
         total.backward()  # type: ignore[no-untyped-call]

@@ -1,7 +1,8 @@
-"""Where pictures for pretraining come from: phantoms, DICOM trees, or shards of pictures.
+"""Where pictures for pretraining come from: phantoms, trees of DICOM files and videos, or shards of pictures.
 
 A source hands out one picture for a random stream, so that the same stream gives the same picture whoever
-asks: any number of workers, processes and restarts see the same data.
+asks: any number of workers, processes and restarts see the same data. With it come a few more frames of its clip,
+where there are any: they tell what moves.
 """
 
 from __future__ import annotations
@@ -13,33 +14,41 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+import array_api_compat.numpy as numpy_namespace
+import array_api_compat.torch as torch_namespace
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from echo_node.dicom.clips import open_clip
-from echo_node.errors import ClipError, EchoNodeError
+from echo_node.errors import ClipError, EchoNodeError, LabelError
+from echo_node.evaluation.frames import seen_clip
+from echo_node.evaluation.videos import VIDEO_SUFFIXES, read_video
 from echo_node.inference.preprocess import Letterbox
+from echo_node.phantom import sample_patient
+from echo_node.records import Clip
 from echo_node.training import data
 
 _log = logging.getLogger(__name__)
 
-Picture = npt.NDArray[np.uint8]
+Frames = npt.NDArray[np.uint8]
 _PICTURES = (".png", ".jpg", ".jpeg")
 _TRIES = 50  # unreadable files in a row
 _OPEN_SHARDS = 64
+_FRAMES = 4  # of a clip: the picture and those beside it
 
 
 class Source(Protocol):
     """Pictures without labels."""
 
-    def draw(self, rng: np.random.Generator) -> Picture:
-        """One grey picture u8 [s,s]: a sector's box in a square."""
+    def draw(self, rng: np.random.Generator) -> Frames:
+        """A grey picture, and others of its clip, u8 [T,s,s]: a sector's box in a square, the picture first."""
         ...
 
 
 def open_source(folder: Path, *, size: int) -> Source:
-    """The source that a folder is: shards where it holds ``.tar`` files, else a tree of DICOM files.
+    """The source that a folder is: shards where it holds ``.tar`` files, else a tree of DICOM files and videos.
 
     Raises
     ------
@@ -51,8 +60,8 @@ def open_source(folder: Path, *, size: int) -> Source:
         return TarSource(shards, size=size)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
-        raise EchoNodeError(f"{folder}: holds neither .tar shards nor DICOM files")
-    return DicomSource(files, size=size)
+        raise EchoNodeError(f"{folder}: holds neither .tar shards nor clips")
+    return ClipSource(files, size=size)
 
 
 class PhantomSource:
@@ -61,32 +70,61 @@ class PhantomSource:
     def __init__(self, clips: data.Clips) -> None:
         self._images = clips.images
 
-    def draw(self, rng: np.random.Generator) -> Picture:
+    def draw(self, rng: np.random.Generator) -> Frames:
         """See :class:`Source`."""
-        return np.asarray(
-            self._images[rng.integers(len(self._images)), rng.integers(self._images.shape[1])], np.uint8
-        )
+        clip = self._images[rng.integers(len(self._images))]
+        return np.asarray(clip[rng.permutation(len(clip))[:_FRAMES]], np.uint8)
 
 
-class DicomSource:
-    """Random frames of the readable clips below a folder; what is no clip is passed over."""
+class FreshPhantoms:
+    """Phantoms rendered as they are asked for, so that no two pictures are of one patient.
+
+    On NumPy where no device is named, so that workers can share the work; else by torch on that device.
+    """
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self._device = device
+
+    def draw(self, rng: np.random.Generator) -> Frames:
+        """See :class:`Source`."""
+        patient, view = sample_patient(rng), data.CYCLE[int(rng.integers(len(data.CYCLE)))]
+        if self._device is None:
+            clip = data.rendered(patient, view, rng=rng, frames=_FRAMES, xp=numpy_namespace)
+        else:
+            with self._device, torch.no_grad():
+                clip = data.rendered(patient, view, rng=rng, frames=_FRAMES, xp=torch_namespace)
+        return np.asarray(clip["images"][rng.permutation(_FRAMES)], np.uint8)
+
+
+class ClipSource:
+    """Random frames of the readable clips below a folder, DICOM, AVI or MP4; what is no clip is passed over."""
 
     def __init__(self, files: Sequence[Path], *, size: int) -> None:
         self._files, self._size = files, size
 
-    def draw(self, rng: np.random.Generator) -> Picture:
+    def draw(self, rng: np.random.Generator) -> Frames:
         """See :class:`Source`."""
         for _ in range(_TRIES):
             path = self._files[int(rng.integers(len(self._files)))]
-            try:
-                source = open_clip(path)
-                clip = source.read([int(rng.integers(source.NumberOfFrames))])
-            except ClipError as error:
-                _log.debug("passed over: %s", error.reason.name)
-                continue
-            (square,) = Letterbox.around(clip.sector, self._size).apply(clip.frames)
-            return np.asarray(square, np.uint8)
+            clip = _some_frames(path, rng)
+            if clip is not None:
+                squares = Letterbox.around(clip.sector, self._size).apply(clip.frames)
+                return np.asarray(squares[rng.permutation(len(squares))], np.uint8)
         raise EchoNodeError(f"{_TRIES} files in a row below {self._files[0].parent} are no readable clips")
+
+
+def _some_frames(path: Path, rng: np.random.Generator) -> Clip | None:
+    """Random frames of a clip, in order; None of what is no readable clip."""
+    try:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            frames = read_video(path).frames
+            picked = np.sort(rng.permutation(len(frames))[:_FRAMES])
+            return seen_clip(frames[picked], uid=path.name, times_ms=None, spacing_mm=None)
+        source = open_clip(path)
+        return source.read(np.sort(rng.permutation(source.NumberOfFrames)[:_FRAMES]).tolist())
+    except (ClipError, LabelError) as error:
+        _log.debug("passed over: %s", error.reason.name if isinstance(error, ClipError) else "no video")
+        return None
 
 
 class TarSource:
@@ -95,7 +133,7 @@ class TarSource:
     def __init__(self, shards: Sequence[Path], *, size: int) -> None:
         self._shards, self._size = shards, size
 
-    def draw(self, rng: np.random.Generator) -> Picture:
+    def draw(self, rng: np.random.Generator) -> Frames:
         """See :class:`Source`."""
         for _ in range(_TRIES):
             shard = self._shards[int(rng.integers(len(self._shards)))]
@@ -109,8 +147,8 @@ class TarSource:
             grey = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
             if grey is not None:
                 whole = np.ones(grey.shape, np.bool_)
-                (square,) = Letterbox.around(whole, self._size).apply(np.asarray(grey, np.uint8)[None])
-                return np.asarray(square, np.uint8)
+                squares = Letterbox.around(whole, self._size).apply(np.asarray(grey, np.uint8)[None])
+                return np.asarray(squares, np.uint8)
         raise EchoNodeError(f"{_TRIES} draws in a row from {self._shards[0].parent} gave no picture")
 
 

@@ -9,7 +9,8 @@ from echo_node.models.starting_point import read_encoder
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules
 from echo_node.training.dino.pretrain import DinoRecipe, pretrain
-from echo_node.training.dino.sources import PhantomSource, Source, open_source
+from echo_node.training.dino.sources import FreshPhantoms, PhantomSource, Source, open_source
+from echo_node.training.place import Place
 from echo_node.training.recipe import UNSEEN, Recipe
 
 _PROBED = 420  # labelled phantoms of each set, for the probes
@@ -24,12 +25,14 @@ def pretrain_on(
     batch: int,
     accumulate: int,
     workers: int,
+    prototypes: int = 1024,
     encoder: Path | None = None,
+    fresh: bool = False,
 ) -> None:
     """Pretrain an encoder on a folder of pictures, or on phantoms without one.
 
     The features are probed on labelled phantoms either way. With the folder of an encoder it starts from that
-    one, whatever the size says.
+    one, whatever the size says. Fresh phantoms are rendered as they are needed: by workers, or by a GPU without.
     """
     labelled, shards = Recipe(), out / "phantoms"
     shape = SHAPES[size] if encoder is None else read_encoder(encoder).shape
@@ -40,14 +43,22 @@ def pretrain_on(
         batch=batch,
         accumulate=accumulate,
         workers=workers,
+        prototypes=prototypes,
         crops=CropRules(large=shape.image_size, small=shape.patch_size * round(0.43 * shape.grid)),
     )
     unseen = data.load(shards, seed=UNSEEN, clips=_PROBED, frames=labelled.frames)
-    if folder is None:
+    if folder is None and not fresh:
         known = data.load(shards, seed=labelled.seed, clips=labelled.train_clips, frames=labelled.frames)
         source: Source = PhantomSource(known)
         known = known.first(_PROBED)
     else:
         known = data.load(shards, seed=labelled.seed, clips=_PROBED, frames=labelled.frames)
-        source = open_source(folder, size=max(data.STORED_SIZE, shape.image_size))
+        source = (
+            _fresh(workers) if folder is None else open_source(folder, size=max(data.STORED_SIZE, shape.image_size))
+        )
     pretrain(out, source, recipe, known=known, unseen=unseen)
+
+
+def _fresh(workers: int) -> FreshPhantoms:
+    device = Place.find().device
+    return FreshPhantoms(device if device.type == "cuda" and not workers else None)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from echo_node.inference.preprocess import Letterbox
@@ -10,7 +11,7 @@ from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PointKind
 from echo_node.inference.walls import locate
 from echo_node.models.assemble import SHAPES, EchoModel, build
 from echo_node.models.checkpoints import load_weights, save_weights
-from echo_node.models.vit import ViTShape
+from echo_node.models.vit import ViTShape, attended
 from echo_node.models.wall_head import WallHead
 from echo_node.training.losses import point_loss
 
@@ -134,3 +135,17 @@ def test_a_head_that_is_younger_than_the_weights_stays_as_it_is(tmp_path):
     save_file(older, tmp_path / "torn.safetensors")
     with pytest.raises(RuntimeError, match=r"view\.linear\.weight"):
         load_weights(second, tmp_path / "torn.safetensors")
+
+
+@pytest.mark.parametrize("length", [1, 7, 196])
+def test_attention_from_its_parts_is_the_fused_one_with_its_gradients(length):
+    draw = torch.Generator().manual_seed(length)
+    of_parts = [torch.randn(2, 3, length, 8, generator=draw, requires_grad=True) for _ in range(3)]
+    of_fused = [t.detach().clone().requires_grad_() for t in of_parts]
+    weights = torch.randn(2, 3, length, 8, generator=draw)
+    found, wanted = attended(*of_parts), F.scaled_dot_product_attention(*of_fused)
+    assert torch.allclose(found, wanted, atol=1e-5)
+    (found * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    for ours, theirs in zip(of_parts, of_fused, strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-4)

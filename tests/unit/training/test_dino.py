@@ -24,10 +24,11 @@ from echo_node.training.dino.masking import sample_masks
 from echo_node.training.dino.pretrain import DinoRecipe, Pretraining, pretrain
 from echo_node.training.dino.probe import linear, nearest
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
-from echo_node.training.dino.sources import DicomSource, PhantomSource, TarSource, open_source
+from echo_node.training.dino.sources import ClipSource, FreshPhantoms, PhantomSource, TarSource, open_source
 from echo_node.training.place import share_buffers
 from echo_node.training.recipe import Recipe
 from echo_node.training.train import _model
+from tests.unit.evaluation.builders import write_video
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -145,14 +146,17 @@ def test_crops_are_parts_of_their_picture():
     picture = np.zeros((208, 208), np.uint8)
     picture[:, 104:] = 180  # a grey step that every shift and zoom keeps a step
     rules = CropRules()
-    crops = sample_crops(picture, rules, np.random.default_rng(5))
-    assert crops.large.shape == (2, 112, 112)
-    assert crops.small.shape == (6, 48, 48)
-    again = sample_crops(picture, rules, np.random.default_rng(5))
+    crops = sample_crops(np.stack([picture, picture // 2, picture]), rules, np.random.default_rng(5))
+    assert crops.large.shape == (2, 3, 112, 112)
+    assert crops.small.shape == (6, 3, 48, 48)
+    again = sample_crops(np.stack([picture, picture // 2, picture]), rules, np.random.default_rng(5))
     assert (crops.large == again.large).all()
+    greys = crops.large.mean(axis=(2, 3))  # of a crop: the same part of each frame, changed alike
+    assert np.allclose(greys[:, 0], greys[:, 2], rtol=0.05)
+    assert (greys[:, 1] < greys[:, 0]).all()
 
 
-SHAPE = ViTShape(width=16, depth=1, heads=2, image_size=32, patch_size=8)
+SHAPE = ViTShape(width=16, depth=1, heads=2, image_size=32, patch_size=8, channels=3)
 RECIPE = DinoRecipe(
     size="test",
     steps=4,
@@ -195,7 +199,7 @@ def test_the_teacher_follows_and_hidden_patches_are_not_seen():
     for old, new in zip(before, teacher.parameters(), strict=True):
         assert torch.allclose(new - old, torch.full_like(old, 0.25), atol=1e-5)
     encoder = VisionTransformer(SHAPE).eval()
-    frames, hidden = torch.randn(1, 1, 32, 32), torch.zeros(1, 16, dtype=torch.bool)
+    frames, hidden = torch.randn(1, 3, 32, 32), torch.zeros(1, 16, dtype=torch.bool)
     hidden[0, 5] = True
     other = frames.clone()
     other[0, 0, 8:16, 8:16] = 9.0  # patch 5
@@ -260,7 +264,7 @@ def test_the_run_s_folder_is_an_encoder_to_start_from(tmp_path, small):
     for name, value in teacher.encoder.state_dict().items():
         assert torch.equal(kept.state_dict()[name], value), name
     model = _model(Recipe(encoder=tmp_path / "run"))
-    assert model.shape == replace(SHAPE, channels=3)
+    assert model.shape == SHAPE
     for encoder in (model.encoder, model.measuring):
         assert torch.equal(encoder.blocks[0].mlp[0].weight, kept.blocks[0].mlp[0].weight)
 
@@ -338,13 +342,41 @@ def test_pictures_from_shards_and_from_dicom(tmp_path, data):
             archive.addfile(member, BytesIO(content))
     source = open_source(tmp_path / "shards", size=90)
     assert isinstance(source, TarSource)
-    assert (source.draw(rng)[15:75] == picture).all()
+    assert (source.draw(rng)[0, 15:75] == picture).all()
     tree = open_source(data, size=128)
-    assert isinstance(tree, DicomSource)
+    assert isinstance(tree, ClipSource)
     first, again = (tree.draw(np.random.default_rng(3)) for _ in range(2))
-    assert first.shape == (128, 128)
-    assert first.any()
+    assert first.shape[1:] == (128, 128)
+    assert len(first) <= 4
+    assert first[0].any()
     assert (first == again).all()
     (tmp_path / "empty").mkdir()
     with pytest.raises(EchoNodeError, match="neither"):
         open_source(tmp_path / "empty", size=90)
+
+
+def test_fresh_phantoms_are_the_same_from_either_renderer_and_never_twice():
+    rendered = FreshPhantoms().draw(np.random.default_rng(11))
+    assert rendered.shape == (4, 208, 208)
+    assert rendered[0].any()
+    on_torch = FreshPhantoms(torch.device("cpu")).draw(np.random.default_rng(11))
+    apart = np.abs(rendered.astype(int) - on_torch)
+    assert (apart > 3).mean() < 0.01, "rounding alone"
+    other = FreshPhantoms().draw(np.random.default_rng(12))
+    assert (rendered != other).mean() > 0.1
+
+
+def test_videos_are_pictures_too_and_what_is_none_is_passed_over(tmp_path):
+    rng = np.random.default_rng(4)
+    grey = np.zeros((12, 96, 128), np.uint8)
+    grey[:, 10:90, 20:110] = rng.integers(40, 220, (12, 80, 90))
+    write_video(tmp_path / "one.avi", grey)
+    (tmp_path / "two.mp4").write_bytes(b"no video")
+    source = open_source(tmp_path, size=96)
+    for seed in range(6):
+        frames = source.draw(np.random.default_rng(seed))
+        assert frames.shape == (4, 96, 96)
+        assert frames.any(axis=(1, 2)).all()
+    (tmp_path / "one.avi").unlink()
+    with pytest.raises(EchoNodeError, match="no readable clips"):
+        open_source(tmp_path, size=96).draw(rng)

@@ -85,7 +85,7 @@ def test_few_studies_are_among_many_and_seeded():
 def test_looks_are_seeded_and_belong_to_their_clips():
     some, more = (simple_studies(None, seed=1, studies=n, frames=2) for n in (2, 3))
     first, again = (looks_at(some, size=32, looks=3, seed=1) for _ in range(2))
-    assert first.frames.shape == (12, 1, 32, 32)
+    assert first.frames.shape == (12, 2, 32, 32)
     assert (first.frames == again.frames).all()
     assert first.owners.tolist() == [0] * 6 + [1] * 6
     assert (first.classes == np.repeat(some.clips.views, 3)).all()
