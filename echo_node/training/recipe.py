@@ -46,7 +46,7 @@ class Recipe:
             clips_per_step=max(1, self.clips_per_step // 2),
             frames_per_clip=2,
             close_share=0.85,
-            apical_share=0.45,
+            apical_share=0.32,
             wall_share=0.12,
             learning_rate=6e-4,
         )

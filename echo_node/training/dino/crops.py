@@ -23,8 +23,8 @@ class CropRules:
     large: int = 112  # pixels
     small: int = 48
     small_count: int = 6
-    large_share: tuple[float, float] = (0.32, 1.0)  # of the picture's area
-    small_share: tuple[float, float] = (0.05, 0.32)
+    large_share: tuple[float, float] = (0.4, 1.0)  # of the picture's area
+    small_share: tuple[float, float] = (0.1, 0.4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,5 +27,6 @@ class ProjectionHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [N,D] to logits [N,K]: cosines, in -1 to 1."""
-        points = F.normalize(self.mlp(tokens), dim=-1, eps=1e-6)
-        return F.linear(points, F.normalize(self.prototypes.weight, dim=-1))
+        with torch.autocast(tokens.device.type, enabled=False):  # half precision would take near answers for equal
+            points = F.normalize(self.mlp(tokens.float()), dim=-1, eps=1e-6)
+            return F.linear(points, F.normalize(self.prototypes.weight, dim=-1))

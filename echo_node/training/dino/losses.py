@@ -13,6 +13,30 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor
 
+_LEAST_SPREAD = 1e-3
+
+
+@torch.no_grad()
+def spread(logits: Tensor, *, dimensions: int) -> float:
+    """How far answers [N,K] differ from one another, against cosines of random points: 0 to 1.
+
+    A small encoder's class tokens are nearly alike at first, and so are its answers: to no temperature that is made
+    for cosines do they differ, and a student of them learns to say nothing. A temperature multiplied by this tells
+    them apart from the first step on.
+
+    Parameters
+    ----------
+    logits : [N,K]
+        Cosines; N may differ between processes, over all of which it is taken.
+    dimensions : int
+        Of the points whose cosines these are.
+    """
+    x = logits.double()
+    count = _over_all(x.new_tensor(float(len(x))))
+    mean = _over_all(x.sum(dim=0)) / count  # [K]
+    variance = _over_all(((x - mean) ** 2).sum()) / (count * x.shape[1])
+    return min(1.0, max(_LEAST_SPREAD, float((variance * dimensions).sqrt())))
+
 
 @torch.no_grad()
 def sinkhorn_knopp(logits: Tensor, *, temperature: float, rounds: int = 3) -> Tensor:

@@ -12,6 +12,9 @@ Where this departs from DINOv2's code, on purpose:
 - The iBOT loss is a mean over the pictures of which something is hidden, half of all: its weight is twice DINOv2's.
 - Two projection heads, one of class tokens, one of patches (as DINOv2 for its giant), of 1,024 prototypes each.
   They are unit vectors by division rather than by weight norm with a gain held at 1: the same function.
+- The teacher's temperature is multiplied by how far its answers differ (``losses.spread``), as long as that is less
+  than cosines of random points do: without it a tiny encoder's class tokens, all alike at first, stayed so.
+- Small crops are of a tenth of a picture at least, large ones of four: a sector fills half of its square.
 - Tokens and learned positions do not decay.
 - Gradients are clipped over encoder and heads together.
 - Answers are balanced within each part of an accumulated step, over all processes.
@@ -43,7 +46,7 @@ from echo_node.models.vit import ViTShape
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
 from echo_node.training.dino.learner import Learner, follow, teacher_of
-from echo_node.training.dino.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
+from echo_node.training.dino.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp, spread
 from echo_node.training.dino.masking import sample_masks
 from echo_node.training.dino.probe import probe
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
@@ -276,8 +279,8 @@ def _losses(
     low, high = recipe.teacher_temperature
     temperature = ramp(low, high, share=share, until=recipe.warm_teacher)
     whole, patches = run.teacher.teach(large, masked)
-    balanced = sinkhorn_knopp(whole.flatten(0, 1), temperature=temperature).view_as(whole)
-    patch_targets = sinkhorn_knopp(patches, temperature=temperature)
+    balanced = _balanced(whole.flatten(0, 1), recipe, temperature).view_as(whole)
+    patch_targets = _balanced(patches, recipe, temperature)
     logits, hidden, features = student(large, small, masked)
     counts = masked.sum(dim=1, keepdim=True).clamp(min=1)  # [2B,1]
     weights = (1 / counts).expand_as(masked)[masked]
@@ -286,6 +289,11 @@ def _losses(
         "ibot": ibot_loss(hidden, patch_targets, weights, temperature=recipe.student_temperature),
         "koleo": recipe.koleo * (koleo_loss(features[0]) + koleo_loss(features[1])),
     }
+
+
+def _balanced(logits: Tensor, recipe: DinoRecipe, temperature: float) -> Tensor:
+    """The teacher's answers [N,K] as probabilities, of a temperature that tells them apart."""
+    return sinkhorn_knopp(logits, temperature=temperature * spread(logits, dimensions=recipe.bottleneck))
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, recipe: DinoRecipe, share: float) -> None:

@@ -19,7 +19,7 @@ from echo_node.models.vit import VisionTransformer, ViTShape
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
 from echo_node.training.dino.learner import Learner, follow, teacher_of
-from echo_node.training.dino.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
+from echo_node.training.dino.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp, spread
 from echo_node.training.dino.masking import sample_masks
 from echo_node.training.dino.pretrain import DinoRecipe, Pretraining, pretrain
 from echo_node.training.dino.probe import linear, nearest
@@ -290,7 +290,8 @@ def test_biases_norms_and_positions_do_not_decay(small):
 def _one_of_two(rank: int, folder: str, logits: torch.Tensor) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     part = logits[:5] if rank == 0 else logits[5:]
-    torch.save(sinkhorn_knopp(part, temperature=0.1), f"{folder}/{rank}.pt")
+    wide = torch.full((1, 1), spread(part / 9, dimensions=4))
+    torch.save((sinkhorn_knopp(part, temperature=0.1), wide), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -310,11 +311,31 @@ def test_two_processes_keep_the_first_one_s_statistics(tmp_path):
     assert torch.equal(first, second)
 
 
+def test_answers_that_hardly_differ_are_told_apart():
+    draw = np.random.default_rng(3)
+    points, prototypes = draw.normal(size=(400, 32)), draw.normal(size=(300, 32))
+    cosines = points @ prototypes.T
+    cosines /= np.linalg.norm(points, axis=1)[:, None] * np.linalg.norm(prototypes, axis=1)
+    logits = torch.from_numpy(cosines.astype(np.float32))
+    assert spread(logits, dimensions=32) == pytest.approx(1.0, abs=0.02), "random points"
+    near = 0.3 + 0.01 * logits
+    assert spread(near, dimensions=32) == pytest.approx(0.01, rel=0.02)
+    assert spread(3 * logits, dimensions=32) == 1.0, "never less sharp than asked for"
+    shares = [
+        sinkhorn_knopp(x, temperature=0.04 * spread(x, dimensions=32)).max(dim=1).values.mean()
+        for x in (logits, near)
+    ]
+    assert float(shares[0]) == pytest.approx(float(shares[1]), rel=0.05)
+
+
 def test_two_processes_balance_as_one(tmp_path):
     logits = torch.from_numpy(np.random.default_rng(6).uniform(-1, 1, (12, 5)).astype(np.float32))
     torch.multiprocessing.spawn(_one_of_two, args=(str(tmp_path), logits), nprocs=2)
-    both = torch.cat([torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)])
-    assert torch.allclose(both, sinkhorn_knopp(logits, temperature=0.1), atol=1e-6)
+    balanced_parts, widths = zip(
+        *(torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)), strict=True
+    )
+    assert torch.allclose(torch.cat(balanced_parts), sinkhorn_knopp(logits, temperature=0.1), atol=1e-6)
+    assert torch.cat(widths).flatten().tolist() == pytest.approx([spread(logits / 9, dimensions=4)] * 2)
 
 
 def test_probes_tell_separable_classes_apart():
