@@ -22,11 +22,15 @@ Levels = npt.NDArray[Any]  # of whole numbers
 _DARKEST = 6  # grey levels: noise of compression stays below
 _FRAMES_FOR_CHANGE = 4
 _LEAST_CHANGE = 4  # grey levels over the frames; speckle changes by more, text by less
+_WHITE = 150  # grey levels at which a picture is as bright as most; both of the above are less in a dimmer one
+_TEXT = 96  # grey levels: what is as bright and never changes may be text, tissue in a short or quiet clip is darker
+_BESIDE_TEXT = 0.012  # of the picture's height: how far its blurred edges reach
 _WORKING_ROWS = 256
 _CLOSING = 0.03  # of the picture's height: gaps of a dark chamber or a dropped-out wall
 _OPENING = 0.02  # of the same: text, ticks and traces are thinner
 _FLATTEST = 0.3  # height over width, or the other way round
 _LEAST_AREA = 0.04  # of the picture
+_MOVING_SHARE = 0.25  # of a part's pixels, where it is tissue
 _LEAST_FILL = 0.12  # bright share of a sector's hull: lines of text leave more room
 _COLOUR_SPREAD = 40  # between channels, the map's tint taken away
 _COLOURED_SHARE = 0.004  # of the sector: a colour box, not an overlay
@@ -41,7 +45,8 @@ def find(frames: npt.NDArray[np.uint8], overlay: Mask, region: Region | None) ->
     Parameters
     ----------
     frames : u8 [t,H,W]
-        Grey levels of some frames. From four frames on, what never changes is no ultrasound: text.
+        Grey levels of some frames. From four frames on, what is bright and never changes is no ultrasound: text.
+        What is dimmer may be tissue in a short or quiet clip. Frames that are all the same are a still.
     overlay : bool [H,W]
         Pixels that some frame shows in colour.
     region : Region, optional
@@ -52,21 +57,38 @@ def find(frames: npt.NDArray[np.uint8], overlay: Mask, region: Region | None) ->
     ClipError
         NO_SECTOR.
     """
-    lit = (frames.max(axis=0) > _DARKEST) & ~overlay
-    if len(frames) >= _FRAMES_FOR_CHANGE:
-        lit &= np.ptp(frames, axis=0) > _LEAST_CHANGE
+    most = frames.max(axis=0)
+    dimness = min(1.0, float(np.percentile(most, 99.5)) / _WHITE)
+    lit = (most > max(1.0, _DARKEST * dimness)) & ~overlay
+    change = np.zeros_like(lit)
+    text = lit
+    if len(frames) >= _FRAMES_FOR_CHANGE and (frames != frames[0]).any():
+        change = np.ptp(frames, axis=0) > max(1.0, _LEAST_CHANGE * dimness)
+        text = ~change & (most >= _TEXT)
+        lit &= change | _quiet_tissue(most, text)
     box = np.ones_like(lit)
     if region is not None:
         box[:] = False
         box[max(0, region.top) : region.bottom + 1, max(0, region.left) : region.right + 1] = True
     lit &= box
-    hull = _hull(_body(lit)) & box
+    solid = _solid(lit)
+    hull = _hull(_largest(solid)) & box
+    if not (text & box & ~hull).any():  # no screen around it: what lies apart is tissue beyond a dark chamber
+        hull = _hull(_largest(solid) | _moving(solid, change)) & box
     if hull.mean() < _LEAST_AREA:
         raise ClipError(Reason.NO_SECTOR, f"the largest lit area fills {hull.mean():.1%} of the picture")
     fill = float(lit[hull].mean())
     if fill < _LEAST_FILL:
         raise ClipError(Reason.NO_SECTOR, f"only {fill:.0%} of the largest area is lit")
     return np.asarray(hull, np.bool_)
+
+
+def _quiet_tissue(most: npt.NDArray[np.uint8], text: Mask) -> Mask:
+    """Where a picture [H,W] may be tissue though it does not change: not flat, and nowhere near what may be text."""
+    beside = cv2.dilate(text.astype(np.uint8), _disk(2 * max(2, round(_BESIDE_TEXT * len(most))) + 1)) > 0
+    near = np.ones((3, 3), np.uint8)
+    flat = cv2.dilate(most, near) == cv2.erode(most, near)
+    return np.asarray(~flat & ~beside, np.bool_)
 
 
 def coloured(frame: npt.NDArray[np.uint8]) -> Mask:
@@ -120,8 +142,8 @@ def has_colour_box(colours: Mask, sector: Mask) -> bool:
     return bool(solid.sum() >= _COLOURED_SHARE * sector.sum())
 
 
-def _body(lit: Mask) -> Mask:
-    """The largest solid part of a picture, worked out at a reduced scale."""
+def _solid(lit: Mask) -> Mask:
+    """The solid parts of a picture, worked out at a reduced scale."""
     scale = max(1, len(lit) // _WORKING_ROWS)
     rows, cols = lit.shape
     small = cv2.resize(lit.astype(np.uint8) * 255, (cols // scale, rows // scale), interpolation=cv2.INTER_AREA)
@@ -129,8 +151,7 @@ def _body(lit: Mask) -> Mask:
     thinned = cv2.morphologyEx((small > 90).astype(np.uint8), cv2.MORPH_OPEN, _disk(2))
     closed = cv2.morphologyEx(thinned, cv2.MORPH_CLOSE, _disk(closing))
     solid = cv2.morphologyEx(closed, cv2.MORPH_OPEN, _disk(opening))
-    body = _largest(np.asarray(solid > 0, np.bool_)).astype(np.uint8)
-    return np.asarray(cv2.resize(body, (cols, rows), interpolation=cv2.INTER_NEAREST) > 0, np.bool_)
+    return np.asarray(cv2.resize(solid, (cols, rows), interpolation=cv2.INTER_NEAREST) > 0, np.bool_)
 
 
 def _disk(size: int) -> npt.NDArray[np.uint8]:
@@ -145,6 +166,15 @@ def _largest(picture: Mask) -> Mask:
     areas[0] = 0  # the background
     best = int(np.argmax(areas))
     return np.asarray(labels == best if areas[best] else np.zeros_like(picture), np.bool_)
+
+
+def _moving(picture: Mask, change: Mask) -> Mask:
+    """The components of which enough changes."""
+    count, labels = cv2.connectedComponents(picture.astype(np.uint8), connectivity=8)
+    sizes = np.bincount(labels.ravel(), minlength=count)
+    shares = np.bincount(labels[change], minlength=count) / np.maximum(sizes, 1)
+    shares[0] = 0  # the background
+    return np.asarray((shares >= _MOVING_SHARE)[labels], np.bool_)
 
 
 def _hull(body: Mask) -> Mask:

@@ -13,7 +13,8 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor
 
-_LEAST_SPREAD = 1e-3
+_LEAST_SPREAD = 1e-6  # near the resolution of a cosine in single precision
+_LEAST_EXPONENT = -600.0
 
 
 @torch.no_grad()
@@ -54,8 +55,10 @@ def sinkhorn_knopp(logits: Tensor, *, temperature: float, rounds: int = 3) -> Te
         Turns.
     """
     q = (logits.float() / temperature).double()
-    peak = _over_all(q.max() if q.numel() else q.new_tensor(-torch.inf), torch.distributed.ReduceOp.MAX)
-    q = (q - peak).exp()  # [N,K]
+    # Of each column, for the first turn divides it by its sum; and never 0, which no turn could divide by.
+    empty = q.new_full((1, q.shape[1]), -torch.inf)
+    peaks = _over_all(torch.cat([q, empty]).amax(dim=0, keepdim=True), torch.distributed.ReduceOp.MAX)  # [1,K]
+    q = (q - peaks).clamp(min=_LEAST_EXPONENT).exp()  # [N,K]
     for _ in range(rounds):
         q = q / _over_all(q.sum(dim=0, keepdim=True))
         q = q / q.sum(dim=1, keepdim=True)

@@ -328,6 +328,21 @@ def test_answers_that_hardly_differ_are_told_apart():
     assert float(shares[0]) == pytest.approx(float(shares[1]), rel=0.05)
 
 
+@pytest.mark.parametrize("apart", [1e-2, 1e-3, 1e-4])
+def test_nearly_equal_answers_far_from_some_prototypes_balance_to_numbers(apart):
+    """As a fresh encoder's: one common point, a little noise, and prototypes at all angles to it."""
+    draw = np.random.default_rng(8)
+    points = draw.normal(size=32) + apart * draw.normal(size=(64, 32))
+    prototypes = draw.normal(size=(300, 32))
+    cosines = points @ prototypes.T
+    cosines /= np.linalg.norm(points, axis=1)[:, None] * np.linalg.norm(prototypes, axis=1)
+    logits = torch.from_numpy(cosines.astype(np.float32))
+    shares = sinkhorn_knopp(logits, temperature=0.04 * spread(logits, dimensions=32))
+    assert torch.isfinite(shares).all()
+    assert torch.allclose(shares.sum(dim=1), torch.ones(64), atol=1e-5)
+    assert float(-(shares * shares.clamp(min=1e-30).log()).sum(dim=1).mean()) < 0.9 * np.log(300)
+
+
 def test_two_processes_balance_as_one(tmp_path):
     logits = torch.from_numpy(np.random.default_rng(6).uniform(-1, 1, (12, 5)).astype(np.float32))
     torch.multiprocessing.spawn(_one_of_two, args=(str(tmp_path), logits), nprocs=2)
