@@ -274,10 +274,14 @@ def _evaluate(args: argparse.Namespace) -> int:
         if find_spec(package) is None:
             raise EchoNodeError(f"evaluate needs {package}: pip install 'echo-node[train]'")
     from echo_node.evaluation.command import evaluate_package
+    from echo_node.services.engines import plan_cache
 
     backend = Backend(args.backend)
-    evaluate_package(args.engine, args.on, args.out, patients=args.patients, seed=args.seed, backend=backend)
-    return 0
+    plans = plan_cache(_settings(args)) if backend is Backend.TENSORRT else None
+    results = evaluate_package(
+        args.engine, args.on, args.out, patients=args.patients, seed=args.seed, backend=backend, plans=plans
+    )
+    return 1 if results.faults else 0
 
 
 def _demo(args: argparse.Namespace) -> int:

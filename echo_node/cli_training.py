@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 _Commands = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
+
+
+def positive(text: str) -> int:
+    """An argument of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: at least 1 is needed")
+    return value
+
+
+def version(text: str) -> str:
+    """An argument that is a package's version."""
+    if re.fullmatch(r"\d+\.\d+\.\d+", text) is None:
+        raise argparse.ArgumentTypeError(f"{text}: three numbers are needed, as 1.2.3")
+    return text
 
 
 def add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -32,11 +48,16 @@ def add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--size", choices=("tiny", "small", "base", "large"), default="tiny", help="of a new encoder"
     )
     start.add_argument("--encoder", type=Path, help="folder of an encoder to start from (engines import)")
-    parser.add_argument("--steps", type=int, default=2000, help="updates of the weights (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=32, help="pictures per process and part of a step")
-    parser.add_argument("--accumulate", type=int, default=1, help="parts of a step (default: %(default)s)")
     parser.add_argument(
-        "--prototypes", type=int, default=1024, help="of each head; more for larger batches (default: %(default)s)"
+        "--steps", type=positive, default=2000, help="updates of the weights (default: %(default)s)"
+    )
+    parser.add_argument("--batch", type=positive, default=32, help="pictures per process and part of a step")
+    parser.add_argument("--accumulate", type=positive, default=1, help="parts of a step (default: %(default)s)")
+    parser.add_argument(
+        "--prototypes",
+        type=positive,
+        default=1024,
+        help="of each head; more for larger batches (default: %(default)s)",
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that read pictures")
     parser.set_defaults(run=_pretrain)
@@ -52,7 +73,12 @@ def add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
         default=Path("runs/tiny"),
         help="folder of phantoms, checkpoint and metrics (default: %(default)s)",
     )
-    parser.add_argument("--engine", type=Path, required=True, help="folder of the package, made or overwritten")
+    parser.add_argument(
+        "--engine", type=Path, required=True, help="folder of the package, named as it is; made or overwritten"
+    )
+    parser.add_argument(
+        "--version", type=version, default="0.1.0", help="of the package, as 1.2.3 (default: %(default)s)"
+    )
     parser.add_argument(
         "--encoder", type=Path, help="to start from: the folder of a pretraining, or of a package, heads and all"
     )
@@ -102,15 +128,15 @@ def _add_trials(parser: argparse.ArgumentParser, *, studies: Sequence[int]) -> N
     )
     parser.add_argument(
         "--studies",
-        type=int,
+        type=positive,
         nargs="+",
         default=studies,
         help="labelled studies to learn from (default: %(default)s)",
     )
-    parser.add_argument("--repeats", type=int, default=3, help="with other studies (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=80, help="updates of the encoder (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="clips of an update (default: %(default)s)")
-    parser.add_argument("--unseen", type=int, default=12, help="studies to judge by (default: %(default)s)")
+    parser.add_argument("--repeats", type=positive, default=3, help="with other studies (default: %(default)s)")
+    parser.add_argument("--steps", type=positive, default=80, help="updates of the encoder (default: %(default)s)")
+    parser.add_argument("--batch", type=positive, default=16, help="clips of an update (default: %(default)s)")
+    parser.add_argument("--unseen", type=positive, default=12, help="studies to judge by (default: %(default)s)")
 
 
 def _make(*folders: Path) -> None:
@@ -147,7 +173,7 @@ def _train(args: argparse.Namespace) -> int:
 
     steps, measuring_steps = args.steps, args.measuring_steps
     recipe = Recipe(encoder=args.encoder, steps=steps, measuring_steps=measuring_steps, seed=args.seed)
-    train_and_ship(args.run_folder, args.engine, recipe=recipe)
+    train_and_ship(args.run_folder, args.engine, recipe=recipe, version=args.version)
     return 0
 
 

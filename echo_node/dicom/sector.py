@@ -23,7 +23,9 @@ _DARKEST = 6  # grey levels: noise of compression stays below
 _FRAMES_FOR_CHANGE = 4
 _LEAST_CHANGE = 4  # grey levels over the frames; speckle changes by more, text by less
 _WHITE = 150  # grey levels at which a picture is as bright as most; both of the above are less in a dimmer one
-_TEXT = 96  # grey levels: what is as bright and never changes may be text, tissue in a short or quiet clip is darker
+_TEXT = (
+    96  # grey levels: what is as bright and never changes may be text, tissue in a short or quiet clip is darker
+)
 _BESIDE_TEXT = 0.012  # of the picture's height: how far its blurred edges reach
 _WORKING_ROWS = 256
 _CLOSING = 0.03  # of the picture's height: gaps of a dark chamber or a dropped-out wall
@@ -84,7 +86,7 @@ def find(frames: npt.NDArray[np.uint8], overlay: Mask, region: Region | None) ->
 
 
 def _quiet_tissue(most: npt.NDArray[np.uint8], text: Mask) -> Mask:
-    """Where a picture [H,W] may be tissue though it does not change: not flat, and nowhere near what may be text."""
+    """Where a picture [H,W] may be tissue though it does not change: not flat, nor near what may be text."""
     beside = cv2.dilate(text.astype(np.uint8), _disk(2 * max(2, round(_BESIDE_TEXT * len(most))) + 1)) > 0
     near = np.ones((3, 3), np.uint8)
     flat = cv2.dilate(most, near) == cv2.erode(most, near)

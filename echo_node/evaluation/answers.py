@@ -27,6 +27,7 @@ from echo_node.evaluation.scores import dice
 from echo_node.inference.engine import Engine
 from echo_node.inference.sampling import pick, spread
 from echo_node.measure.biplane import measure_biplane
+from echo_node.measure.plausibility import check_estimate
 from echo_node.measure.results import PIXELS
 from echo_node.measure.single_plane import measure_clip
 from echo_node.measure.volumes import Disks, disks
@@ -53,6 +54,7 @@ class Answer:
     readings: tuple[Reading, ...] = ()
     is_measured: bool = False  # of a picture without a heart: a number came out
     refusal: str = ""  # of a picture without a heart: why none did
+    fault: str = ""  # why it could not be read; nothing is judged then
 
     @property
     def heart_certainty(self) -> float:
@@ -89,8 +91,12 @@ def answer_patient(engine: Engine, cases: Iterable[Case]) -> tuple[list[Answer],
     """Every clip of one patient, and what both planes give together."""
     answers, apical, labels = [], list[_Apical](), None
     for case in cases:
-        if case.clip is None:
-            answers.append(Answer(labels=case.labels, prediction=None, refusal=Reason.NO_SECTOR.code.meaning))
+        if case.fault:
+            answers.append(Answer(labels=case.labels, prediction=None, fault=case.fault))
+        elif case.clip is None:
+            lost = {truth.structure: 0.0 for truth in case.masks if truth.structure in engine.structures}
+            refusal = Reason.NO_SECTOR.code.meaning
+            answers.append(Answer(labels=case.labels, prediction=None, overlaps=lost, refusal=refusal))
         elif not case.labels.shows_heart:
             answers.append(_not_a_heart(engine, case.clip, case.labels))
         else:
@@ -110,24 +116,28 @@ def _not_a_heart(engine: Engine, clip: Clip, labels: Labels) -> Answer:
         engine=engine,
         rules=_RULES,
     )
+    prediction = analysis.prediction
     return Answer(
         labels=labels,
-        prediction=analysis.prediction,
-        is_routed=bool(analysis.segmentations or analysis.measurements),
+        prediction=prediction,
+        is_routed=prediction is not None and _is_routed(engine, prediction, clip),
         is_measured=bool(analysis.measurements),
         refusal="" if analysis.outcome is None else analysis.outcome.code.meaning,
     )
 
 
+def _is_routed(engine: Engine, prediction: ViewPrediction, clip: Clip) -> bool:
+    return decide(prediction, frames=clip.NumberOfFrames, engine=engine, rules=_RULES).reason is None
+
+
 def _heart(engine: Engine, case: Case, clip: Clip) -> tuple[Answer, _Apical | None]:
     labels = case.labels
     prediction = engine.classify(pick(clip, spread(clip.NumberOfFrames)))
-    decision = decide(prediction, frames=clip.NumberOfFrames, engine=engine, rules=_RULES)
     plane, readings = _ejection(engine, clip, labels)
     answer = Answer(
         labels=labels,
         prediction=prediction,
-        is_routed=decision.reason is None,
+        is_routed=_is_routed(engine, prediction, clip),
         overlaps=_overlaps(engine, case, clip),
         clicks=_clicks(engine, case, clip),
         readings=readings + _walls(engine, clip, labels),
@@ -180,7 +190,7 @@ def _ejection(engine: Engine, clip: Clip, labels: Labels) -> tuple[_Apical | Non
     result = measure_clip(clip, cavity, view)
     readings = from_measurements(labels, APICAL[view], result.measurements, result.not_measured)
     if engine.estimates_ejection:
-        readings += _estimated(engine, clip, cavity, labels)
+        readings += _estimated(engine, clip, cavity, labels, has_beat=result.curve is not None)
     labelled = _labelled_disks(clip, cavity, labels)
     if labelled is not None:
         readings += from_disks(labels, Way.LABELLED, [labelled], calibrated=clip.spacing_mm is not None)
@@ -200,12 +210,18 @@ def _ejection(engine: Engine, clip: Clip, labels: Labels) -> tuple[_Apical | Non
     return _Apical(analysis, labelled), readings
 
 
-def _estimated(engine: Engine, clip: Clip, cavity: Segmentation, labels: Labels) -> tuple[Reading, ...]:
-    """EF by the head, which needs frame times."""
+def _estimated(
+    engine: Engine, clip: Clip, cavity: Segmentation, labels: Labels, *, has_beat: bool
+) -> tuple[Reading, ...]:
+    """EF by the head, which needs frame times, where the node would report it."""
     if clip.times_ms is None:
         return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: Reason.NO_TIMING.code.meaning})
+    if not has_beat:
+        return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: Reason.NO_FULL_CYCLE.code.meaning})
     estimate = engine.estimate_ejection(clip, cavity)
-    return from_values(labels, Way.HEAD, {Figure.EF: estimate.ef}, {})
+    doubt = check_estimate(estimate)
+    found, why = (estimate.ef, {}) if doubt is None else (None, {Figure.EF: doubt.reason.code.meaning})
+    return from_values(labels, Way.HEAD, {Figure.EF: found}, why)
 
 
 def _labelled_disks(clip: Clip, cavity: Segmentation, labels: Labels) -> tuple[Disks, Disks] | None:

@@ -6,8 +6,10 @@ TMI 2019;38:2198). NIfTI as published since 2023, or the earlier MetaImage with 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,7 +19,7 @@ import numpy.typing as npt
 
 from echo_node.codes import Structure, View
 from echo_node.errors import LabelError
-from echo_node.evaluation.cases import QUALITIES, Axis, Case, Figure, Labels, Source, title_of_folder
+from echo_node.evaluation.cases import QUALITIES, Axis, Case, Figure, Labels, Source, attempted, title_of_folder
 from echo_node.evaluation.frames import seen_clip
 from echo_node.evaluation.metaimage import Volume, read_metaimage
 from echo_node.evaluation.videos import frame_times
@@ -81,7 +83,8 @@ def _cases(patients: list[Path]) -> Iterator[Case]:
     for patient in patients:
         for chamber, view in VIEWS.items():
             if (patient / f"Info_{chamber}.cfg").is_file():
-                yield _case(patient, chamber, view)
+                labels = Labels(patient=patient.name, view=view)
+                yield attempted(labels, partial(_case, patient, chamber, view))
 
 
 def _case(patient: Path, chamber: str, view: View) -> Case:
@@ -134,9 +137,12 @@ def _nifti(path: Path) -> Volume:
         raise LabelError(f"{path}: there is no such file")
     try:
         image = nibabel.Nifti1Image.from_filename(path)
-        stored = np.asarray(image.dataobj).astype(np.uint8)
-    except (nibabel.filebasedimages.ImageFileError, OSError) as error:
+        values = np.asarray(image.dataobj)
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise LabelError(f"{path}: cannot be read as NIfTI: {error}") from error
+    stored = values.astype(np.uint8)
+    if (stored != values).any():
+        raise LabelError(f"{path}: holds other values than whole numbers of 0 to 255; save grey levels or labels")
     if stored.ndim != 3:
         raise LabelError(f"{path}: has {stored.ndim} axes, not width, height and frames")
     across, down = (float(size) for size in image.header["pixdim"][1:3])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from echo_node.codes import View
+from echo_node.errors import LabelError
 from echo_node.records import Clip, Landmarks, Segmentation
 
 REDUCED_TO, PRESERVED_FROM = 40.0, 50.0  # EF in percent (ESC heart failure guideline 2021, table 3)
@@ -79,6 +80,7 @@ class Case:
     clip: Clip | None  # None: the reader found no sector, and the node would not look further
     masks: tuple[Segmentation, ...] = ()  # on the frames that are labelled
     landmarks: tuple[Landmarks, ...] = ()
+    fault: str = ""  # why the clip or its labels could not be read; nothing is judged then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,14 @@ class Source:
     caveat: str  # in the title of every table and plot
     patients: int
     cases: Iterator[Case]
+
+
+def attempted(labels: Labels, read: Callable[[], Case]) -> Case:
+    """A case, or the fault in its place: one bad clip is no reason to lose the others."""
+    try:
+        return read()
+    except LabelError as error:
+        return Case(labels=labels, clip=None, fault=str(error))
 
 
 def ef_band(ef: float | None) -> str | None:

@@ -16,6 +16,7 @@ from echo_node.evaluation.plots import write_plots
 from echo_node.evaluation.report import as_csv, as_json, as_markdown, as_text
 from echo_node.evaluation.results import Results, evaluate
 from echo_node.inference.engine import Engine, load_engine
+from echo_node.inference.plans import PlanCache
 
 PHANTOMS, NO_HEARTS = "phantoms", "no-hearts"
 PHANTOM_PATIENTS = 30
@@ -24,7 +25,14 @@ SEED = 1000
 
 
 def evaluate_package(
-    package: Path, on: str, out: Path, *, patients: int | None, seed: int, backend: Backend
+    package: Path,
+    on: str,
+    out: Path,
+    *,
+    patients: int | None,
+    seed: int,
+    backend: Backend,
+    plans: PlanCache | None = None,
 ) -> Results:
     """Evaluate a package, print the table, and write it with its plots.
 
@@ -43,6 +51,8 @@ def evaluate_package(
         Of the phantoms.
     backend : Backend
         The runtime.
+    plans : PlanCache, optional
+        What the TensorRT backend serves from.
 
     Raises
     ------
@@ -51,7 +61,7 @@ def evaluate_package(
     """
     if patients is not None and patients < 1:
         raise EchoNodeError(f"--patients {patients}: at least 1 is needed")
-    engine = load_engine(package, backend=backend, threads=0)
+    engine = load_engine(package, backend=backend, threads=0, plans=plans)
     source = _source(engine, on, patients=patients, seed=seed)
     results = evaluate_source(engine, source)
     print(as_text(results))

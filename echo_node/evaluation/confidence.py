@@ -65,21 +65,22 @@ def mean(values: Sequence[float], patients: Sequence[str]) -> Estimate:
 
 
 def share(hits: Sequence[bool], patients: Sequence[str]) -> Estimate:
+    """A share: Wilson's interval where every patient has one clip, else the bootstrap's over patients.
+
+    Where all are alike the bootstrap knows no doubt; then Wilson's, with one trial per patient.
+    """
+    names = set(patients)
+    if len(names) == len(hits):
+        return wilson(hits, patients)
+    if 0 < sum(hits) < len(hits):
+        return mean([float(hit) for hit in hits], patients)
+    return replace(wilson([hits[0]] * len(names), [*names]), n=len(hits))
+
+
+def wilson(hits: Sequence[bool], patients: Sequence[str]) -> Estimate:
     """A share with Wilson's score interval, which holds at 0 and 1 too (Wilson, JASA 1927;22:209)."""
     n, p = len(hits), float(np.mean(hits))
     middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z * np.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
     low, high = max(0.0, float(middle - half)), min(1.0, float(middle + half))
     return Estimate(value=p, low=low, high=high, n=n, patients=len(set(patients)))
-
-
-def pooled_share(hits: Sequence[bool], patients: Sequence[str]) -> Estimate:
-    """A share over clips of which a patient has several: the bootstrap's interval.
-
-    Where all are alike the bootstrap knows no doubt; then Wilson's, with one trial per patient.
-    """
-    if 0 < sum(hits) < len(hits):
-        return mean([float(hit) for hit in hits], patients)
-    names = set(patients)
-    cautious = share([hits[0]] * len(names), [*names])
-    return replace(cautious, n=len(hits))

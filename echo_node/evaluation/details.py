@@ -17,7 +17,7 @@ from echo_node.evaluation.subtasks import Row, absolute_error
 
 def details(views: Sequence[View], answers: Sequence[Answer], readings: Sequence[Reading]) -> tuple[Row, ...]:
     """Rows in the order of the sub-tasks; what has no cases has no row."""
-    named = [a for a in answers if a.labels.view in views and a.prediction is not None]
+    named = [a for a in answers if a.labels.view in views and (a.labels.shows_heart or a.prediction is not None)]
     hearts = [a for a in named if a.labels.shows_heart]
     return (
         *(_view_rows(views, named) if named else ()),
@@ -31,10 +31,10 @@ def _view_rows(views: Sequence[View], named: Sequence[Answer]) -> tuple[Row, ...
     """Over the views that are labelled, OTHER among them."""
     place = {view: index for index, view in enumerate(views)}
     true = np.array([place[a.labels.view] for a in named if a.labels.view is not None])
-    found = np.array([place[a.prediction.view] for a in named if a.prediction is not None])
+    found = np.array([-1 if a.prediction is None else place[a.prediction.view] for a in named])
     patients = [a.labels.patient for a in named]
     balanced = confidence.bootstrap(lambda chosen: balanced_accuracy(found[chosen], true[chosen]), patients)
-    plain = confidence.pooled_share((found == true).tolist(), patients)
+    plain = confidence.share((found == true).tolist(), patients)
     return (
         Row(task="view", name="all labelled views", measure="balanced accuracy", estimate=balanced),
         Row(task="view", name="all labelled views", measure="accuracy", estimate=plain),
@@ -50,7 +50,7 @@ def _routing_rows(hearts: Sequence[Answer]) -> tuple[Row, ...]:
             task="view",
             name="hearts sent to a head",
             measure="share",
-            estimate=confidence.pooled_share([a.is_routed for a in hearts], patients),
+            estimate=confidence.share([a.is_routed for a in hearts], patients),
         )
     ]
     if routed:
@@ -60,7 +60,7 @@ def _routing_rows(hearts: Sequence[Answer]) -> tuple[Row, ...]:
                 task="view",
                 name="of those sent to a head",
                 measure="right",
-                estimate=confidence.pooled_share(right, [a.labels.patient for a in routed]),
+                estimate=confidence.share(right, [a.labels.patient for a in routed]),
             )
         )
     return tuple(rows)

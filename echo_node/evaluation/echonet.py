@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from echo_node.codes import Structure, View
 from echo_node.errors import LabelError
-from echo_node.evaluation.cases import Case, Figure, Labels, Source, title_of_folder
+from echo_node.evaluation.cases import Case, Figure, Labels, Source, attempted, title_of_folder
 from echo_node.evaluation.cells import Cells, read_table
 from echo_node.evaluation.frames import seen_clip
 from echo_node.evaluation.videos import frame_times, read_video
@@ -53,7 +53,8 @@ def _cases(folder: Path, rows: Sequence[Cells]) -> Iterator[Case]:
     traced = _tracings(folder / TRACINGS)
     for row in rows:
         name = row.wanted("FileName").removesuffix(".avi")
-        yield _case(folder / VIDEOS / f"{name}.avi", row, traced.get(name, {}))
+        labels = Labels(patient=name, view=View.A4C)
+        yield attempted(labels, partial(_case, folder / VIDEOS / f"{name}.avi", row, traced.get(name, {})))
 
 
 def _case(path: Path, row: Cells, traced: Lines) -> Case:
@@ -111,7 +112,21 @@ def _tracings(path: Path) -> dict[str, dict[int, npt.NDArray[np.float64]]]:
 def _filled(lines: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """The polygon through one side's ends and back through the other's; the first line is the axis."""
     across = lines[1:]
-    outline = np.concatenate([across[:, :2], across[::-1, 2:]])  # [40,2] x, y
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [outline.round().astype(np.int32)], 1)
-    return np.asarray(mask > 0, np.bool_)
+    outline = np.concatenate(
+        [across[:, :2], across[::-1, 2:]]
+    ).round()  # [40,2] x, y, whole as published code has them
+    return inside(outline, shape)
+
+
+def inside(outline: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Pixels [H,W] whose middles lie in a polygon [N,2] of x and y, by the crossings of its edges.
+
+    Filling with the pixels of the edges too would make a ventricle of 112 pixels some 8 % too large.
+    """
+    rows, cols = np.mgrid[: shape[0], : shape[1]]
+    found = np.zeros(shape, np.bool_)
+    for (x1, y1), (x2, y2) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        if y1 != y2:
+            crossing = (rows >= min(y1, y2)) & (rows < max(y1, y2))
+            found ^= crossing & (cols < x1 + (rows - y1) * (x2 - x1) / (y2 - y1))
+    return found

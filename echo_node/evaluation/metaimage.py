@@ -36,8 +36,11 @@ def read_metaimage(path: Path) -> Volume:
         raise LabelError(f"{path}: {', '.join(missing)} is missing")
     if header["ElementType"] != "MET_UCHAR" or header.get("CompressedData", "False") == "True":
         raise LabelError(f"{path}: only uncompressed MET_UCHAR is read, not {header['ElementType']}")
-    cols, rows, *rest = (int(size) for size in header["DimSize"].split())
-    across, down, *_ = (float(size) for size in header["ElementSpacing"].split())
+    try:
+        cols, rows, *rest = (int(size) for size in header["DimSize"].split())
+        across, down, *_ = (float(size) for size in header["ElementSpacing"].split())
+    except ValueError as error:
+        raise LabelError(f"{path}: DimSize or ElementSpacing does not hold its numbers: {error}") from error
     data = np.frombuffer((path.parent / header["ElementDataFile"]).read_bytes(), np.uint8)
     count = rest[0] if rest else 1
     if data.size != count * rows * cols:

@@ -106,7 +106,8 @@ def _key(row: Row) -> str:
 
 def _counts(results: Results) -> str:
     unread = f"; no sector was found in {results.unread} clips of hearts" if results.unread else ""
-    return f"{results.patients} patients, {results.clips} clips{unread}. Research use, not for diagnosis."
+    faults = "".join(f"\nNot read: {fault}" for fault in results.faults)
+    return f"{results.patients} patients, {results.clips} clips{unread}. Research use, not for diagnosis.{faults}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -50,7 +50,8 @@ class Results:
     engine: EngineIdentity
     patients: int
     clips: int
-    unread: int  # clips of a heart in which the reader found no sector
+    unread: int  # clips of a heart in which the reader found no sector: they count as missed
+    faults: tuple[str, ...]  # why clips could not be read at all: they do not count
     subtasks: tuple[Row, ...]
     details: tuple[Row, ...]
     subgroups: tuple[GroupRow, ...]
@@ -85,13 +86,15 @@ def evaluate(engine: Engine, source: Source, *, progress: Callable[[str], object
         readings += [r for a in found for r in a.readings]
         readings += both
         progress(patient)
-    if not answers:
-        raise EchoNodeError(f"{source.name}: holds no case to evaluate on")
+    if all(a.fault for a in answers):
+        raise EchoNodeError(answers[0].fault if answers else f"{source.name}: holds no case to evaluate on")
     return judge(engine, source, answers, readings)
 
 
 def judge(engine: Engine, source: Source, answers: Sequence[Answer], readings: Sequence[Reading]) -> Results:
     """All figures of all answers."""
+    faults = tuple(a.fault for a in answers if a.fault)
+    answers = [a for a in answers if not a.fault]
     named = [a for a in answers if a.labels.view in engine.views and a.prediction is not None]
     return Results(
         source=source.name,
@@ -100,6 +103,7 @@ def judge(engine: Engine, source: Source, answers: Sequence[Answer], readings: S
         patients=len({a.labels.patient for a in answers}),
         clips=len(answers),
         unread=sum(a.labels.shows_heart and a.prediction is None for a in answers),
+        faults=faults,
         subtasks=subtasks(engine, answers, readings),
         details=details(engine.views, answers, readings),
         subgroups=subgroups(answers, readings),

@@ -57,7 +57,7 @@ def _of_clips(clips: Sequence[Answer]) -> list[tuple[str, Estimate]]:
     found = []
     if labelled:
         hits = [is_right(a) for a in labelled]
-        found.append(("view accuracy", confidence.pooled_share(hits, [a.labels.patient for a in labelled])))
+        found.append(("view accuracy", confidence.share(hits, [a.labels.patient for a in labelled])))
     for structure in (Structure.LV_CAVITY, Structure.LV_MYOCARDIUM):
         outlined = [a for a in clips if structure in a.overlaps]
         if outlined:

@@ -16,7 +16,8 @@ from echo_node.inference.engine import Engine
 VIEWS = tuple(view for view in View if view is not View.OTHER)
 NO_HEAD, NO_LABEL, NOT_MEASURED = "no head", "no label", "none measured"
 
-# EF is that of the first way which gave any: both planes, one of them, without an outline, or the
+_LEAST_OF_MOST = 0.3  # both planes give one number where four ways of one plane give two; a stray one is none
+# EF is that of the first way which gave enough: both planes, one of them, without an outline, or the
 # labelled frames where clips hold no full beat.
 EF_WAYS = (Way.BIPLANE, Way.A4C, Way.A2C, Way.HEAD, Way.LABELLED_BIPLANE, Way.LABELLED)
 WALL_WAYS = (Way.LABELLED_ED, Way.OWN)
@@ -47,7 +48,7 @@ def _view(engine: Engine, answers: Sequence[Answer], view: View) -> Row:
     row = Row(task="view", name=view.name, measure="recall")
     if view not in engine.views:
         return _without(row, NO_HEAD)
-    shown = [a for a in answers if a.labels.view is view and a.prediction is not None]
+    shown = [a for a in answers if a.labels.view is view]
     if not shown:
         return _without(row, NO_LABEL)
     hits = [a.prediction is not None and a.prediction.view is view for a in shown]
@@ -77,13 +78,14 @@ def _ejection(engine: Engine, readings: Sequence[Reading]) -> Row:
 
 
 def row_of_errors(row: Row, readings: Sequence[Reading], figure: Figure, ways: Sequence[Way]) -> Row:
-    """The mean absolute error by the first way that measured any."""
+    """The mean absolute error by the first way that measured about as many as any other."""
     tried = [r for r in readings if r.figure is figure and r.way in ways]
     if not tried:
         return _without(row, NO_LABEL)
-    for way in ways:
-        measured = [r for r in tried if r.way is way and r.found is not None]
-        if measured:
+    measured_by = {way: [r for r in tried if r.way is way and r.found is not None] for way in ways}
+    most = max(len(measured) for measured in measured_by.values())
+    for way, measured in measured_by.items():
+        if measured and len(measured) >= _LEAST_OF_MOST * most:
             named = Row(task=row.task, name=f"{row.name}, {way.value}", measure=row.measure)
             return _with(named, absolute_error(measured))
     return _without(row, NOT_MEASURED)

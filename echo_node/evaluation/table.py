@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from echo_node.codes import Reason, Structure, View
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import ClipError, LabelError
-from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source, title_of_folder
+from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source, attempted, title_of_folder
 from echo_node.evaluation.cells import Cells, read_table
 from echo_node.evaluation.frames import seen_clip
 from echo_node.evaluation.videos import VIDEO_SUFFIXES, read_still, read_video
@@ -18,7 +19,7 @@ from echo_node.records import Clip, Segmentation
 
 TABLE = "labels.csv"
 FIGURES: Mapping[str, tuple[Figure, float, float]] = {  # column to figure, and what is believed of it
-    "ef": (Figure.EF, 0, 100),
+    "ef": (Figure.EF, 2, 100),  # percent: a fraction is none
     "edv_ml": (Figure.EDV, 1, 2000),
     "esv_ml": (Figure.ESV, 1, 2000),
     "ivsd_mm": (Figure.IVSD, 1, 60),
@@ -55,8 +56,12 @@ def table(path: Path) -> Source:
 
 def _cases(pairs: Sequence[tuple[Cells, Labels]]) -> Iterator[Case]:
     for row, labels in pairs:
-        clip = _clip(row)
-        yield Case(labels=labels, clip=clip, masks=() if clip is None else _masks(row, labels, clip))
+        yield attempted(labels, partial(_case, row, labels))
+
+
+def _case(row: Cells, labels: Labels) -> Case:
+    clip = _clip(row)
+    return Case(labels=labels, clip=clip, masks=() if clip is None else _masks(row, labels, clip))
 
 
 def _labels(row: Cells) -> Labels:

@@ -10,7 +10,10 @@ from echo_node.phantom.heart import Patient, sample_patient
 from echo_node.phantom.screen import Screen, sample_screen
 from echo_node.phantom.stills import simulate_still
 
+FORM = "septa-2"  # of all that is rendered: what is kept of another form is rendered anew
+
 __all__ = [
+    "FORM",
     "Patient",
     "Screen",
     "SimulatedClip",

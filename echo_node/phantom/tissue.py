@@ -34,7 +34,7 @@ def heart_echo(
     """The scatterers [2,A,L] of the heart at one moment; ``points`` [3,A,L] are its own mm."""
     incidence = {name: _square(xp, grid, getattr(solids, name)) for name in _BORDERS}
     is_muscle = (solids.papillary < 0) & (solids.endocardium < 0)
-    blood, septum = solids.blood(xp, grid.rough), _atrial_septum(xp, points, solids, now, look)
+    blood, septum = solids.blood(xp, grid.rough), _atrial_septum(xp, points, solids, now, look, incidence)
     tissue, blood_level = 10 ** (look.tissue_db / 20), 10 ** (look.blood_db / 20)
     solid = xp.maximum(tissue * septum * _bulk(xp, grid, solids, look, incidence), 0 * septum + blood_level)
     level = xp.where(blood, blood_level, solid)
@@ -117,11 +117,14 @@ def _kept(name: str, look: Look) -> float:
     return float(10 ** (loss.get(name, 0.0) / 20))
 
 
-def _atrial_septum(xp: Any, points: Array, solids: Fields, now: Moment, look: Look) -> Array:
-    """Amplitude [A,L] that is left between the atria; 1 elsewhere."""
+def _atrial_septum(
+    xp: Any, points: Array, solids: Fields, now: Moment, look: Look, incidence: dict[str, Array]
+) -> Array:
+    """Amplitude [A,L] that is left between the atria, the less the more the beam runs along; 1 elsewhere."""
     between = (solids.la < _SEPTUM_MM) & (solids.ra < _SEPTUM_MM)
     behind = xp.clip((now.base - points[2, ...] - look.septum_mm) / _OPEN_MM, 0.0, 1.0)
-    return xp.where(between, 1 - behind * (1 - 10 ** (look.septum_db / 20)), 1.0)
+    along = 1 - xp.minimum(incidence["la"], incidence["ra"]) ** 2
+    return xp.where(between, 1 - along * behind * (1 - 10 ** (look.septum_db / 20)), 1.0)
 
 
 def _material(xp: Any, points: Array, solids: Fields, now: Moment, *, flow: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,10 @@ class Batch:
     targets: Tensor  # [B*T,1,S,S]
     all_masks: Tensor  # [B*T,C,S,S]
     walls: Tensor  # [B*T,4,2], row and column as shares of the square; NaN where unknown
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 def batches(

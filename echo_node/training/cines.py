@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from echo_node.codes import Structure, View
 from echo_node.inference.preprocess import Letterbox
-from echo_node.phantom import sample_patient, simulate_clip
+from echo_node.phantom import FORM, sample_patient, simulate_clip
 from echo_node.training.augment import MARGINS, Around
 from echo_node.training.data import STORED_SIZE
 
@@ -69,7 +69,7 @@ def load(folder: Path, *, seed: int, cines: int, frames: int | None, workers: in
 def _rendered(task: tuple[Path, int, int, int | None]) -> Path:
     """Render one cine unless it is there; whole or not at all."""
     folder, seed, number, frames = task
-    path = folder / f"{seed}-{frames or 'cine'}-{number}-named.npz"  # planes that have their names
+    path = folder / f"{seed}-{frames or 'cine'}-{number}-{FORM}.npz"
     if not path.exists():
         cine = _cine(seed, number, frames)
         half = path.with_suffix(".half.npz")

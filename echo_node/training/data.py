@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from echo_node.codes import Structure, View, WallPoint
 from echo_node.inference.preprocess import Letterbox
-from echo_node.phantom import Patient, SimulatedClip, sample_patient, simulate_clip
+from echo_node.phantom import FORM, Patient, SimulatedClip, sample_patient, simulate_clip
 from echo_node.phantom.planes import VIEWS
 
 LABELS: tuple[View, ...] = (*VIEWS, View.OTHER)
@@ -30,7 +30,7 @@ _CLIPS_PER_SHARD = 10 * len(CYCLE)
 _JPEG_SHARE, _JPEG_QUALITY = 0.7, (30, 96)  # of clips that were compressed on their way
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # per process that renders
 Row = Mapping[str, npt.NDArray[Any]]  # of one clip, a value for each field of Clips
-_FORM = f"{len(LABELS)}-septa"  # of a shard: other labels, or hearts whose atria keep their walls, are not read
+_FORM = f"{len(LABELS)}-{FORM}"  # of a shard: other labels or other phantoms are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Clips:
         return len(self.views)
 
     def first(self, count: int) -> Clips:
-        """The first of them."""
-        return Clips(**{field.name: getattr(self, field.name)[:count] for field in fields(Clips)})
+        """The first of them, by themselves."""
+        return Clips(**{field.name: getattr(self, field.name)[:count].copy() for field in fields(Clips)})
 
 
 def load(folder: Path, *, seed: int, clips: int, frames: int, workers: int = 2) -> Clips:

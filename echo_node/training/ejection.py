@@ -9,6 +9,7 @@ own. The figures come from whole cines of other patients, seen through the frame
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tqdm import trange
 from echo_node.inference import ejection
 from echo_node.inference.ejection import MOST_FRAMES
 from echo_node.models.assemble import EchoModel
+from echo_node.models.checkpoints import load_state, save_state
 from echo_node.models.ejection_head import EjectionHead
 from echo_node.training import cines
 from echo_node.training.augment import looked_at
@@ -74,7 +76,7 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
     model : EchoModel
         After stages 1 and 2.
     out : Path
-        Folder of the run: ``cines/``, ``ejection.jsonl``.
+        Folder of the run: ``cines/``, ``ejection.jsonl``, and ``ejection.pt`` when it is done, once and for all.
     recipe : EjectionRecipe, optional
         The default engine's, where left out.
 
@@ -84,6 +86,10 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
         The figures on unseen cines: see :func:`validate`.
     """
     recipe = recipe or EjectionRecipe()
+    kept, key = out / "ejection.pt", _key(model, recipe)
+    if kept.exists() and (state := load_state(kept))["key"] == key:
+        model.ejection.load_state_dict(state["head"])
+        return dict(state["figures"])
     known, unseen = _data(model, out / "cines", recipe)
     torch.manual_seed(recipe.seed)
     head = copy.deepcopy(model.ejection).train()  # of a package it goes on; else it is as it was drawn
@@ -106,7 +112,17 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
             with (out / "ejection.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps({"step": step + 1, "loss": round(loss, 4), **figures}) + "\n")
     scale_uncertainty(model.ejection, unseen)
+    save_state({"key": key, "head": model.ejection.state_dict(), "figures": figures}, kept)
     return figures
+
+
+def _key(model: EchoModel, recipe: EjectionRecipe) -> str:
+    """What a finished head is known by: the recipe, and the weights that it began with and reads from."""
+    known = hashlib.sha256(repr(recipe).encode())
+    for part in (model.measuring, model.ejection):
+        for weights in part.state_dict().values():
+            known.update(weights.detach().cpu().numpy().tobytes())
+    return known.hexdigest()
 
 
 def _data(model: EchoModel, folder: Path, recipe: EjectionRecipe) -> tuple[list[Encoded], list[Encoded]]:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed
 from torch import nn
+
+T = TypeVar("T")
+
+
+_PATIENCE = timedelta(hours=12)  # of processes that wait for the first, which renders phantoms or validates
 
 
 @dataclass(slots=True)
@@ -26,10 +33,22 @@ class Place:
         if "RANK" not in os.environ:
             return cls(0, 1, torch.device("cuda" if on_gpu else "cpu"))
         if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+            torch.distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
         local = int(os.environ["LOCAL_RANK"])
         device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+        if on_gpu:
+            torch.cuda.set_device(device)
         return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
+
+
+def first_of_all(make: Callable[[], T]) -> T:
+    """What a call gives, made by the first process before the others, which find on disk what it left."""
+    if not torch.distributed.is_initialized():
+        return make()
+    is_first = torch.distributed.get_rank() == 0
+    made = make() if is_first else None
+    torch.distributed.barrier()
+    return make() if made is None else made
 
 
 def half_precision(device: torch.device, *, wanted: bool) -> torch.autocast:

@@ -13,7 +13,7 @@ from echo_node.evaluation.report import as_mapping
 from echo_node.export.package import INTENDED_USE, Calibration, Contents, write_package
 from echo_node.inference.engine import load_engine
 from echo_node.models.assemble import EchoModel
-from echo_node.models.vit import ViTShape
+from echo_node.models.vit import Stem, ViTShape
 from echo_node.training import data
 from echo_node.training.augment import MARGIN
 from echo_node.training.calibrate import calibrate
@@ -22,8 +22,6 @@ from echo_node.training.place import Place
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.train import train
 
-NAME = "echoapex-tiny-phantom"
-VERSION = "0.7.0"
 CALIBRATION_CLIPS = 420
 HEADLINES = (  # of an evaluation's figures, those that a package and its card keep
     "patients",
@@ -48,7 +46,7 @@ HEADLINES = (  # of an evaluation's figures, those that a package and its card k
 
 
 def train_and_ship(
-    run: Path, engine: Path, *, recipe: Recipe, patients: int = PHANTOM_PATIENTS
+    run: Path, engine: Path, *, recipe: Recipe, version: str, patients: int = PHANTOM_PATIENTS
 ) -> Mapping[str, float]:
     """Everything from phantoms to a package; each step goes on where an earlier call stopped.
 
@@ -57,9 +55,11 @@ def train_and_ship(
     run : Path
         Folder of shards, checkpoint and metrics.
     engine : Path
-        Folder of the package.
+        Folder of the package, which is named as it is.
     recipe : Recipe
         Of the training.
+    version : str
+        Of the package.
     patients : int
         Unseen ones for the figures in the manifest and on the card.
 
@@ -73,11 +73,19 @@ def train_and_ship(
         return {}  # one process does the rest
     if recipe.measuring_steps:  # else its encoder is as it was
         train_ejection(model, run)
-    return ship(model, run, engine, start=_start(recipe.encoder), frames=recipe.frames, patients=patients)
+    start = _start(recipe.encoder)
+    return ship(model, run, engine, start=start, frames=recipe.frames, version=version, patients=patients)
 
 
 def ship(
-    model: EchoModel, run: Path, engine: Path, *, start: str, frames: int, patients: int = PHANTOM_PATIENTS
+    model: EchoModel,
+    run: Path,
+    engine: Path,
+    *,
+    start: str,
+    frames: int,
+    version: str,
+    patients: int = PHANTOM_PATIENTS,
 ) -> Mapping[str, float]:
     """Calibrate a trained model, export it, evaluate the package and write it; returns the figures.
 
@@ -85,7 +93,7 @@ def ship(
     ----------
     model : EchoModel
         Complete.
-    run, engine, patients
+    run, engine, version, patients
         As of :func:`train_and_ship`.
     start : str
         How the weights came to be, after "Simulated clips", for the card.
@@ -94,23 +102,27 @@ def ship(
     """
     unseen = data.load(run / "phantoms", seed=UNSEEN, clips=CALIBRATION_CLIPS, frames=frames)
     calibration = calibrate(model, unseen)
+    called = engine.resolve().name, version
     with tempfile.TemporaryDirectory() as folder:  # the figures come from the package itself
-        write_package(_contents(model, start, calibration, {}), Path(folder))
+        write_package(_contents(called, model, start, calibration, {}), Path(folder))
         draft = load_engine(Path(folder), backend=Backend.ONNXRUNTIME_CPU, threads=0)
         unseen_patients = phantoms(draft.views, patients=patients, seed=SEED)
         figures = as_mapping(evaluate_source(draft, unseen_patients))
     measured = {name: figures[name] for name in HEADLINES if name in figures}
-    difference = write_package(_contents(model, start, calibration, measured), engine)
+    difference = write_package(_contents(called, model, start, calibration, measured), engine)
     print(f"{engine}: graphs equal torch within {difference:.1e}")
     for name, value in figures.items():
         print(f"{name:64} {value:8.3f}")
     return figures
 
 
-def _contents(model: EchoModel, start: str, calibration: Calibration, measured: Mapping[str, float]) -> Contents:
+def _contents(
+    name: tuple[str, str], model: EchoModel, start: str, calibration: Calibration, measured: Mapping[str, float]
+) -> Contents:
+    """What a package of a name and version holds."""
     return Contents(
-        name=NAME,
-        version=VERSION,
+        name=name[0],
+        version=name[1],
         model=model,
         views=data.LABELS,
         structures=data.STRUCTURES,
@@ -119,20 +131,23 @@ def _contents(model: EchoModel, start: str, calibration: Calibration, measured: 
         margin=MARGIN,
         calibration=calibration,
         measured=measured,
-        card=_card(model.shape, start, calibration, measured),
+        card=_card(name, model.shape, start, calibration, measured),
     )
 
 
-def _card(shape: ViTShape, start: str, calibration: Calibration, measured: Mapping[str, float]) -> str:
+def _card(
+    name: tuple[str, str], shape: ViTShape, start: str, calibration: Calibration, measured: Mapping[str, float]
+) -> str:
     figures = "\n".join(f"| {name} | {value} |" for name, value in measured.items())
     return _CARD.format(
-        name=NAME,
-        version=VERSION,
+        name=name[0],
+        version=name[1],
         intended_use=INTENDED_USE,
         views=", ".join(view.name for view in data.LABELS),
         structures=", ".join(structure.name for structure in data.STRUCTURES),
         shape=shape,
         sees=_SEES[shape.channels],
+        stem=_STEMS[shape.stem],
         start=start,
         calibration=calibration,
         figures=figures,
@@ -144,6 +159,7 @@ def _start(encoder: Path | None) -> str:
 
 
 _SEES = {1: "one grey channel", 3: "a grey frame beside its clip's mean and deviation"}
+_STEMS = {Stem.CONVOLUTION: "behind a stem of strided convolutions", Stem.PATCH: "each a linear map of its pixels"}
 _FROM_NOTHING = " only; no patient, no public archive, no pretrained weights"
 _FROM_AN_ENCODER = "; the encoder started from weights that were given, whose data its maker knows"
 _CARD = """# {name} {version}
@@ -159,7 +175,7 @@ estimates EF from an apical cine without outlines, with an uncertainty.
 ## Model
 A vision transformer (width {shape.width}, depth {shape.depth}, {shape.heads} heads) on {sees} of
 {shape.image_size} x {shape.image_size} pixels, with a token per {shape.patch_size} x {shape.patch_size} pixels
-behind a stem of strided convolutions; once for views, and tuned from there for all that is measured, in windows.
+{stem}; once for views, and tuned from there for all that is measured, in windows.
 A linear view head over the frames of a clip; a two-way prompt decoder; a convolutional decoder with a heat map per
 wall point; queries in space and a transformer in time for EF.
 A view is believed from a probability of {calibration.threshold} on (temperature {calibration.temperature},

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from echo_node.codes import View
-from echo_node.phantom import sample_patient
+from echo_node.phantom import FORM, sample_patient
 from echo_node.phantom.planes import VIEWS
 from echo_node.training import data
 
@@ -61,7 +61,7 @@ def load(folder: Path, *, seed: int, studies: int, frames: int, workers: int = 2
 
 def _study(task: tuple[Path, int, int, int]) -> Path:
     folder, seed, number, frames = task
-    path = folder / f"study-{seed}-{frames}-{number}-{len(VIEWS)}.npz"
+    path = folder / f"study-{seed}-{frames}-{number}-{len(VIEWS)}-{FORM}.npz"
     if not path.exists():
         data.write_shard(path, _clips(seed, number, frames))
     return path

@@ -28,7 +28,7 @@ from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
 from echo_node.training.inputs import CHANNELS
 from echo_node.training.losses import mask_loss, point_loss
-from echo_node.training.place import Place, half_precision, share_gradients
+from echo_node.training.place import Place, first_of_all, half_precision, share_gradients
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.validate import validate
 
@@ -46,10 +46,11 @@ class Run:
     step: int = 0
 
     @classmethod
-    def start(cls, recipe: Recipe, model: EchoModel) -> Run:
+    def start(cls, recipe: Recipe, model: EchoModel, device: torch.device) -> Run:
         """A fresh run, which trains the model in place."""
         torch.manual_seed(recipe.seed)
-        dense = DenseHead(model.shape, structures=len(data.STRUCTURES))
+        dense = DenseHead(model.shape, structures=len(data.STRUCTURES)).to(device)
+        model.to(device)
         learning = [model.encoder, model.view] if recipe.views else [model.measuring, model.segment, model.walls]
         model.requires_grad_(requires_grad=False)
         for part in learning:
@@ -86,7 +87,7 @@ class Run:
         """
         state = load_state(path)
         frozen = {name: p for name, p in self.model.named_parameters() if not p.requires_grad}
-        if any(not torch.equal(state["model"][name], p) for name, p in frozen.items()):
+        if any(not torch.equal(state["model"][name], p.cpu()) for name, p in frozen.items()):
             raise EngineError(f"{path}: goes on from other weights; move it away to begin this stage anew")
         self.model.load_state_dict(state["model"])
         self.dense.load_state_dict(state["dense"])
@@ -116,9 +117,11 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     recipe = recipe or Recipe()
     out.mkdir(parents=True, exist_ok=True)
     shards = out / "phantoms"
-    known = data.load(shards, seed=recipe.seed, clips=recipe.train_clips, frames=recipe.frames)
-    unseen = data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=recipe.frames)
-    model = _train(out, recipe, _model(recipe), known, unseen)
+    model, seed, frames = _model(recipe), recipe.seed, recipe.frames
+    Place.find()
+    known = first_of_all(lambda: data.load(shards, seed=seed, clips=recipe.train_clips, frames=frames))
+    unseen = first_of_all(lambda: data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=frames))
+    model = _train(out, recipe, model, known, unseen)
     if recipe.steps and recipe.measuring_steps:
         model.measuring.load_state_dict(model.encoder.state_dict())
     return _train(out, recipe.of_measuring(), model, known, unseen)
@@ -141,14 +144,14 @@ def _model(recipe: Recipe) -> EchoModel:
 def _train(out: Path, recipe: Recipe, model: EchoModel, known: data.Clips, unseen: data.Clips) -> EchoModel:
     """One stage."""
     place, stage = Place.find(), "views" if recipe.views else "measuring"
-    run, checkpoint = Run.start(recipe, model), out / f"{stage}.pt"
+    run, checkpoint = Run.start(recipe, model, place.device), out / f"{stage}.pt"
     if checkpoint.exists():
         run.resume(checkpoint)
     bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc=stage, unit="step")
     for step, batch in zip(
         bar, batches(known, recipe, place, shape=run.model.shape, first_step=run.step), strict=True
     ):
-        losses = _step(run, recipe, batch, step)
+        losses = _step(run, recipe, batch.to(place.device), step)
         run.step = step + 1
         bar.set_postfix(losses)
         if place.rank == 0 and (run.step % recipe.validate_every == 0 or run.step == recipe.steps):
@@ -157,7 +160,7 @@ def _train(out: Path, recipe: Recipe, model: EchoModel, known: data.Clips, unsee
             row |= validate(run.average, unseen, encoder=_encoder(run.average, recipe))
             with (out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps(row) + "\n")
-    return run.average.requires_grad_()
+    return run.average.requires_grad_().cpu()
 
 
 def _step(run: Run, recipe: Recipe, batch: Batch, step: int) -> dict[str, float]:

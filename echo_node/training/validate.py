@@ -44,11 +44,11 @@ def validate(model: EchoModel, clips: data.Clips, *, encoder: nn.Module) -> dict
     """
     was_training = model.training
     model.eval()
-    size = model.shape.image_size
+    size, device = model.shape.image_size, model.encoder.class_token.device
     views, scores, distances = [], defaultdict(list), []
     for images, packed, points in zip(clips.images, clips.masks, clips.points, strict=True):
         squares = np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in images])
-        frames = encoder_input(squares, model.shape)
+        frames = encoder_input(squares, model.shape).to(device)
         views.append(int(model.view(model.encoder(frames)[None]).argmax()))
         tokens = encoder(frames)
         masks = np.unpackbits(packed[:_FRAMES_MASKED], axis=-1)  # [t,C,s,s]
@@ -61,7 +61,7 @@ def validate(model: EchoModel, clips: data.Clips, *, encoder: nn.Module) -> dict
             scores["close_dice"].append(_close(model, encoder, images, cavity))
         if np.isfinite(points).all():
             places = locate(
-                model.walls(tokens, frames).numpy(), Letterbox.around(np.ones((size, size), bool), size)
+                model.walls(tokens, frames).cpu().numpy(), Letterbox.around(np.ones((size, size), bool), size)
             )
             true = (points + 0.5) * (size / images.shape[-1]) - 0.5
             distances.append(np.linalg.norm(places.places - true, axis=-1).mean())
@@ -80,22 +80,22 @@ def _close(
     whole = Letterbox.around(np.ones(cavity.shape[1:], np.bool_), model.shape.image_size)
     box = Letterbox.closer(whole, np.asarray(cavity.any(axis=0), np.bool_), margin=MARGIN)
     assert box is not None  # it is there
-    frames = encoder_input(box.apply(images), model.shape)
+    frames = encoder_input(box.apply(images), model.shape).to(model.encoder.class_token.device)
     found = _segment(model, encoder(frames), frames, _LV)
     return dice(found, box.apply(cavity * np.uint8(255)) > 127)
 
 
 def _segment(model: EchoModel, tokens: torch.Tensor, frames: torch.Tensor, structure: int) -> npt.NDArray[np.bool_]:
-    n = len(tokens)
+    n, device = len(tokens), tokens.device
     logits = model.segment(
         tokens,
         frames,
-        torch.full((n,), structure),
-        torch.zeros(n, MAX_POINTS, 2),
-        torch.zeros(n, MAX_POINTS, dtype=torch.int64),
-        torch.zeros(n, 1, LOW_RESOLUTION, LOW_RESOLUTION),
+        torch.full((n,), structure, device=device),
+        torch.zeros(n, MAX_POINTS, 2, device=device),
+        torch.zeros(n, MAX_POINTS, dtype=torch.int64, device=device),
+        torch.zeros(n, 1, LOW_RESOLUTION, LOW_RESOLUTION, device=device),
     )
-    return np.asarray(logits[:, 0].numpy() > 0, np.bool_)
+    return np.asarray(logits[:, 0].cpu().numpy() > 0, np.bool_)
 
 
 def _resized(masks: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.bool_]:

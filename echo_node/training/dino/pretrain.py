@@ -5,8 +5,8 @@ own (seed and number), so that workers, processes and restarts change nothing of
 
 Where this departs from DINOv2's code, on purpose:
 
-- No left-right flip, no colour, no solarisation: crops get the grey levels and turns of ultrasound instead.
-  Six small crops, not eight.
+- No left-right flip, no colour, no solarisation: crops get the grey levels of ultrasound and turns of some
+  8 degrees. Six small crops, not eight.
 - No drop path and no layer-wise decay of the rate: both are for large encoders on many pictures.
 - The rate is as given, not scaled with the batch; it falls with the share of the run, whatever its length.
 - The iBOT loss is a mean over the pictures of which something is hidden, half of all: its weight is twice DINOv2's.
@@ -15,6 +15,8 @@ Where this departs from DINOv2's code, on purpose:
 - The teacher's temperature is multiplied by how far its answers differ (``losses.spread``), as long as that is less
   than cosines of random points do: without it a tiny encoder's class tokens, all alike at first, stayed so.
 - Small crops are of a tenth of a picture at least, large ones of four: a sector fills half of its square.
+- Heads are narrower (512, then 128); the teacher's momentum starts at 0.98, and weight decay ends at 0.2: runs
+  are short.
 - Tokens and learned positions do not decay.
 - Gradients are clipped over encoder and heads together.
 - Answers are balanced within each part of an accumulated step, over all processes.
@@ -26,7 +28,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +84,13 @@ class DinoRecipe:
     clip_norm: float = 3.0
     probe_every: int = 250
     half_precision: bool = True  # bfloat16, where the device knows it
+
     workers: int = 0
+
+    def kept(self) -> dict[str, str]:
+        """What a run that goes on must have alike: all but who reads the pictures and how often it is probed."""
+        free = {"workers", "probe_every", "encoder"}
+        return {f.name: str(getattr(self, f.name)) for f in fields(self) if f.name not in free}
 
 
 @dataclass(slots=True)
@@ -110,9 +118,10 @@ class Pretraining:
         student = student.to(device)
         return cls(student, teacher_of(student), torch.optim.AdamW(_groups(student), betas=(0.9, 0.999)))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, recipe: DinoRecipe) -> None:
         """Write the checkpoint, and the teacher's encoder beside it: the folder is then one to start from."""
         state = {
+            "recipe": recipe.kept(),
             "student": self.student.state_dict(),
             "teacher": self.teacher.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -121,9 +130,21 @@ class Pretraining:
         save_state(state, path)
         keep_encoder(self.teacher.encoder, path.parent)
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+    def resume(self, path: Path, recipe: DinoRecipe) -> None:
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        EchoNodeError
+            It was made by another recipe.
+        """
         state = load_state(path)
+        before, now = state.get("recipe", {}), recipe.kept()
+        differs = [
+            f"{name} ({before.get(name)}, now {value})" for name, value in now.items() if before.get(name) != value
+        ]
+        if differs:
+            raise EchoNodeError(f"{path}: was made with another {', '.join(differs)}; choose another --run")
         self.student.load_state_dict(state["student"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -194,7 +215,7 @@ def pretrain(
     place = Place.find()
     run, checkpoint = Pretraining.start(recipe, place.device), out / "checkpoint.pt"
     if checkpoint.exists():
-        run.resume(checkpoint)
+        run.resume(checkpoint, recipe)
     alone = place.processes == 1
     student = run.student if alone else DistributedDataParallel(run.student)
     batches = _batches(source, recipe, place, shape=run.student.encoder.shape, first_step=run.step)
@@ -205,7 +226,7 @@ def pretrain(
         bar.set_postfix(losses)
         is_last = run.step == recipe.steps
         if place.rank == 0 and (is_last or run.step % recipe.probe_every == 0):
-            run.save(checkpoint)
+            run.save(checkpoint, recipe)
             known_ones = probe(run.teacher.encoder, known, unseen) if known and unseen else {}
             with (out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps({"step": run.step, **losses, **known_ones}) + "\n")
@@ -261,7 +282,9 @@ def _step(
             sums[name] = sums.get(name, 0.0) + loss.item() / recipe.accumulate
     if not math.isfinite(sum(sums.values())):
         raise EchoNodeError(f"step {step + 1}: a loss is no number ({sums}); the last checkpoint is kept")
-    nn.utils.clip_grad_norm_(run.student.parameters(), recipe.clip_norm)
+    norm = nn.utils.clip_grad_norm_(run.student.parameters(), recipe.clip_norm)
+    if not norm.isfinite():
+        raise EchoNodeError(f"step {step + 1}: a gradient is no number ({sums}); the last checkpoint is kept")
     run.optimiser.step()
     share_buffers(run.student)
     follow(run.teacher, run.student, momentum=cosine(*recipe.momentum, share))

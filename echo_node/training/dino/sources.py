@@ -7,7 +7,9 @@ where there are any: they tell what moves.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import tarfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -47,7 +49,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(folder: Path, *, size: int) -> Source:
+def open_source(folder: Path, *, size: int, index: Path) -> Source:
     """The source that a folder is: shards where it holds ``.tar`` files, else a tree of DICOM files and videos.
 
     Raises
@@ -57,7 +59,7 @@ def open_source(folder: Path, *, size: int) -> Source:
     """
     shards = sorted(folder.rglob("*.tar"))
     if shards:
-        return TarSource(shards, size=size)
+        return TarSource(shards, size=size, index=index)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
         raise EchoNodeError(f"{folder}: holds neither .tar shards nor clips")
@@ -122,42 +124,76 @@ def _some_frames(path: Path, rng: np.random.Generator) -> Clip | None:
             return seen_clip(frames[picked], uid=path.name, times_ms=None, spacing_mm=None)
         source = open_clip(path)
         return source.read(np.sort(rng.permutation(source.NumberOfFrames)[:_FRAMES]).tolist())
-    except (ClipError, LabelError) as error:
-        _log.debug("passed over: %s", error.reason.name if isinstance(error, ClipError) else "no video")
+    except (ClipError, LabelError, OSError) as error:
+        _log.debug("passed over: %s", error.reason.name if isinstance(error, ClipError) else type(error).__name__)
         return None
 
 
 class TarSource:
-    """Random pictures (PNG, JPEG) of random shards, as WebDataset writes them."""
+    """Random clips of random shards, as WebDataset writes them: members of one key are frames of one clip."""
 
-    def __init__(self, shards: Sequence[Path], *, size: int) -> None:
-        self._shards, self._size = shards, size
+    def __init__(self, shards: Sequence[Path], *, size: int, index: Path) -> None:
+        self._shards, self._size, self._index = shards, size, index
 
     def draw(self, rng: np.random.Generator) -> Frames:
         """See :class:`Source`."""
         for _ in range(_TRIES):
             shard = self._shards[int(rng.integers(len(self._shards)))]
-            members = _members(shard)
-            if not members:
+            try:
+                frames = self._some_frames(shard, rng)
+            except (OSError, tarfile.TarError, cv2.error) as error:
+                _log.warning("shard %s: passed over: %s", shard.name, type(error).__name__)
                 continue
-            offset, size = members[int(rng.integers(len(members)))]
-            with shard.open("rb") as file:
-                file.seek(offset)
-                coded = np.frombuffer(file.read(size), np.uint8)
-            grey = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
-            if grey is not None:
-                whole = np.ones(grey.shape, np.bool_)
-                squares = Letterbox.around(whole, self._size).apply(np.asarray(grey, np.uint8)[None])
-                return np.asarray(squares, np.uint8)
+            if frames:
+                boxes = (Letterbox.around(np.ones(f.shape, np.bool_), self._size).apply(f[None])[0] for f in frames)
+                return np.asarray(np.stack([*boxes]), np.uint8)
         raise EchoNodeError(f"{_TRIES} draws in a row from {self._shards[0].parent} gave no picture")
+
+    def _some_frames(self, shard: Path, rng: np.random.Generator) -> list[npt.NDArray[np.uint8]]:
+        members = _members(shard, self._index)  # [N,3]
+        if not len(members):
+            return []
+        _, _, key = members[int(rng.integers(len(members)))]
+        first, last = np.searchsorted(members[:, 2], [key, key + 1])
+        frames = []
+        with shard.open("rb") as file:
+            for row in first + rng.permutation(last - first)[:_FRAMES]:
+                offset, size, _ = members[row]
+                file.seek(int(offset))
+                grey = cv2.imdecode(np.frombuffer(file.read(int(size)), np.uint8), cv2.IMREAD_GRAYSCALE)
+                if grey is not None:
+                    frames.append(np.asarray(grey, np.uint8))
+        return frames
 
 
 @lru_cache(maxsize=_OPEN_SHARDS)
-def _members(shard: Path) -> list[tuple[int, int]]:
-    """Where a shard's pictures lie: offset and size in bytes."""
+def _members(shard: Path, index: Path) -> npt.NDArray[np.int64]:
+    """Where a shard's pictures lie [N,3]: offset and size in bytes, and the number of their clip, which grows.
+
+    Found once, by walking the shard, and kept: an archive has more shards than are open at a time.
+    """
+    stamp = shard.stat()
+    name = hashlib.sha256(f"{shard.resolve()} {stamp.st_size} {stamp.st_mtime_ns}".encode()).hexdigest()
+    kept = index / f"{name[:32]}.npy"
+    if kept.exists():
+        return np.asarray(np.load(kept, allow_pickle=False), np.int64)
     with tarfile.open(shard) as archive:
-        return [
-            (member.offset_data, member.size)
+        found = [
+            (_key(member.name), member.offset_data, member.size)
             for member in archive
-            if member.isfile() and member.name.lower().endswith(_PICTURES)
+            if member.isfile() and member.size and member.name.lower().endswith(_PICTURES)
         ]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(key for key, _, _ in found))}
+    rows = sorted((numbers[key], offset, size) for key, offset, size in found)
+    members = np.array([(offset, size, number) for number, offset, size in rows], np.int64).reshape(-1, 3)
+    index.mkdir(parents=True, exist_ok=True)
+    half = kept.with_suffix(f".{os.getpid()}.npy")
+    np.save(half, members, allow_pickle=False)
+    half.replace(kept)
+    return members
+
+
+def _key(name: str) -> str:
+    """Of a member, WebDataset's: its name up to the first dot."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{file.partition('.')[0]}"

@@ -10,7 +10,7 @@ from echo_node.training import data
 from echo_node.training.dino.crops import CropRules
 from echo_node.training.dino.pretrain import DinoRecipe, pretrain
 from echo_node.training.dino.sources import FreshPhantoms, PhantomSource, Source, open_source
-from echo_node.training.place import Place
+from echo_node.training.place import Place, first_of_all
 from echo_node.training.recipe import UNSEEN, Recipe
 
 _PROBED = 420  # labelled phantoms of each set, for the probes
@@ -46,19 +46,13 @@ def pretrain_on(
         prototypes=prototypes,
         crops=CropRules(large=shape.image_size, small=shape.patch_size * round(0.43 * shape.grid)),
     )
-    unseen = data.load(shards, seed=UNSEEN, clips=_PROBED, frames=labelled.frames)
-    if folder is None and not fresh:
-        known = data.load(shards, seed=labelled.seed, clips=labelled.train_clips, frames=labelled.frames)
-        source: Source = PhantomSource(known)
-        known = known.first(_PROBED)
-    else:
-        known = data.load(shards, seed=labelled.seed, clips=_PROBED, frames=labelled.frames)
-        source = (
-            _fresh(workers) if folder is None else open_source(folder, size=max(data.STORED_SIZE, shape.image_size))
-        )
-    pretrain(out, source, recipe, known=known, unseen=unseen)
-
-
-def _fresh(workers: int) -> FreshPhantoms:
-    device = Place.find().device
-    return FreshPhantoms(device if device.type == "cuda" and not workers else None)
+    place, seed, frames = Place.find(), labelled.seed, labelled.frames
+    source: Source | None = None
+    if folder is not None:
+        source = open_source(folder, size=max(data.STORED_SIZE, shape.image_size), index=out / "index")
+    elif fresh:
+        source = FreshPhantoms(place.device if place.device.type == "cuda" and not workers else None)
+    count = labelled.train_clips if source is None else _PROBED
+    known = first_of_all(lambda: data.load(shards, seed=seed, clips=count, frames=frames))
+    unseen = first_of_all(lambda: data.load(shards, seed=UNSEEN, clips=_PROBED, frames=frames))
+    pretrain(out, source or PhantomSource(known), recipe, known=known.first(_PROBED), unseen=unseen)

@@ -9,8 +9,9 @@ import pytest
 
 from echo_node.codes import ImageMode, Reason, Structure, View, WallPoint
 from echo_node.errors import EchoNodeError
-from echo_node.evaluation.answers import Answer
+from echo_node.evaluation.answers import Answer, _estimated
 from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source, ef_band
+from echo_node.evaluation.confidence import share
 from echo_node.evaluation.distances import distance_mm, walls_at
 from echo_node.evaluation.folders import open_folder
 from echo_node.evaluation.phantoms import CAVEAT, as_clip, phantoms
@@ -20,7 +21,7 @@ from echo_node.evaluation.refusal import refusal
 from echo_node.evaluation.report import as_csv, as_json, as_mapping, as_markdown, as_text
 from echo_node.evaluation.results import evaluate, judge
 from echo_node.evaluation.subgroups import subgroups
-from echo_node.evaluation.subtasks import EF_WAYS, NO_HEAD, NO_LABEL, NOT_MEASURED, VIEWS
+from echo_node.evaluation.subtasks import EF_WAYS, NO_HEAD, NO_LABEL, NOT_MEASURED, VIEWS, Row, row_of_errors
 from echo_node.records import Landmarks, Segmentation, ViewPrediction
 from tests.unit.evaluation import builders
 
@@ -75,8 +76,16 @@ def test_who_knows_everything_errs_nowhere(perfect):
     assert rows["segmentation", "LA"].estimate.value == 1
     assert rows["wall measure", "LVIDd"].estimate.value == pytest.approx(0, abs=1e-9)
     assert [row.dice[0].value for row in results.clicks] == [1, 1]
-    head = next(r for r in results.readings if r.way is Way.HEAD)
-    assert head.error == 0
+    reasons = {r.reason for r in results.readings if r.way is Way.HEAD}
+    assert reasons == {Reason.NO_FULL_CYCLE.code.meaning}, "masks of two frames are no beat: the node would not ask"
+
+
+def test_the_head_is_asked_where_there_is_a_beat(cases):
+    four = next(case for case in cases if case.labels.view is View.A4C)
+    oracle = builders.Oracle(cases)
+    (cavity,) = oracle.segment(four.clip, [Structure.LV_CAVITY])
+    (reading,) = _estimated(oracle, four.clip, cavity, four.labels, has_beat=True)
+    assert reading.error == 0
 
 
 def test_what_cannot_be_judged_says_why(perfect):
@@ -266,3 +275,46 @@ def test_a_phantoms_sector_is_a_clip_as_the_reader_hands_it_on():
     clip = as_clip(simulated, uid="1.2.3")
     assert clip.frame_numbers == (1, 2, 3)
     assert clip.spacing_mm == simulated.spacing_mm
+
+
+def test_one_bad_clip_does_not_lose_the_others(cases):
+    bad = Case(labels=Labels(patient="b", view=View.A2C), clip=None, fault="b.avi: cannot be decoded as a video")
+    source = Source(name="own", caveat="own", patients=2, cases=iter([cases[1], bad]))
+    results = evaluate(builders.Oracle(cases), source, progress=print)
+    assert results.faults == (bad.fault,)
+    assert results.clips == 1
+    assert f"Not read: {bad.fault}" in as_text(results)
+    with pytest.raises(EchoNodeError, match="cannot be decoded"):
+        evaluate(builders.Oracle(cases), replace(source, cases=iter([bad])), progress=print)
+
+
+def test_a_heart_without_a_sector_is_missed(cases):
+    unseen = replace(cases[1], clip=None)
+    source = Source(name="own", caveat="own", patients=1, cases=iter([unseen]))
+    results = evaluate(builders.Oracle(cases), source, progress=print)
+    rows = {(row.task, row.name): row for row in results.subtasks}
+    assert rows["view", "A4C"].estimate.value == 0
+    assert rows["segmentation", "LV_CAVITY"].estimate.value == 0
+
+
+def test_a_stray_number_is_not_the_row_of_many():
+    def reading(way: Way, patient: int, found: float | None) -> Reading:
+        labels = Labels(patient=str(patient), values={Figure.EF: 60.0})
+        return Reading(labels=labels, figure=Figure.EF, way=way, true=60.0, found=found, reason="")
+
+    many = [reading(Way.LABELLED, n, 55.0) for n in range(20)]
+    beats = [reading(Way.A4C, n, 20.0 if n == 3 else None) for n in range(20)]
+    row = row_of_errors(Row(task="t", name="EF", measure="MAE"), [*beats, *many], Figure.EF, EF_WAYS)
+    assert row.name == f"EF, {Way.LABELLED.value}"
+    assert row.estimate.n == 20
+
+
+def test_shares_of_clips_of_the_same_patients_have_wider_intervals():
+    """Held against simulation: 95 % intervals hold the truth about as often where patients differ."""
+    rng, inside = np.random.default_rng(4), 0
+    for _ in range(200):
+        rates = rng.beta(4.5, 0.5, 20)
+        hits = rng.random((20, 6)) < rates[:, None]
+        estimate = share(hits.ravel().tolist(), np.repeat(np.arange(20), 6).astype(str).tolist())
+        inside += estimate.low <= 0.9 <= estimate.high
+    assert inside / 200 > 0.86

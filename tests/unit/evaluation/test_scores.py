@@ -76,9 +76,9 @@ def test_the_reliability_curve_leaves_empty_bins_out():
 
 def test_wilsons_interval_is_the_published_one():
     # Newcombe, Statist Med 1998;17:857, table I, method 3: 81 of 263 gives 0.2553 to 0.3662; 0 of 20 to 0.1611
-    some = confidence.share([True] * 81 + [False] * 182, ["p"] * 263)
+    some = confidence.wilson([True] * 81 + [False] * 182, ["p"] * 263)
     assert (some.low, some.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    none = confidence.share([False] * 20, ["p"] * 20)
+    none = confidence.wilson([False] * 20, ["p"] * 20)
     assert (none.low, none.high) == pytest.approx((0, 0.1611), abs=5e-5)
 
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from echo_node.codes import Structure, View
-from echo_node.phantom import acoustics, sample_patient, simulate_clip
+from echo_node.phantom import acoustics, sample_patient, simulate_clip, tissue
+from echo_node.phantom.anatomy import fields
+from echo_node.phantom.heart import moment
 from echo_node.phantom.look import Look, sample_look
-from echo_node.phantom.planes import Plane
+from echo_node.phantom.planes import Plane, sample_plane
 
 _SHAPE = (256, 128)
 
@@ -88,3 +90,25 @@ def test_torch_renders_what_numpy_renders() -> None:
     assert np.mean(off > 2) < 0.01
     for structure, mask in host.masks.items():
         assert np.mean(mask != device.masks[structure]) < 1e-4
+
+
+def _septum_left(view: View, seed: int) -> float:
+    """Mean amplitude that a plane leaves between the atria."""
+    rng = np.random.default_rng(seed)
+    heart = moment(sample_patient(rng), 0.4)
+    look = replace(sample_look(rng), septum_db=-30.0, septum_mm=3.0)
+    plane = sample_plane(view, heart, rng, straying=0.0)
+    grid = acoustics.beams(xp, plane, look, shape=_SHAPE, rng=rng, salt=1)
+    solids = fields(xp, grid.points, heart)
+    incidence = {name: tissue._square(xp, grid, getattr(solids, name)) for name in ("la", "ra")}
+    left = tissue._atrial_septum(xp, grid.points, solids, heart, look, incidence)
+    between = (solids.la > 0) & (solids.la < 4) & (solids.ra > 0) & (solids.ra < 4)
+    behind = grid.points[2] < heart.base - 9
+    return float(left[between & behind].mean())
+
+
+def test_the_atrial_septum_is_lost_where_the_beam_runs_along_it() -> None:
+    along = np.mean([_septum_left(View.A4C, seed) for seed in range(4)])
+    across = np.mean([_septum_left(View.SUBCOSTAL_4C, seed) for seed in range(4)])
+    assert along < 0.3
+    assert across > 0.45

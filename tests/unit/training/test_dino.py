@@ -17,6 +17,7 @@ from echo_node.models.assemble import SHAPES
 from echo_node.models.starting_point import read_encoder
 from echo_node.models.vit import VisionTransformer, ViTShape
 from echo_node.training import data
+from echo_node.training.dino import sources
 from echo_node.training.dino.crops import CropRules, sample_crops
 from echo_node.training.dino.learner import Learner, follow, teacher_of
 from echo_node.training.dino.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp, spread
@@ -376,10 +377,10 @@ def test_pictures_from_shards_and_from_dicom(tmp_path, data):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, BytesIO(content))
-    source = open_source(tmp_path / "shards", size=90)
+    source = open_source(tmp_path / "shards", size=90, index=tmp_path / "index")
     assert isinstance(source, TarSource)
     assert (source.draw(rng)[0, 15:75] == picture).all()
-    tree = open_source(data, size=128)
+    tree = open_source(data, size=128, index=tmp_path)
     assert isinstance(tree, ClipSource)
     first, again = (tree.draw(np.random.default_rng(3)) for _ in range(2))
     assert first.shape[1:] == (128, 128)
@@ -388,7 +389,7 @@ def test_pictures_from_shards_and_from_dicom(tmp_path, data):
     assert (first == again).all()
     (tmp_path / "empty").mkdir()
     with pytest.raises(EchoNodeError, match="neither"):
-        open_source(tmp_path / "empty", size=90)
+        open_source(tmp_path / "empty", size=90, index=tmp_path)
 
 
 def test_fresh_phantoms_are_the_same_from_either_renderer_and_never_twice():
@@ -408,11 +409,62 @@ def test_videos_are_pictures_too_and_what_is_none_is_passed_over(tmp_path):
     grey[:, 10:90, 20:110] = rng.integers(40, 220, (12, 80, 90))
     write_video(tmp_path / "one.avi", grey)
     (tmp_path / "two.mp4").write_bytes(b"no video")
-    source = open_source(tmp_path, size=96)
+    source = open_source(tmp_path, size=96, index=tmp_path)
     for seed in range(6):
         frames = source.draw(np.random.default_rng(seed))
         assert frames.shape == (4, 96, 96)
         assert frames.any(axis=(1, 2)).all()
     (tmp_path / "one.avi").unlink()
     with pytest.raises(EchoNodeError, match="no readable clips"):
-        open_source(tmp_path, size=96).draw(rng)
+        open_source(tmp_path, size=96, index=tmp_path).draw(rng)
+
+
+def _shard(path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, BytesIO(content))
+
+
+def test_members_of_one_key_are_frames_of_one_clip_and_a_shard_is_walked_once(tmp_path, monkeypatch):
+    pictures = {
+        f"study/{clip}.{frame}.png": cv2.imencode(".png", np.full((40, 60), 40 * clip + frame, np.uint8))[
+            1
+        ].tobytes()
+        for frame in range(6)
+        for clip in range(1, 6)
+    }
+    _shard(tmp_path / "a.tar", pictures)
+    source = open_source(tmp_path, size=60, index=tmp_path / "index")
+    for seed in range(8):
+        frames = source.draw(np.random.default_rng(seed))
+        greys = frames[:, 30, 30]
+        assert frames.shape == (4, 60, 60)
+        assert len(set(greys.tolist())) == 4
+        assert len({int(grey) // 40 for grey in greys}) == 1, "of one clip"
+    sources._members.cache_clear()
+    monkeypatch.setattr(tarfile, "open", lambda *_: pytest.fail("walked again"))
+    assert (source.draw(np.random.default_rng(7)) == frames).all()
+
+
+def test_bad_shards_and_files_that_vanish_are_passed_over(tmp_path, caplog):
+    good = cv2.imencode(".png", np.full((40, 60), 90, np.uint8))[1].tobytes()
+    _shard(tmp_path / "good.tar", {"1.png": good, "2.png": b"", "3.png": b"no picture"})
+    (tmp_path / "cut.tar").write_bytes(b"no archive")
+    source = open_source(tmp_path, size=60, index=tmp_path / "index")
+    for seed in range(12):
+        assert source.draw(np.random.default_rng(seed)).any()
+    assert "cut.tar" in caplog.text
+    write_video(tmp_path / "one.avi", np.full((5, 48, 64), 120, np.uint8))
+    vanished = ClipSource([tmp_path / "gone.avi", tmp_path / "gone.dcm"], size=60)
+    with pytest.raises(EchoNodeError, match="no readable clips"):
+        vanished.draw(np.random.default_rng(0))
+
+
+def test_another_recipe_does_not_go_on(tmp_path, small):
+    source = PhantomSource(phantoms(1))
+    pretrain(tmp_path, source, replace(RECIPE, steps=2))
+    pretrain(tmp_path, source, replace(RECIPE, steps=2, workers=1, probe_every=7))
+    with pytest.raises(EchoNodeError, match=r"another steps \(2, now 4\); choose another --run"):
+        pretrain(tmp_path, source, RECIPE)

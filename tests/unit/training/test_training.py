@@ -262,7 +262,10 @@ def test_what_is_measured_starts_from_the_encoder_of_views(tmp_path, monkeypatch
 
 def test_the_card_says_whether_the_encoder_started_from_given_weights():
     calibration = Calibration(temperature=1.0, threshold=0.5)
-    alone, given = (_card(SHAPES["tiny"], _start(encoder), calibration, {}) for encoder in (None, Path("start")))
+    alone, given = (
+        _card(("mine", "1.2.0"), SHAPES["tiny"], _start(encoder), calibration, {})
+        for encoder in (None, Path("start"))
+    )
     assert "`echo_node.phantom` only; no patient, no public archive, no pretrained weights." in alone
     assert "only; no patient" not in given
     assert "the encoder started from weights that were given" in given
