@@ -179,6 +179,9 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 def _check_labels(path: Path, manifest: Manifest) -> None:
     """A label must be known here, and mean the same."""
     for known, labels in ((View, manifest.views), (Structure, manifest.structures)):
+        names = [label.name for label in labels]
+        if len(set(names)) < len(names):
+            raise ManifestError(f"{path}: {max(names, key=names.count)!r} stands twice among the labels")
         for label in labels:
             if label.name not in known.__members__:
                 raise ManifestError(f"{path}: {label.name!r} is no {known.__name__.lower()} of this node")

@@ -76,6 +76,7 @@ def test_a_changed_byte_is_refused(copy):
         (lambda m: m["files"].update({"../x.onnx": {"size": 1, "sha256": "0" * 64}}), "leaves the package"),
         (lambda m: m["files"].update({"x.pt": {"size": 1, "sha256": "0" * 64}}), r"is none of \.onnx"),
         (lambda m: m["views"][0].update(code="1"), "PLAX is 1"),
+        (lambda m: m["views"][1].update(m["views"][0]), "'PLAX' stands twice"),
         (lambda m: m["views"][0].update(name="NOWHERE"), "NOWHERE"),
     ],
 )
