@@ -24,6 +24,7 @@ def _of_dinov2(*, width: int, depth: int, heads: int, patch_size: int = 14) -> V
         patch_size=patch_size,
         registers=4,
         layer_scale=1e-5,
+        norm_epsilon=1e-6,
     )
 
 

@@ -60,6 +60,7 @@ def published_shape(path: Path) -> ViTShape:
     if first is None or first.ndim != 4 or first.shape[0] % _HEAD_WIDTH:
         raise EngineError(f"{path}: is no encoder of DINOv2 or DINOv3: patch_embed.proj.weight tells")
     registers = weights.get("registers")
+    is_rotary = "rotary.periods" in weights  # DINOv3
     return ViTShape(
         width=first.shape[0],
         depth=len([name for name in weights if re.fullmatch(r"blocks\.\d+\.norm1\.weight", name)]),
@@ -68,7 +69,8 @@ def published_shape(path: Path) -> ViTShape:
         patch_size=first.shape[-1],
         registers=0 if registers is None else registers.shape[1],
         layer_scale=1e-5 if "blocks.0.scale1.gamma" in weights else None,
-        positions=Positions.ROTARY if "rotary.periods" in weights else Positions.LEARNED,
+        positions=Positions.ROTARY if is_rotary else Positions.LEARNED,
+        norm_epsilon=1e-5 if is_rotary else 1e-6,
     )
 
 

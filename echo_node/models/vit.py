@@ -46,6 +46,7 @@ class ViTShape:
     registers: int = 0
     layer_scale: float | None = None  # what the branches' scales start from; none without
     positions: Positions = Positions.LEARNED
+    norm_epsilon: float = 1e-5  # added to the variance by the norms; DINOv2 has 1e-6
 
     @property
     def grid(self) -> int:
@@ -70,7 +71,7 @@ class VisionTransformer(nn.Module):
         else:
             self.rotary = RotaryPositions(shape.width // shape.heads)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
-        self.norm = nn.LayerNorm(shape.width)
+        self.norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         nn.init.normal_(self.class_token, std=1e-6)
 
     def forward(self, frames: Tensor, masked: Tensor | None = None, mask_token: Tensor | None = None) -> Tensor:
@@ -177,9 +178,9 @@ class Block(nn.Module):
     def __init__(self, shape: ViTShape) -> None:
         super().__init__()
         width = shape.width
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = nn.LayerNorm(width, eps=shape.norm_epsilon)
         self.attention = SelfAttention(width, shape.heads)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width, eps=shape.norm_epsilon)
         self.mlp: nn.Module = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         start = shape.layer_scale
         self.scale1 = nn.Identity() if start is None else LayerScale(width, start)

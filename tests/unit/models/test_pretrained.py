@@ -27,6 +27,7 @@ def shape(positions: Positions) -> ViTShape:
         registers=4,
         layer_scale=1e-5,
         positions=positions,
+        norm_epsilon=1e-6 if positions is Positions.LEARNED else 1e-5,
     )
 
 
@@ -93,13 +94,13 @@ def reference(weights: dict[str, Tensor], grey: Tensor, *, version: int) -> Tens
         x = x + weights["pos_embed"][0]
     extra = weights["register_tokens" if version == 2 else "storage_tokens"][0]
     x = torch.cat([x[:1], extra, x[1:]])
-    first = 1 + len(extra)
+    first, epsilon = 1 + len(extra), 1e-6 if version == 2 else 1e-5
     for i in range(DEPTH):
         w = {n.removeprefix(f"blocks.{i}."): v for n, v in weights.items() if n.startswith(f"blocks.{i}.")}
         bias = w["attn.qkv.bias"]
         if version == 3:
             bias = bias * w["attn.qkv.bias_mask"].nan_to_num(0)
-        y = F.layer_norm(x, (WIDTH,), w["norm1.weight"], w["norm1.bias"])
+        y = F.layer_norm(x, (WIDTH,), w["norm1.weight"], w["norm1.bias"], eps=epsilon)
         q, k, v = (y @ w["attn.qkv.weight"].T + bias).chunk(3, dim=1)
         heads = []
         for part in torch.arange(WIDTH).chunk(HEADS):
@@ -110,10 +111,10 @@ def reference(weights: dict[str, Tensor], grey: Tensor, *, version: int) -> Tens
             heads.append((a @ b.T / math.sqrt(len(part))).softmax(dim=1) @ v[:, part])
         y = torch.cat(heads, dim=1) @ w["attn.proj.weight"].T + w["attn.proj.bias"]
         x = x + w["ls1.gamma"] * y
-        y = F.layer_norm(x, (WIDTH,), w["norm2.weight"], w["norm2.bias"])
+        y = F.layer_norm(x, (WIDTH,), w["norm2.weight"], w["norm2.bias"], eps=epsilon)
         y = F.gelu(y @ w["mlp.fc1.weight"].T + w["mlp.fc1.bias"]) @ w["mlp.fc2.weight"].T + w["mlp.fc2.bias"]
         x = x + w["ls2.gamma"] * y
-    x = F.layer_norm(x, (WIDTH,), weights["norm.weight"], weights["norm.bias"], eps=1e-5)
+    x = F.layer_norm(x, (WIDTH,), weights["norm.weight"], weights["norm.bias"], eps=epsilon)
     return torch.cat([x[:1], x[first:]])
 
 
