@@ -122,16 +122,17 @@ def export(graph: Graph, folder: Path) -> None:
         }
         for name, free in graph.free.items()
     }
-    program = torch.onnx.export(
-        graph.module,
-        tuple(graph.example.values()),
-        input_names=list(graph.example),
-        output_names=[graph.output],
-        dynamic_shapes=tuple(axes[name] for name in graph.example),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with torch.no_grad():  # else attention is written out as it is for training, from its parts
+        program = torch.onnx.export(
+            graph.module,
+            tuple(graph.example.values()),
+            input_names=list(graph.example),
+            output_names=[graph.output],
+            dynamic_shapes=tuple(axes[name] for name in graph.example),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     (folder / graph.file).write_bytes(_packed(without_notes(program.model_proto)).SerializeToString())
 

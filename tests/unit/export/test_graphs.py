@@ -44,3 +44,13 @@ def test_what_half_precision_holds_is_stored_in_it_and_nothing_else_changes(tmp_
         assert check_parity(encoder, path, golden(encoder)) <= 1e-5
         sizes[name] = sum(weight.ByteSize() for weight in onnx.load(path).graph.initializer)
     assert sizes["half"] < 0.8 * sizes["whole"], "all but what a norm was folded into"
+
+
+def test_attention_is_the_operator_that_runtimes_fuse(tmp_path):
+    model = EchoModel(SHAPE, views=3, structures=2).eval()
+    assert model.encoder.class_token.requires_grad, "as after training"
+    encoder = graphs(model, batch=2)[0]
+    export(encoder, tmp_path)
+    kinds = [node.op_type for node in onnx.load(tmp_path / encoder.file).graph.node]
+    assert kinds.count("Attention") == SHAPE.depth
+    assert "Softmax" not in kinds
