@@ -132,4 +132,4 @@ def try_plan(planned: PlannedGraph, graph: GraphEntry, golden: Arrays) -> Accept
         ]
         largest = np.abs(np.concatenate(found) - expected[rows]).max()
         differences[str(bucket)] = float(largest) if np.isfinite(largest) else float("inf")
-    return Acceptance(differences=differences, allowed=allowed(expected, Precision.HALF))
+    return Acceptance(differences=differences, allowed=allowed(output, expected, Precision.HALF))
