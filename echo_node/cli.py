@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from echo_node import __version__
 from echo_node.cli_admin import add_aside, add_check_config, add_status
@@ -16,6 +17,9 @@ from echo_node.cli_results import add_results
 from echo_node.cli_training import add_adapt, add_pretrain, add_train, add_worth
 from echo_node.config import Backend, Config, checked_ae_title, load
 from echo_node.errors import ConfigError, EchoNodeError
+
+if TYPE_CHECKING:
+    from echo_node.inference.plans import PlanCache
 
 CONFIG_VARIABLE = "ECHO_NODE_CONFIG"
 
@@ -240,11 +244,17 @@ def _list_engines(args: argparse.Namespace) -> int:
 
 
 def _verify_engine(args: argparse.Namespace) -> int:
-    from echo_node.services.engines import plan_cache, verify
+    from echo_node.services.engines import verify
 
     backend = Backend(args.backend)
-    plans = plan_cache(_settings(args)) if backend is Backend.TENSORRT else None
-    return verify(args.package, backend=backend, plans=plans)
+    return verify(args.package, backend=backend, plans=_plans(args, backend))
+
+
+def _plans(args: argparse.Namespace, backend: Backend) -> PlanCache | None:
+    """What a backend serves from: TensorRT from the node's cache, others from the package alone."""
+    from echo_node.services.engines import plan_cache
+
+    return plan_cache(_settings(args)) if backend is Backend.TENSORRT else None
 
 
 def _compile_engine(args: argparse.Namespace) -> int:
@@ -274,10 +284,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         if find_spec(package) is None:
             raise EchoNodeError(f"evaluate needs {package}: pip install 'echo-node[train]'")
     from echo_node.evaluation.command import evaluate_package
-    from echo_node.services.engines import plan_cache
 
-    backend = Backend(args.backend)
-    plans = plan_cache(_settings(args)) if backend is Backend.TENSORRT else None
+    backend, plans = Backend(args.backend), _plans(args, Backend(args.backend))
     results = evaluate_package(
         args.engine, args.on, args.out, patients=args.patients, seed=args.seed, backend=backend, plans=plans
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +16,6 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text}: at least 1 is needed")
     return value
-
-
-def version(text: str) -> str:
-    """An argument that is a package's version."""
-    if re.fullmatch(r"\d+\.\d+\.\d+", text) is None:
-        raise argparse.ArgumentTypeError(f"{text}: three numbers are needed, as 1.2.3")
-    return text
 
 
 def add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -76,9 +68,7 @@ def add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--engine", type=Path, required=True, help="folder of the package, named as it is; made or overwritten"
     )
-    parser.add_argument(
-        "--version", type=version, default="0.1.0", help="of the package, as 1.2.3 (default: %(default)s)"
-    )
+    parser.add_argument("--version", default="0.1.0", help="of the package, as 1.2.3 (default: %(default)s)")
     parser.add_argument(
         "--encoder", type=Path, help="to start from: the folder of a pretraining, or of a package, heads and all"
     )
@@ -167,6 +157,9 @@ def _pretrain(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
+    from echo_node.inference.manifest import check_name
+
+    check_name(args.engine.resolve().name, args.version)
     _make(args.run_folder, args.engine)
     from echo_node.training.recipe import Recipe
     from echo_node.training.ship import train_and_ship

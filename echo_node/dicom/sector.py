@@ -23,9 +23,7 @@ _DARKEST = 6  # grey levels: noise of compression stays below
 _FRAMES_FOR_CHANGE = 4
 _LEAST_CHANGE = 4  # grey levels over the frames; speckle changes by more, text by less
 _WHITE = 150  # grey levels at which a picture is as bright as most; both of the above are less in a dimmer one
-_TEXT = (
-    96  # grey levels: what is as bright and never changes may be text, tissue in a short or quiet clip is darker
-)
+_TEXT = 96  # grey levels: what is as bright and never changes may be text; still tissue is mostly darker
 _BESIDE_TEXT = 0.012  # of the picture's height: how far its blurred edges reach
 _WORKING_ROWS = 256
 _CLOSING = 0.03  # of the picture's height: gaps of a dark chamber or a dropped-out wall
@@ -62,10 +60,10 @@ def find(frames: npt.NDArray[np.uint8], overlay: Mask, region: Region | None) ->
     most = frames.max(axis=0)
     dimness = min(1.0, float(np.percentile(most, 99.5)) / _WHITE)
     lit = (most > max(1.0, _DARKEST * dimness)) & ~overlay
-    change = np.zeros_like(lit)
-    text = lit
-    if len(frames) >= _FRAMES_FOR_CHANGE and (frames != frames[0]).any():
-        change = np.ptp(frames, axis=0) > max(1.0, _LEAST_CHANGE * dimness)
+    by = np.ptp(frames, axis=0)
+    change, text = np.zeros_like(lit), lit
+    if len(frames) >= _FRAMES_FOR_CHANGE and by.any():
+        change = by > max(1.0, _LEAST_CHANGE * dimness)
         text = ~change & (most >= _TEXT)
         lit &= change | _quiet_tissue(most, text)
     box = np.ones_like(lit)
@@ -74,9 +72,10 @@ def find(frames: npt.NDArray[np.uint8], overlay: Mask, region: Region | None) ->
         box[max(0, region.top) : region.bottom + 1, max(0, region.left) : region.right + 1] = True
     lit &= box
     solid = _solid(lit)
-    hull = _hull(_largest(solid)) & box
+    body = _largest(solid)
+    hull = _hull(body) & box
     if not (text & box & ~hull).any():  # no screen around it: what lies apart is tissue beyond a dark chamber
-        hull = _hull(_largest(solid) | _moving(solid, change)) & box
+        hull = _hull(body | _moving(solid, change)) & box
     if hull.mean() < _LEAST_AREA:
         raise ClipError(Reason.NO_SECTOR, f"the largest lit area fills {hull.mean():.1%} of the picture")
     fill = float(lit[hull].mean())

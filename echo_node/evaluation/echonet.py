@@ -112,10 +112,8 @@ def _tracings(path: Path) -> dict[str, dict[int, npt.NDArray[np.float64]]]:
 def _filled(lines: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """The polygon through one side's ends and back through the other's; the first line is the axis."""
     across = lines[1:]
-    outline = np.concatenate(
-        [across[:, :2], across[::-1, 2:]]
-    ).round()  # [40,2] x, y, whole as published code has them
-    return inside(outline, shape)
+    outline = np.concatenate([across[:, :2], across[::-1, 2:]])  # [40,2] x, y
+    return inside(outline.round(), shape)  # corners at whole pixels, as published code has them
 
 
 def inside(outline: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from echo_node.inference.engine import Engine
 VIEWS = tuple(view for view in View if view is not View.OTHER)
 NO_HEAD, NO_LABEL, NOT_MEASURED = "no head", "no label", "none measured"
 
-_LEAST_OF_MOST = 0.3  # both planes give one number where four ways of one plane give two; a stray one is none
+_LEAST_OF_MOST = 0.3  # of the numbers of the way that has most: biplane has one where one plane has two
 # EF is that of the first way which gave enough: both planes, one of them, without an outline, or the
 # labelled frames where clips hold no full beat.
 EF_WAYS = (Way.BIPLANE, Way.A4C, Way.A2C, Way.HEAD, Way.LABELLED_BIPLANE, Way.LABELLED)

@@ -14,9 +14,7 @@ from echo_node.inference.manifest import Manifest
 
 TOLERANCE = 2e-4  # largest difference of outputs, of about 10 in size, in fp32
 HALF_TOLERANCE = 5e-3  # in fp16, as a share of the largest output: half precision has a step of 5e-4 of it
-_SHARES = (
-    "ejection",
-)  # outputs that are shares: of EF that allows half a point, whatever its variance's logarithm
+_SHARES = ("ejection",)  # outputs that are shares, of which that allows half a point
 
 
 def golden_file(graph: str) -> str:

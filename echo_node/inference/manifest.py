@@ -99,6 +99,23 @@ class Label(_Part):
         return cls(name=concept.name, code=code.value, scheme=code.scheme, meaning=code.meaning)
 
 
+_NAME, _VERSION = re.compile(r"^[a-z0-9-]{1,64}$"), re.compile(r"^\d+\.\d+\.\d+$")
+
+
+def check_name(name: str, version: str) -> None:
+    """Can a package be called so? To be asked before the work of hours that it will hold.
+
+    Raises
+    ------
+    ManifestError
+        What is wrong with either.
+    """
+    if _NAME.match(name) is None:
+        raise ManifestError(f"{name!r} is no package's name: 1 to 64 of a to z, 0 to 9 and -; name its folder so")
+    if _VERSION.match(version) is None:
+        raise ManifestError(f"{version!r} is no package's version: three numbers are needed, as 1.2.3")
+
+
 class ViewSettings(_Part):
     """How logits become a probability, and from which one a view is believed."""
 
@@ -110,8 +127,8 @@ class Manifest(_Part):
     """Everything about an engine but its numbers."""
 
     schema_version: int = Field(alias="schema")
-    name: str = Field(pattern=re.compile(r"^[a-z0-9-]{1,64}$"))
-    version: str = Field(pattern=re.compile(r"^\d+\.\d+\.\d+$"))
+    name: str = Field(pattern=_NAME)
+    version: str = Field(pattern=_VERSION)
     tasks: tuple[str, ...]
     intended_use: str
     files: dict[FileName, FileEntry]

@@ -25,6 +25,7 @@ _BORDERS = {
     "cava": (0.9, 0.8),
 }
 _WALL_MM = {"rv": 4.5, "la": 3.0, "ra": 3.0, "aorta": 2.5, "arch": 2.2, "trunk": 2.0, "cava": 1.6}
+_LOSSES = {"la": "atrial_db", "ra": "atrial_db"} | dict.fromkeys(("arch", "trunk", "cava"), "vessels_db")
 _CHORD_MM, _CHORD = 0.7, 0.45
 
 
@@ -36,7 +37,7 @@ def heart_echo(
     is_muscle = (solids.papillary < 0) & (solids.endocardium < 0)
     blood, septum = solids.blood(xp, grid.rough), _atrial_septum(xp, points, solids, now, look, incidence)
     tissue, blood_level = 10 ** (look.tissue_db / 20), 10 ** (look.blood_db / 20)
-    solid = xp.maximum(tissue * septum * _bulk(xp, grid, solids, look, incidence), 0 * septum + blood_level)
+    solid = xp.clip(tissue * septum * _bulk(xp, grid, solids, look, incidence), blood_level, 1e3)
     level = xp.where(blood, blood_level, solid)
     borders = septum * _borders(xp, points, solids, now, look, incidence)
     borders = xp.where(blood & (_within(xp, solids) < -1.5), 0.0, borders)
@@ -101,10 +102,8 @@ def _borders(xp: Any, points: Array, solids: Fields, now: Moment, look: Look, in
     free_wall = (solids.rv > 6) & (points[2, ...] > now.base - 12)
     sac = 10 ** (look.pericardium_db / 20) * _near(xp, solids.epicardium - 1.5, _SAC_MM)
     total = total + xp.where(free_wall, sac * (0.1 + 0.6 * incidence["epicardium"] ** 2), 0.0)
-    atria, across = (
-        xp.minimum(solids.la, solids.ra),
-        xp.where(solids.la < solids.ra, incidence["la"], incidence["ra"]),
-    )
+    atria = xp.minimum(solids.la, solids.ra)
+    across = xp.where(solids.la < solids.ra, incidence["la"], incidence["ra"])
     back = 10 ** (look.back_db / 20) * _near(xp, atria - 2.5, _SAC_MM)
     total = total + xp.where(points[2, ...] < now.base - 8, back * across**2, 0.0)
     return total + look.annulus * _near(xp, solids.annulus, _ANNULUS_MM)
@@ -112,9 +111,7 @@ def _borders(xp: Any, points: Array, solids: Fields, now: Moment, look: Look, in
 
 def _kept(name: str, look: Look) -> float:
     """Amplitude of a thin wall against others, 0 to 1."""
-    loss = {"la": look.atrial_db, "ra": look.atrial_db}
-    loss |= dict.fromkeys(("arch", "trunk", "cava"), look.vessels_db)
-    return float(10 ** (loss.get(name, 0.0) / 20))
+    return 10 ** (getattr(look, _LOSSES[name]) / 20) if name in _LOSSES else 1.0
 
 
 def _atrial_septum(

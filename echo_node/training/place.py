@@ -40,15 +40,13 @@ class Place:
             torch.cuda.set_device(device)
         return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
-
-def first_of_all(make: Callable[[], T]) -> T:
-    """What a call gives, made by the first process before the others, which find on disk what it left."""
-    if not torch.distributed.is_initialized():
-        return make()
-    is_first = torch.distributed.get_rank() == 0
-    made = make() if is_first else None
-    torch.distributed.barrier()
-    return make() if made is None else made
+    def first_of_all(self, make: Callable[[], T]) -> T:
+        """What a call gives, made by the first process before the others, which find on disk what it left."""
+        if self.rank == 0:
+            made = make()
+        if self.processes > 1:
+            torch.distributed.barrier()
+        return made if self.rank == 0 else make()
 
 
 def half_precision(device: torch.device, *, wanted: bool) -> torch.autocast:

@@ -28,7 +28,7 @@ from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
 from echo_node.training.inputs import CHANNELS
 from echo_node.training.losses import mask_loss, point_loss
-from echo_node.training.place import Place, first_of_all, half_precision, share_gradients
+from echo_node.training.place import Place, half_precision, share_gradients
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.validate import validate
 
@@ -117,10 +117,11 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     recipe = recipe or Recipe()
     out.mkdir(parents=True, exist_ok=True)
     shards = out / "phantoms"
-    model, seed, frames = _model(recipe), recipe.seed, recipe.frames
-    Place.find()
-    known = first_of_all(lambda: data.load(shards, seed=seed, clips=recipe.train_clips, frames=frames))
-    unseen = first_of_all(lambda: data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=frames))
+    model, place, seed, frames = _model(recipe), Place.find(), recipe.seed, recipe.frames
+    known = place.first_of_all(lambda: data.load(shards, seed=seed, clips=recipe.train_clips, frames=frames))
+    unseen = place.first_of_all(
+        lambda: data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=frames)
+    )
     model = _train(out, recipe, model, known, unseen)
     if recipe.steps and recipe.measuring_steps:
         model.measuring.load_state_dict(model.encoder.state_dict())

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.training.augment import randomise_greys
+from echo_node.training.augment import randomise_greys, warped
 
 Frames = npt.NDArray[np.uint8]
 
@@ -54,16 +53,7 @@ def _crop(frames: Frames, size: int, share: tuple[float, float], rng: np.random.
     x, y = rng.uniform(0, width - w) + w / 2, rng.uniform(0, height - h) + h / 2
     turn = np.deg2rad(rng.normal(0, _TURN))
     c, s = np.cos(turn), np.sin(turn)
-    # From the part's pixels to the picture's: scaled, turned about the part's middle, moved there.
-    scale = np.array([[c, -s], [s, c]]) @ np.diag([w / size, h / size])
-    shift = np.array([x, y]) - scale @ np.array([size / 2, size / 2])
-    inverse = np.column_stack([scale, shift])
-    smooth = 0.5 * np.sqrt(max(0.0, w * h / size**2 - 1))
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    parts = [
-        cv2.warpAffine(
-            cv2.GaussianBlur(f, (0, 0), smooth) if smooth > 0.3 else f, inverse, (size, size), flags=flags
-        )
-        for f in frames
-    ]
-    return randomise_greys(np.asarray(np.stack(parts), np.uint8), rng)
+    # From the picture's pixels to the part's: its middle moved to the part's, turned back, scaled.
+    linear = np.diag([size / w, size / h]) @ np.array([[c, s], [-s, c]])
+    shift = size / 2 - linear @ np.array([x, y])
+    return randomise_greys(warped(frames, np.column_stack([linear, shift]), size), rng)

@@ -84,7 +84,6 @@ class DinoRecipe:
     clip_norm: float = 3.0
     probe_every: int = 250
     half_precision: bool = True  # bfloat16, where the device knows it
-
     workers: int = 0
 
     def kept(self) -> dict[str, str]:

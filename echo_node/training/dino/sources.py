@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-import array_api_compat.numpy as numpy_namespace
 import array_api_compat.torch as torch_namespace
 import cv2
 import numpy as np
@@ -91,7 +90,7 @@ class FreshPhantoms:
         """See :class:`Source`."""
         patient, view = sample_patient(rng), data.CYCLE[int(rng.integers(len(data.CYCLE)))]
         if self._device is None:
-            clip = data.rendered(patient, view, rng=rng, frames=_FRAMES, xp=numpy_namespace)
+            clip = data.rendered(patient, view, rng=rng, frames=_FRAMES)
         else:
             with self._device, torch.no_grad():
                 clip = data.rendered(patient, view, rng=rng, frames=_FRAMES, xp=torch_namespace)

@@ -10,7 +10,7 @@ from echo_node.training import data
 from echo_node.training.dino.crops import CropRules
 from echo_node.training.dino.pretrain import DinoRecipe, pretrain
 from echo_node.training.dino.sources import FreshPhantoms, PhantomSource, Source, open_source
-from echo_node.training.place import Place, first_of_all
+from echo_node.training.place import Place
 from echo_node.training.recipe import UNSEEN, Recipe
 
 _PROBED = 420  # labelled phantoms of each set, for the probes
@@ -53,6 +53,6 @@ def pretrain_on(
     elif fresh:
         source = FreshPhantoms(place.device if place.device.type == "cuda" and not workers else None)
     count = labelled.train_clips if source is None else _PROBED
-    known = first_of_all(lambda: data.load(shards, seed=seed, clips=count, frames=frames))
-    unseen = first_of_all(lambda: data.load(shards, seed=UNSEEN, clips=_PROBED, frames=frames))
+    known = place.first_of_all(lambda: data.load(shards, seed=seed, clips=count, frames=frames))
+    unseen = place.first_of_all(lambda: data.load(shards, seed=UNSEEN, clips=_PROBED, frames=frames))
     pretrain(out, source or PhantomSource(known), recipe, known=known.first(_PROBED), unseen=unseen)

@@ -48,6 +48,20 @@ def test_a_folder_that_cannot_be_made_is_said_at_once(command, out, tmp_path, mo
     assert said.startswith(f"echo-node: {out}")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["My_Engine"], "echo-node: 'My_Engine' is no package's name: "),
+        (["mine", "--version", "1.2"], "echo-node: '1.2' is no package's version: "),
+    ],
+)
+def test_a_package_that_could_not_be_called_so_is_not_trained(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--run", "run", "--engine", *words]) == 1
+    assert capsys.readouterr().err.startswith(said)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_has_no_file_is_not_hidden(monkeypatch):
     def fail(_):
         raise OSError("CANARY")
