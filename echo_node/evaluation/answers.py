@@ -14,6 +14,7 @@ from echo_node.config import Routing
 from echo_node.evaluation.cases import Case, Figure, Labels
 from echo_node.evaluation.clicks import dice_by_clicks
 from echo_node.evaluation.distances import diameter_at, walls_at
+from echo_node.evaluation.phases import from_curve, from_estimate
 from echo_node.evaluation.readings import (
     VOLUMES,
     WALLS,
@@ -189,6 +190,7 @@ def _ejection(engine: Engine, clip: Clip, labels: Labels) -> tuple[_Apical | Non
     (cavity,) = engine.segment(clip, [Structure.LV_CAVITY])
     result = measure_clip(clip, cavity, view)
     readings = from_measurements(labels, APICAL[view], result.measurements, result.not_measured)
+    readings += from_curve(labels, APICAL[view], clip, result.curve, result.not_measured)
     if engine.estimates_ejection:
         readings += _estimated(engine, clip, cavity, labels, has_beat=result.curve is not None)
     labelled = _labelled_disks(clip, cavity, labels)
@@ -220,8 +222,10 @@ def _estimated(
         return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: Reason.NO_FULL_CYCLE.code.meaning})
     estimate = engine.estimate_ejection(clip, cavity)
     doubt = check_estimate(estimate)
-    found, why = (estimate.ef, {}) if doubt is None else (None, {Figure.EF: doubt.reason.code.meaning})
-    return from_values(labels, Way.HEAD, {Figure.EF: found}, why)
+    if doubt is not None:
+        return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: doubt.reason.code.meaning})
+    phases = from_estimate(labels, Way.HEAD, (estimate.ed_frame, estimate.es_frame))
+    return from_values(labels, Way.HEAD, {Figure.EF: estimate.ef}, {}) + phases
 
 
 def _labelled_disks(clip: Clip, cavity: Segmentation, labels: Labels) -> tuple[Disks, Disks] | None:
@@ -269,6 +273,7 @@ def _walls(engine: Engine, clip: Clip, labels: Labels) -> tuple[Reading, ...]:
     points = engine.find_walls(clip)
     own = measure_walls(clip, points)
     readings = from_measurements(labels, Way.OWN, own.measurements, own.not_measured, of=WALLS)
+    readings += from_curve(labels, Way.OWN, clip, own.diameters, own.not_measured)
     if clip.spacing_mm is None:
         return readings
     if labels.ed_frame is not None:

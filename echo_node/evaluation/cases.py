@@ -26,6 +26,8 @@ class Figure(enum.Enum):
     LVIDD = "LVIDd", "mm"
     LVPWD = "LVPWd", "mm"
     LVIDS = "LVIDs", "mm"
+    ED_FRAME = "ED", "frames"
+    ES_FRAME = "ES", "frames"
 
     @property
     def label(self) -> str:
@@ -60,6 +62,8 @@ class Labels:
     values: Mapping[Figure, float] = field(default_factory=dict)
     ed_frame: int | None = None  # frame number
     es_frame: int | None = None
+    ed_frames: tuple[int, ...] = ()  # of every beat, where all are known
+    es_frames: tuple[int, ...] = ()
     groups: Mapping[Axis, str] = field(default_factory=dict)
 
     @property

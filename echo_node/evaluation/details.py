@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,13 @@ from echo_node.evaluation.cases import Figure
 from echo_node.evaluation.readings import Reading, Way
 from echo_node.evaluation.scores import agreement, balanced_accuracy, correlation
 from echo_node.evaluation.subtasks import Row, absolute_error
+
+_PHASE = "phase"
+_TASKS: Mapping[Figure, str] = {
+    **dict.fromkeys((Figure.EF, Figure.EDV, Figure.ESV), "ejection fraction"),
+    **dict.fromkeys((Figure.IVSD, Figure.LVIDD, Figure.LVPWD, Figure.LVIDS), "wall measure"),
+    **dict.fromkeys((Figure.ED_FRAME, Figure.ES_FRAME), _PHASE),
+}
 
 
 def details(views: Sequence[View], answers: Sequence[Answer], readings: Sequence[Reading]) -> tuple[Row, ...]:
@@ -85,7 +92,7 @@ def _error_rows(readings: Sequence[Reading], figure: Figure, way: Way) -> tuple[
         return ()
     patients = [r.labels.patient for r in tried]
     was_measured = confidence.share([r.found is not None for r in tried], patients)
-    task = "ejection fraction" if figure in (Figure.EF, Figure.EDV, Figure.ESV) else "wall measure"
+    task = _TASKS[figure]
     name = f"{figure.label}, {way.value}"
     unit = "points" if figure is Figure.EF else figure.unit
     rows = [Row(task=task, name=name, measure="measured share", estimate=was_measured)]
@@ -94,6 +101,7 @@ def _error_rows(readings: Sequence[Reading], figure: Figure, way: Way) -> tuple[
         rows += [
             Row(task=task, name=name, measure=f"{measure}, {unit}" if unit_of else measure, estimate=estimate)
             for measure, unit_of, estimate in _errors(done)
+            if task != _PHASE or unit_of  # frame numbers go together in any case
         ]
     return tuple(rows)
 

@@ -11,6 +11,7 @@ from echo_node.codes import ImageMode, View
 from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source
 from echo_node.evaluation.distances import diameter_at, walls_at
 from echo_node.evaluation.frames import region_of, seen_clip, whole_clip
+from echo_node.evaluation.phases import every_phase
 from echo_node.evaluation.quality import quality
 from echo_node.inference.sampling import spread
 from echo_node.phantom import Patient, SimulatedClip, sample_patient, sample_screen, simulate_clip, simulate_still
@@ -79,6 +80,7 @@ def _heart(simulated: SimulatedClip, screen: Screen, *, patient: str, uid: str) 
     )
     masks, landmarks = _masks(simulated, uid), _landmarks(simulated, uid)
     ed, es = simulated.ed_frame + 1, simulated.es_frame + 1
+    eds, ess = every_phase(simulated.volumes_ml, simulated.times_ms)
     grade = None if clip is None else quality(clip, masks)
     labels = Labels(
         patient=patient,
@@ -86,6 +88,8 @@ def _heart(simulated: SimulatedClip, screen: Screen, *, patient: str, uid: str) 
         values=_volumes(simulated) | _walls(landmarks, simulated, ed=ed, es=es),
         ed_frame=ed,
         es_frame=es,
+        ed_frames=tuple((eds + 1).tolist()),
+        es_frames=tuple((ess + 1).tolist()),
         groups=look_of(screen) if grade is None else look_of(screen) | {Axis.QUALITY: grade},
     )
     return Case(labels=labels, clip=clip, masks=masks, landmarks=landmarks)

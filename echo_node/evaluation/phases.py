@@ -1,0 +1,69 @@
+"""End diastole and end systole: the frames that were found beside those that are labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from echo_node.evaluation.cases import Figure, Labels
+from echo_node.evaluation.readings import Reading, Way
+from echo_node.measure.beats import Curve, find_beats
+from echo_node.records import Clip, DiameterCurve, NotMeasured, VolumeCurve
+
+Cycle = tuple[int, int]  # frame numbers of end diastole and end systole
+
+
+def from_curve(
+    labels: Labels,
+    way: Way,
+    clip: Clip,
+    curve: VolumeCurve | DiameterCurve | None,
+    missing: Sequence[NotMeasured],
+) -> tuple[Reading, ...]:
+    """The frames of the beat that was measured, or of the one nearest to the only beat that is labelled."""
+    if curve is None:
+        why = missing[0].reason.code.meaning if missing else ""
+        return _readings(labels, way, None, (), why)
+    lengths = curve.volumes_ml if isinstance(curve, VolumeCurve) else curve.diameters_mm
+    numbers = clip.frame_numbers
+    beats = [(numbers[beat.ed], numbers[beat.es]) for beat in find_beats(lengths, curve.times_ms)]
+    measured = curve.ed_frame, curve.es_frame
+    return _readings(labels, way, measured, [measured, *beats], "")
+
+
+def from_estimate(labels: Labels, way: Way, found: Cycle) -> tuple[Reading, ...]:
+    """The frames of an estimate, which may be of any beat: they are judged where every beat is labelled."""
+    return _readings(labels, way, found, (), "") if labels.ed_frames else ()
+
+
+def every_phase(volumes: Curve, times_ms: Curve) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Indices of every end diastole and end systole of a true curve [T]; empty without a full beat."""
+    troughs = [beat.es for beat in find_beats(volumes, times_ms)]
+    if not troughs:
+        return np.array([], np.int64), np.array([], np.int64)
+    ends = [0, *troughs, len(volumes)]
+    peaks = [first + int(volumes[first:last].argmax()) for first, last in pairwise(ends)]
+    return np.array(peaks), np.array(troughs)
+
+
+def _readings(
+    labels: Labels, way: Way, measured: Cycle | None, beats: Sequence[Cycle], why: str
+) -> tuple[Reading, ...]:
+    readings = []
+    one, every = (labels.ed_frame, labels.es_frame), (labels.ed_frames, labels.es_frames)
+    for place, figure in enumerate((Figure.ED_FRAME, Figure.ES_FRAME)):
+        true, found = one[place], None if measured is None else measured[place]
+        if found is not None and every[place]:
+            true = _nearest(every[place], found)
+        elif found is not None and true is not None:
+            found = _nearest([beat[place] for beat in beats], true)
+        if true is not None:
+            readings.append(Reading(labels=labels, figure=figure, way=way, true=true, found=found, reason=why))
+    return tuple(readings)
+
+
+def _nearest(frames: Sequence[int], to: int) -> int:
+    return min(frames, key=lambda frame: abs(frame - to))
