@@ -57,7 +57,9 @@ def add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 def add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     """``echo-node train``."""
-    parser = commands.add_parser("train", help="train the default engine on phantoms; goes on where it stopped")
+    parser = commands.add_parser(
+        "train", help="train an engine on phantoms, and on labelled clips of one's own; goes on where it stopped"
+    )
     parser.add_argument(
         "--run",
         dest="run_folder",
@@ -80,6 +82,11 @@ def add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
         type=int,
         default=9000,
         help="updates of the second encoder, tuned from the first to what is measured (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="labelled clips of one's own to learn from beside phantoms: a folder or CSV file as of evaluate --on",
     )
     parser.add_argument(
         "--seed",
@@ -165,7 +172,9 @@ def _train(args: argparse.Namespace) -> int:
     from echo_node.training.ship import train_and_ship
 
     steps, measuring_steps = args.steps, args.measuring_steps
-    recipe = Recipe(encoder=args.encoder, steps=steps, measuring_steps=measuring_steps, seed=args.seed)
+    recipe = Recipe(
+        encoder=args.encoder, own=args.data, steps=steps, measuring_steps=measuring_steps, seed=args.seed
+    )
     train_and_ship(args.run_folder, args.engine, recipe=recipe, version=args.version)
     return 0
 

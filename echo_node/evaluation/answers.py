@@ -217,15 +217,21 @@ def _estimated(
 ) -> tuple[Reading, ...]:
     """EF by the head, which needs frame times, where the node would report it."""
     if clip.times_ms is None:
-        return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: Reason.NO_TIMING.code.meaning})
+        return _no_estimate(labels, Reason.NO_TIMING)
     if not has_beat:
-        return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: Reason.NO_FULL_CYCLE.code.meaning})
+        return _no_estimate(labels, Reason.NO_FULL_CYCLE)
     estimate = engine.estimate_ejection(clip, cavity)
     doubt = check_estimate(estimate)
     if doubt is not None:
-        return from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: doubt.reason.code.meaning})
+        return _no_estimate(labels, doubt.reason)
     phases = from_estimate(labels, Way.HEAD, (estimate.ed_frame, estimate.es_frame))
     return from_values(labels, Way.HEAD, {Figure.EF: estimate.ef}, {}) + phases
+
+
+def _no_estimate(labels: Labels, reason: Reason) -> tuple[Reading, ...]:
+    why = reason.code.meaning
+    values = from_values(labels, Way.HEAD, {Figure.EF: None}, {Figure.EF: why})
+    return values + from_estimate(labels, Way.HEAD, None, why)
 
 
 def _labelled_disks(clip: Clip, cavity: Segmentation, labels: Labels) -> tuple[Disks, Disks] | None:

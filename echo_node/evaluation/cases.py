@@ -16,6 +16,13 @@ EF_BANDS = ("reduced (to 40 %)", "mildly reduced (41 to 49 %)", "preserved (from
 QUALITIES = ("good", "fair", "poor")
 
 
+class Part(enum.Enum):
+    """What labelled clips are for; the value is as tables write it."""
+
+    TRAIN = "train"
+    TEST = "test"
+
+
 class Figure(enum.Enum):
     """What is measured: its short name and unit."""
 

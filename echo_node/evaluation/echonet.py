@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from echo_node.codes import Structure, View
 from echo_node.errors import LabelError
-from echo_node.evaluation.cases import Case, Figure, Labels, Source, attempted, title_of_folder
+from echo_node.evaluation.cases import Case, Figure, Labels, Part, Source, attempted, title_of_folder
 from echo_node.evaluation.cells import Cells, read_table
 from echo_node.evaluation.frames import seen_clip
 from echo_node.evaluation.videos import frame_times, read_video
@@ -26,26 +26,26 @@ FILE_LIST, TRACINGS, VIDEOS = "FileList.csv", "VolumeTracings.csv", "Videos"
 _FILE_COLUMNS = ("FileName", "EF", "ESV", "EDV", "FPS", "Split")
 _TRACING_COLUMNS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
 _FEWEST_LINES = 3  # the axis and two across it; 21 are published
-_SPLIT = "TEST"  # the others are for training
+_SPLITS = ("TRAIN", "VAL", "TEST")
 
 Lines = Mapping[int, npt.NDArray[np.float64]]  # frame index to [21,4]: the long axis, then across it
 
 
-def echonet(folder: Path) -> Source:
-    """The clips of the TEST split.
+def echonet(folder: Path, part: Part) -> Source:
+    """The clips of the TRAIN or of the TEST split.
 
     Raises
     ------
     LabelError
-        A table or a row cannot be used, or there is no TEST row.
+        A table or a row cannot be used, or there is no row of the split.
     """
     rows = [
         row
         for row in read_table(folder / FILE_LIST, needed=_FILE_COLUMNS)
-        if row.choice("Split", ("TRAIN", "VAL", _SPLIT)) == _SPLIT
+        if row.choice("Split", _SPLITS) == part.name
     ]
     if not rows:
-        raise LabelError(f"{folder / FILE_LIST}: no row's Split is {_SPLIT}")
+        raise LabelError(f"{folder / FILE_LIST}: no row's Split is {part.name}")
     return Source(name=folder.name, caveat=title_of_folder(folder), patients=len(rows), cases=_cases(folder, rows))
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from echo_node.errors import LabelError
 from echo_node.evaluation.camus import camus, is_camus
-from echo_node.evaluation.cases import Case, Source
+from echo_node.evaluation.cases import Case, Part, Source
 from echo_node.evaluation.echonet import FILE_LIST, echonet
 from echo_node.evaluation.table import TABLE, table
 
 
-def open_folder(path: Path) -> Source:
-    """The cases of a folder, or of a CSV file.
+def open_folder(path: Path, part: Part = Part.TEST) -> Source:
+    """The cases of a folder, or of a CSV file, that are there to judge by, or those to learn from.
+
+    CAMUS's layout has no such parts: all its patients are either, as the folder is used.
 
     Raises
     ------
@@ -23,15 +25,15 @@ def open_folder(path: Path) -> Source:
         There is no such folder, or its layout is none that is known.
     """
     if path.is_file():
-        return table(path)
+        return table(path, part)
     if not path.is_dir():
         raise LabelError(f"{path}: there is no such folder or CSV file")
     if (path / FILE_LIST).is_file():
-        return echonet(path)
+        return echonet(path, part)
     if is_camus(path):
         return camus(path)
     if (path / TABLE).is_file():
-        return table(path / TABLE)
+        return table(path / TABLE, part)
     raise LabelError(
         f"{path}: holds neither {FILE_LIST} (EchoNet-Dynamic), nor patient*/Info_2CH.cfg (CAMUS), nor {TABLE}"
     )

@@ -13,6 +13,7 @@ from echo_node.evaluation.readings import Reading, Way
 from echo_node.measure.beats import Curve, find_beats
 from echo_node.records import Clip, DiameterCurve, NotMeasured, VolumeCurve
 
+_FILLED = 0.1  # of the range below the largest volume: the first or last frame is end diastole down to there
 Cycle = tuple[int, int]  # frame numbers of end diastole and end systole
 
 
@@ -34,9 +35,9 @@ def from_curve(
     return _readings(labels, way, measured, [measured, *beats], "")
 
 
-def from_estimate(labels: Labels, way: Way, found: Cycle) -> tuple[Reading, ...]:
+def from_estimate(labels: Labels, way: Way, found: Cycle | None, why: str = "") -> tuple[Reading, ...]:
     """The frames of an estimate, which may be of any beat: they are judged where every beat is labelled."""
-    return _readings(labels, way, found, (), "") if labels.ed_frames else ()
+    return _readings(labels, way, found, (), why) if labels.ed_frames else ()
 
 
 def every_phase(volumes: Curve, times_ms: Curve) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -45,8 +46,9 @@ def every_phase(volumes: Curve, times_ms: Curve) -> tuple[npt.NDArray[np.int64],
     if not troughs:
         return np.array([], np.int64), np.array([], np.int64)
     ends = [0, *troughs, len(volumes)]
-    peaks = [first + int(volumes[first:last].argmax()) for first, last in pairwise(ends)]
-    return np.array(peaks), np.array(troughs)
+    peaks = np.array([first + int(volumes[first:last].argmax()) for first, last in pairwise(ends)])
+    is_cut = np.isin(peaks, (0, len(volumes) - 1)) & (volumes[peaks] < volumes.max() - _FILLED * np.ptp(volumes))
+    return peaks[~is_cut], np.array(troughs)
 
 
 def _readings(

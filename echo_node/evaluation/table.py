@@ -11,13 +11,13 @@ import numpy as np
 from echo_node.codes import Reason, Structure, View
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import ClipError, LabelError
-from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Source, attempted, title_of_folder
+from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Part, Source, attempted, title_of_folder
 from echo_node.evaluation.cells import Cells, read_table
 from echo_node.evaluation.frames import seen_clip
 from echo_node.evaluation.videos import VIDEO_SUFFIXES, read_still, read_video
 from echo_node.records import Clip, Segmentation
 
-TABLE = "labels.csv"
+TABLE, SPLIT = "labels.csv", "split"
 FIGURES: Mapping[str, tuple[Figure, float, float]] = {  # column to figure, and what is believed of it
     "ef": (Figure.EF, 2, 100),  # percent: a fraction is none
     "edv_ml": (Figure.EDV, 1, 2000),
@@ -31,13 +31,15 @@ GROUPS: Mapping[str, Axis] = {"quality": Axis.QUALITY, "vendor": Axis.SCREEN}
 PHASES = ("ed", "es")
 MASKS = tuple(f"{phase}_mask_{structure.name.lower()}" for phase in PHASES for structure in Structure)
 COLUMNS = (
-    "file", "patient", "view", "kind", *FIGURES, "ed_frame", "es_frame", "mm_per_pixel", *GROUPS, *MASKS
+    "file", "patient", SPLIT, "view", "kind", *FIGURES, "ed_frame", "es_frame", "mm_per_pixel", *GROUPS, *MASKS
 )  # fmt: skip
 _MOST_FRAMES = 100_000
 
 
-def table(path: Path) -> Source:
+def table(path: Path, part: Part) -> Source:
     """The clips of a table; every cell is checked before the first clip is read.
+
+    To learn from are the rows that say so, to judge by all others.
 
     Raises
     ------
@@ -47,11 +49,26 @@ def table(path: Path) -> Source:
     rows = read_table(path, needed=("file",), allowed=COLUMNS)
     if not rows:
         raise LabelError(f"{path}: holds no row below its header")
-    pairs = [(row, _labels(row)) for row in rows]
+    parts = [Part(row.choice(SPLIT, [p.value for p in Part]) or Part.TEST) for row in rows]
+    labels = [_labels(row) for row in rows]
+    _keep_apart(rows, labels, parts)
+    pairs = [(row, of) for row, of, its in zip(rows, labels, parts, strict=True) if its is part]
+    if not pairs:
+        raise LabelError(f"{path}: no row's {SPLIT} is {part.value}{' or empty' if part is Part.TEST else ''}")
     pairs.sort(key=lambda pair: pair[1].patient)  # a patient's clips follow each other
     patients = len({labels.patient for _, labels in pairs})
     caveat = title_of_folder(path.resolve().parent)
     return Source(name=path.name, caveat=caveat, patients=patients, cases=_cases(pairs))
+
+
+def _keep_apart(rows: Sequence[Cells], labels: Sequence[Labels], parts: Sequence[Part]) -> None:
+    """Nobody is judged by who was learned from."""
+    first: dict[object, tuple[Part, int]] = {}
+    for row, of, part in zip(rows, labels, parts, strict=True):
+        for what, key in (("patient", of.patient), ("file", _path(row, "file"))):
+            its, line = first.setdefault((what, key), (part, row.line))
+            if its is not part:
+                raise row.fault(SPLIT, f"{what} {key} is for {part.value} here, and for {its.value} in line {line}")
 
 
 def _cases(pairs: Sequence[tuple[Cells, Labels]]) -> Iterator[Case]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -41,22 +42,35 @@ class Batch:
     targets: Tensor  # [B*T,1,S,S]
     all_masks: Tensor  # [B*T,C,S,S]
     walls: Tensor  # [B*T,4,2], row and column as shares of the square; NaN where unknown
+    known: Tensor  # bool [B*T,C], of which masks something is known
+    asked: Tensor  # bool [B*T], False where that is none
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
+    def beside(self, other: Batch) -> Batch:
+        """Both as one."""
+        return Batch(**{f.name: torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)})
+
 
 def batches(
-    clips: data.Clips, recipe: Recipe, place: Place, *, shape: ViTShape, first_step: int
+    sets: Sequence[data.Clips], recipe: Recipe, place: Place, *, shape: ViTShape, first_step: int
 ) -> Iterator[Batch]:
-    """This process's batches for an encoder from a step on; the next is drawn while one is learned from."""
-    recipe = replace(recipe, clips_per_step=max(1, recipe.clips_per_step // place.processes))
-    weights = view_weights(clips, recipe)
+    """This process's batches for an encoder from a step on; the next is drawn while one is learned from.
+
+    Of each set of clips as many as of the others, and one at least.
+    """
+    recipe = replace(recipe, clips_per_step=max(1, recipe.clips_per_step // place.processes // len(sets)))
+    weights = [view_weights(clips, recipe) for clips in sets]
 
     def draw(step: int) -> Batch:
         rng = np.random.default_rng([recipe.seed, step, place.rank])
-        return draw_batch(clips, recipe, shape=shape, rng=rng, view_weights=weights)
+        parts = [
+            draw_batch(clips, recipe, shape=shape, rng=rng, view_weights=weight)
+            for clips, weight in zip(sets, weights, strict=True)
+        ]
+        return reduce(Batch.beside, parts)
 
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(draw, first_step)
@@ -71,13 +85,13 @@ def view_weights(clips: data.Clips, recipe: Recipe) -> npt.NDArray[np.float32]:
 
     So the views of which there are more clips, those that are measured, stay the likelier ones, as in exams.
     """
-    everyone = np.bincount(clips.views, minlength=len(data.LABELS)) / len(clips)
+    everyone = np.bincount(clips.views[clips.views >= 0], minlength=len(data.LABELS)) / len(clips)
     drawn = (1 - recipe.apical_share - recipe.wall_share) * everyone
     for views, share in ((_APICAL, recipe.apical_share), ([_PLAX], recipe.wall_share)):
         of_these = np.isin(np.arange(len(everyone)), views) * everyone
         drawn = drawn + share * of_these / max(of_these.sum(), 1e-9)
     weights = 1 / np.sqrt(len(everyone) * np.maximum(drawn, 1e-3))
-    return np.asarray(weights / (weights @ drawn), np.float32)
+    return np.asarray(weights / max(weights @ drawn, 1e-9), np.float32)
 
 
 def draw_batch(
@@ -90,12 +104,12 @@ def draw_batch(
 ) -> Batch:
     """Random clips, random frames of each, one structure and prompt per frame."""
     chosen, size = draw_clips(clips, recipe, rng), shape.image_size
-    images, prompts, structures, targets, everything, walls, is_whole = [], [], [], [], [], [], []
+    images, prompts, structures, targets, everything, walls, is_whole, knowns = [], [], [], [], [], [], [], []
     for index in chosen:
-        order = rng.permutation(recipe.frames)
+        order = _outlined_first(rng.permutation(recipe.frames), clips.known[index])
         picked = np.sort(order[: recipe.frames_per_clip])
         seen = _draw_beside(order, recipe, rng) if shape.channels > 1 else picked
-        masks = np.unpackbits(clips.masks[index][picked], axis=-1)
+        masks, known = np.unpackbits(clips.masks[index][picked], axis=-1), clips.known[index][picked]
         points = clips.points[index][picked]
         window, around = _draw_window(masks, points, recipe, rng)
         frames, labels, points = augment(
@@ -104,11 +118,13 @@ def draw_batch(
         images.append(in_clip(frames[np.isin(seen, picked)], shape.channels, among=frames))
         everything.append(labels)
         walls.append((points + 0.5) / size)
-        is_whole.append(window is None)
+        knowns.append(known)
+        is_whole.append(window is None and clips.views[index] >= 0)
         present = np.flatnonzero(labels.any(axis=(0, 2, 3)))
         for t in range(len(picked)):
-            structure = _draw_structure(present, rng, around=around)
-            neighbour = labels[(t + 1) % len(picked), structure]
+            structure = _draw_structure(present, known[t], rng, around=around)
+            beside = (t + 1) % len(picked)
+            neighbour = labels[beside, structure] if known[beside, structure] else None
             structures.append(structure)
             targets.append(labels[t, structure])
             prompts.append(sample_prompt(labels[t, structure], neighbour, rng))
@@ -123,18 +139,30 @@ def draw_batch(
         targets=torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)),
         all_masks=torch.from_numpy(np.concatenate(everything).astype(np.float32)),
         walls=torch.from_numpy(np.concatenate(walls)),
+        known=torch.from_numpy(np.concatenate(knowns)),
+        asked=torch.from_numpy(np.concatenate(knowns).any(axis=1)),
     )
 
 
 def draw_clips(clips: data.Clips, recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Indices of a batch's clips: some of the apical views, some with wall points, the others any."""
+    """Indices of a batch's clips: some of the apical views, some with wall points, the others any.
+
+    Where there are none of these, any.
+    """
     count = recipe.clips_per_step
     anyone = rng.integers(0, len(clips), count)
-    apical = rng.choice(np.flatnonzero(np.isin(clips.views, _APICAL)), count)
-    with_walls = rng.choice(np.flatnonzero(np.isfinite(clips.points).all(axis=(1, 2, 3))), count)
+    apical, with_walls = (
+        rng.choice(np.flatnonzero(those if those.any() else ~those), count)
+        for those in (np.isin(clips.views, _APICAL), np.isfinite(clips.points).all(axis=(1, 2, 3)))
+    )
     chance = rng.uniform(size=count)
     some = np.where(chance < recipe.apical_share + recipe.wall_share, with_walls, anyone)
     return np.where(chance < recipe.apical_share, apical, some)
+
+
+def _outlined_first(order: npt.NDArray[np.int64], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """A random order of frames, those with a known mask before the others."""
+    return order[np.argsort(~known[order].any(axis=1), kind="stable")]
 
 
 def _draw_beside(order: npt.NDArray[np.int64], recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -157,11 +185,15 @@ def _draw_window(
     return Around.mask(masks[:, structure]), structure
 
 
-def _draw_structure(present: npt.NDArray[np.int64], rng: np.random.Generator, *, around: int | None) -> int:
-    """What the window is around or the LV cavity, mostly something there, sometimes what is not."""
+def _draw_structure(
+    present: npt.NDArray[np.int64], known: npt.NDArray[np.bool_], rng: np.random.Generator, *, around: int | None
+) -> int:
+    """What the window is around or the LV cavity, mostly something there, sometimes what is not; what is known."""
     chance = rng.uniform()
     if chance < 0.6:
-        return _LV if around is None else around
-    if chance < 0.9 and present.size:
-        return int(rng.choice(present))
-    return int(rng.integers(len(data.STRUCTURES)))
+        structure = _LV if around is None else around
+    elif chance < 0.9 and present.size:
+        structure = int(rng.choice(present))
+    else:
+        structure = int(rng.integers(len(data.STRUCTURES)))
+    return structure if known[structure] or not known.any() else int(rng.choice(np.flatnonzero(known)))

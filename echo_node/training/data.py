@@ -29,7 +29,7 @@ CYCLE: tuple[View, ...] = (*LABELS, *(View.A4C, View.A2C, View.PLAX) * 2, View.O
 _CLIPS_PER_SHARD = 10 * len(CYCLE)
 _JPEG_SHARE, _JPEG_QUALITY = 0.7, (30, 96)  # of clips that were compressed on their way
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # per process that renders
-Row = Mapping[str, npt.NDArray[Any]]  # of one clip, a value for each field of Clips
+Row = Mapping[str, npt.NDArray[Any]]  # of one clip, a value for each field of Clips but ``known``
 _FORM = f"{len(LABELS)}-{FORM}"  # of a shard: other labels or other phantoms are not read
 
 
@@ -39,15 +39,23 @@ class Clips:
 
     images: npt.NDArray[np.uint8]  # [N,T,208,208]
     masks: npt.NDArray[np.uint8]  # [N,T,C,208,26], bits packed along the columns
-    views: npt.NDArray[np.int64]  # [N], index into LABELS
+    views: npt.NDArray[np.int64]  # [N], index into LABELS; -1 where unknown
     points: npt.NDArray[np.float32]  # [N,T,4,2], (row, column) of each WallPoint; NaN where there is none
+    known: npt.NDArray[np.bool_]  # [N,T,C]: of other structures and frames the masks say nothing
 
     def __len__(self) -> int:
         return len(self.views)
 
+    def taken(self, rows: npt.NDArray[Any]) -> Clips:
+        """Some of them, by index or by yes and no."""
+        return Clips(**{field.name: getattr(self, field.name)[rows] for field in fields(Clips)})
+
     def first(self, count: int) -> Clips:
         """The first of them, by themselves."""
-        return Clips(**{field.name: getattr(self, field.name)[:count].copy() for field in fields(Clips)})
+        return self.taken(np.arange(min(count, len(self))))
+
+
+_COLUMNS = tuple(field.name for field in fields(Clips) if field.name != "known")  # of phantoms all is known
 
 
 def load(folder: Path, *, seed: int, clips: int, frames: int, workers: int = 2) -> Clips:
@@ -78,13 +86,14 @@ def load(folder: Path, *, seed: int, clips: int, frames: int, workers: int = 2) 
 def read_shards(paths: Sequence[Path]) -> Clips:
     """The clips of shards, in their order."""
     parts = [np.load(path) for path in paths]
-    return Clips(**{field.name: np.concatenate([part[field.name] for part in parts]) for field in fields(Clips)})
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+    return Clips(**columns, known=np.ones(columns["masks"].shape[:3], np.bool_))
 
 
 def write_shard(path: Path, clips: Sequence[Row]) -> None:
     """Write clips to a shard, whole or not at all."""
     half = path.with_suffix(f".{os.getpid()}.npz")  # several processes of a run may render the same
-    columns = {field.name: np.stack([row[field.name] for row in clips]) for field in fields(Clips)}
+    columns = {name: np.stack([row[name] for row in clips]) for name in _COLUMNS}
     np.savez(half, allow_pickle=False, **columns)
     half.rename(path)
 

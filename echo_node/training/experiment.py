@@ -21,6 +21,7 @@ from echo_node.training.tasks import Examples, Task, as_they_are, looks_at
 from echo_node.training.trial import Cell, Outcome, Start, TrialRecipe, run_trial, untouched
 
 RECIPE, RESULTS = "recipe.json", "trials.jsonl"
+_HEADS = 2  # the tasks': trials with other heads are other trials
 _KNOWN, _UNSEEN = 3, 4  # seeds of the studies; training and pretraining use 1 and 2
 
 
@@ -107,6 +108,7 @@ def _same_recipe(experiment: Experiment, path: Path) -> None:
     now = {
         "task": experiment.task.name,
         "studies": max(cell.studies for cell in experiment.cells),  # of which the smaller cells' are drawn
+        "heads": _HEADS,
         "weights": dict(experiment.weights),
         "recipe": asdict(experiment.recipe),
     }

@@ -31,13 +31,13 @@ def no_prompt() -> Prompt:
     )
 
 
-def sample_prompt(truth: Mask, neighbour: Mask, rng: np.random.Generator) -> Prompt:
+def sample_prompt(truth: Mask, neighbour: Mask | None, rng: np.random.Generator) -> Prompt:
     """Often nothing; else points, a box, or the mask of a neighbouring frame, never quite right.
 
     Parameters
     ----------
     truth, neighbour : u8 [S,S]
-        The structure on this frame and on another of the clip.
+        The structure on this frame and on another of the clip; None where it is not known there.
     rng : numpy Generator
     """
     prompt = no_prompt()
@@ -48,6 +48,8 @@ def sample_prompt(truth: Mask, neighbour: Mask, rng: np.random.Generator) -> Pro
         _add_points(prompt, truth, rng)
     elif chance < 0.87 and truth.any():
         _add_box(prompt, truth, rng)
+    elif neighbour is None:
+        _add_points(prompt, truth, rng)
     else:
         prompt.previous[0] = as_previous(_roughened(neighbour, rng))
         if rng.uniform() < 0.5:

@@ -18,6 +18,7 @@ class Recipe:
     views: bool = True  # the first stage: the encoder of views; else that of what is measured is tuned
     size: str = "tiny"
     encoder: Path | None = None  # folder of one to start from, whose shape then counts and not the size
+    own: Path | None = None  # labelled clips of one's own, learned from beside the phantoms
     seed: int = 1  # of the phantoms learned from and of all draws; UNSEEN is not for learning
     train_clips: int = 400 * len(data.CYCLE)
     validation_clips: int = 10 * len(data.CYCLE)

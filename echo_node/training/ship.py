@@ -73,7 +73,7 @@ def train_and_ship(
         return {}  # one process does the rest
     if recipe.measuring_steps:  # else its encoder is as it was
         train_ejection(model, run)
-    start = _start(recipe.encoder)
+    start = _start(recipe)
     return ship(model, run, engine, start=start, frames=recipe.frames, version=version, patients=patients)
 
 
@@ -154,13 +154,17 @@ def _card(
     )
 
 
-def _start(encoder: Path | None) -> str:
-    return _FROM_NOTHING if encoder is None else _FROM_AN_ENCODER
+def _start(recipe: Recipe) -> str:
+    """How the weights came to be, after "Simulated clips"."""
+    if recipe.own is None:
+        return _PHANTOMS_ALONE if recipe.encoder is None else _FROM_AN_ENCODER
+    return _BESIDE_OWN + ("" if recipe.encoder is None else _FROM_AN_ENCODER)
 
 
 _SEES = {1: "one grey channel", 3: "a grey frame beside its clip's mean and deviation"}
 _STEMS = {Stem.CONVOLUTION: "behind a stem of strided convolutions", Stem.PATCH: "each a linear map of its pixels"}
-_FROM_NOTHING = " only; no patient, no public archive, no pretrained weights"
+_PHANTOMS_ALONE = " only; no patient, no public archive, no pretrained weights"
+_BESIDE_OWN = ", and labelled clips of its maker's own beside them"
 _FROM_AN_ENCODER = "; the encoder started from weights that were given, whose data its maker knows"
 _CARD = """# {name} {version}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,7 @@ class Studies:
     def showing(self, views: Sequence[View]) -> Studies:
         """The clips of some views alone."""
         chosen = np.isin(self.clips.views, [data.LABELS.index(view) for view in views])
-        columns = {f.name: getattr(self.clips, f.name)[chosen] for f in fields(data.Clips)}
-        return Studies(data.Clips(**columns), self.owners[chosen])
+        return Studies(self.clips.taken(chosen), self.owners[chosen])
 
 
 def load(folder: Path, *, seed: int, studies: int, frames: int, workers: int = 2) -> Studies:

@@ -22,12 +22,11 @@ from echo_node.models.vit import ViTShape
 from echo_node.phantom.planes import VIEWS
 from echo_node.training import data
 from echo_node.training.augment import augment
-from echo_node.training.dense_head import DenseHead
 from echo_node.training.losses import mask_loss
+from echo_node.training.probes import MaskProbe, Standardise, ViewProbe
 from echo_node.training.studies import Studies
-from echo_node.training.view_probe import ViewProbe
 
-_MOMENTUM = 0.1  # of the view head's statistics: in tens of steps, not in thousands, features are others
+_MOMENTUM = 0.1  # of a head's statistics: in tens of steps, not in thousands, features are others
 _CAVITY = data.STRUCTURES.index(Structure.LV_CAVITY)
 
 
@@ -79,8 +78,7 @@ class ViewTask:
     def head(self, shape: ViTShape, tokens: Tensor) -> nn.Module:
         """See :class:`Task`."""
         head = ViewProbe(shape.width, len(data.LABELS)).to(tokens.device)
-        head.scale.fit(head.features(tokens.float()))
-        head.scale.momentum = _MOMENTUM
+        _fit(head.scale, head.features(tokens.float()))
         return head
 
     def kept(self, tokens: Tensor) -> Tensor:
@@ -106,7 +104,9 @@ class CavityTask:
 
     def head(self, shape: ViTShape, tokens: Tensor) -> nn.Module:
         """See :class:`Task`."""
-        return DenseHead(shape, structures=1).to(tokens.device)
+        head = MaskProbe(shape).to(tokens.device)
+        _fit(head.scale, tokens.flatten(0, 2))
+        return head
 
     def kept(self, tokens: Tensor) -> Tensor:
         """See :class:`Task`."""
@@ -125,6 +125,12 @@ class CavityTask:
 
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (ViewTask(), CavityTask())}
+
+
+def _fit(scale: Standardise, features: Tensor) -> None:
+    """To what an untouched encoder says [N,D]; while one is tuned it follows."""
+    scale.fit(features.float())
+    scale.momentum = _MOMENTUM
 
 
 def taken(examples: Examples, rows: npt.NDArray[np.int64]) -> Examples:

@@ -11,19 +11,20 @@ from __future__ import annotations
 import copy
 import json
 import math
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import trange
+from tqdm import tqdm, trange
 
-from echo_node.errors import EngineError
+from echo_node.errors import EngineError, LabelError
 from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.models.checkpoints import load_state, save_state
 from echo_node.models.starting_point import load_heads, read_encoder, widened
-from echo_node.training import data
+from echo_node.training import data, labelled
 from echo_node.training.batches import Batch, batches
 from echo_node.training.dense_head import DenseHead
 from echo_node.training.inputs import CHANNELS
@@ -44,6 +45,7 @@ class Run:
     average: EchoModel
     optimiser: torch.optim.Optimizer
     step: int = 0
+    own: str = ""  # what the labelled clips of one's own are known by
 
     @classmethod
     def start(cls, recipe: Recipe, model: EchoModel, device: torch.device) -> Run:
@@ -74,6 +76,7 @@ class Run:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
+            "own": self.own,
         }
         save_state(state, path)
 
@@ -83,9 +86,14 @@ class Run:
         Raises
         ------
         EngineError
-            What this stage leaves as it is was another when the checkpoint was made.
+            What this stage leaves as it is was another when the checkpoint was made, or it learned from other
+            labelled clips.
         """
         state = load_state(path)
+        if state.get("own", "") != self.own:
+            raise EngineError(
+                f"{path}: learned from other labelled clips of one's own (--data); choose another --run"
+            )
         frozen = {name: p for name, p in self.model.named_parameters() if not p.requires_grad}
         if any(not torch.equal(state["model"][name], p.cpu()) for name, p in frozen.items()):
             raise EngineError(f"{path}: goes on from other weights; move it away to begin this stage anew")
@@ -113,19 +121,51 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     -------
     EchoModel
         The averaged weights.
+
+    Raises
+    ------
+    LabelError
+        The labelled clips of one's own cannot be used.
     """
     recipe = recipe or Recipe()
     out.mkdir(parents=True, exist_ok=True)
     shards = out / "phantoms"
     model, place, seed, frames = _model(recipe), Place.find(), recipe.seed, recipe.frames
+    with_views, with_masks = _own(recipe)
     known = place.first_of_all(lambda: data.load(shards, seed=seed, clips=recipe.train_clips, frames=frames))
     unseen = place.first_of_all(
         lambda: data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=frames)
     )
-    model = _train(out, recipe, model, known, unseen)
+    model = _train(out, recipe, model, _Sets(known, with_views, unseen))
     if recipe.steps and recipe.measuring_steps:
         model.measuring.load_state_dict(model.encoder.state_dict())
-    return _train(out, recipe.of_measuring(), model, known, unseen)
+    return _train(out, recipe.of_measuring(), model, _Sets(known, with_masks, unseen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """What a stage learns from, and is watched by."""
+
+    known: data.Clips
+    own: data.Clips | None  # None, or at least one
+    unseen: data.Clips
+
+
+def _own(recipe: Recipe) -> tuple[data.Clips | None, data.Clips | None]:
+    """Labelled clips of one's own for both stages."""
+    if recipe.own is None:
+        return None, None
+    own = labelled.load(recipe.own, frames=recipe.frames)
+    views, masks = labelled.with_views(own), labelled.with_masks(own)
+    tqdm.write(
+        f"{recipe.own}: {len(own)} clips, {len(views)} for their view, {len(masks)} for outlines", sys.stderr
+    )
+    if not ((len(views) and recipe.steps) or (len(masks) and recipe.measuring_steps)):
+        raise LabelError(
+            f"{recipe.own}: no stage that is to run learns from it. Views are learned where "
+            f"{labelled.FEWEST_VIEWS} of them are labelled (--steps), outlines from any (--measuring-steps)"
+        )
+    return views if len(views) else None, masks if len(masks) else None
 
 
 def _model(recipe: Recipe) -> EchoModel:
@@ -142,10 +182,12 @@ def _model(recipe: Recipe) -> EchoModel:
     return model
 
 
-def _train(out: Path, recipe: Recipe, model: EchoModel, known: data.Clips, unseen: data.Clips) -> EchoModel:
+def _train(out: Path, recipe: Recipe, model: EchoModel, sets: _Sets) -> EchoModel:
     """One stage."""
+    known = [sets.known] if sets.own is None else [sets.known, sets.own]
     place, stage = Place.find(), "views" if recipe.views else "measuring"
     run, checkpoint = Run.start(recipe, model, place.device), out / f"{stage}.pt"
+    run.own = "" if sets.own is None else labelled.digest(sets.own)
     if checkpoint.exists():
         run.resume(checkpoint)
     bar = trange(run.step, recipe.steps, initial=run.step, total=recipe.steps, desc=stage, unit="step")
@@ -158,7 +200,7 @@ def _train(out: Path, recipe: Recipe, model: EchoModel, known: data.Clips, unsee
         if place.rank == 0 and (run.step % recipe.validate_every == 0 or run.step == recipe.steps):
             run.save(checkpoint)
             row = {"stage": stage, "step": run.step, **losses}
-            row |= validate(run.average, unseen, encoder=_encoder(run.average, recipe))
+            row |= validate(run.average, sets.unseen, encoder=_encoder(run.average, recipe))
             with (out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps(row) + "\n")
     return run.average.requires_grad_().cpu()
@@ -170,7 +212,10 @@ def _step(run: Run, recipe: Recipe, batch: Batch, step: int) -> dict[str, float]
     with half_precision(batch.frames.device, wanted=recipe.half_precision):
         tokens = _encoder(run.model, recipe)(batch.frames)  # [B*T,1+P,D]
     tokens = tokens.float()
-    dense = mask_loss(run.dense(tokens).flatten(0, 1)[:, None], batch.all_masks.flatten(0, 1)[:, None])
+    known = batch.known.flatten()  # [B*T*C]
+    dense = mask_loss(
+        run.dense(tokens).flatten(0, 1)[known][:, None], batch.all_masks.flatten(0, 1)[known][:, None]
+    )
     losses = {"dense_loss": dense}
     if recipe.views:
         losses["view_loss"] = _view_loss(run.model, tokens.unflatten(0, (-1, recipe.frames_per_clip)), batch)
@@ -200,8 +245,8 @@ def _view_loss(model: EchoModel, sequences: Tensor, batch: Batch) -> Tensor:
 
 
 def _outline_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
-    masks = model.segment(tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous)
-    return mask_loss(masks, batch.targets)
+    given = tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous
+    return mask_loss(model.segment(*(part[batch.asked] for part in given)), batch.targets[batch.asked])
 
 
 def _wall_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:

@@ -184,6 +184,7 @@ def phantoms(seed: int, count: int = 8) -> data.Clips:
         masks=np.zeros((count, 2, 6, 40, 5), np.uint8),
         views=np.arange(count) % 2,
         points=np.full((count, 2, 4, 2), np.nan, np.float32),
+        known=np.ones((count, 2, 6), bool),
     )
 
 

@@ -17,9 +17,9 @@ from echo_node.models.vit import Stem, VisionTransformer, ViTShape
 from echo_node.phantom.planes import VIEWS
 from echo_node.training import data, experiment, studies
 from echo_node.training.adaptation import AdaptationRecipe, adapt
+from echo_node.training.probes import ViewProbe
 from echo_node.training.tasks import TASKS, as_they_are, looks_at, taken
 from echo_node.training.trial import Cell, TrialRecipe, drawn, run_trial, untouched
-from echo_node.training.view_probe import ViewProbe
 from echo_node.training.worth import WorthRecipe, worth
 
 WIDTH, DEPTH, RANK = 16, 1, 2
@@ -48,7 +48,8 @@ def simple_studies(folder, *, seed, studies: int, frames, workers=2):
         masks[clip, :, data.STRUCTURES.index(Structure.LV_CAVITY), top : top + 70, left : left + 70] = 1
     views = np.array([data.LABELS.index(APICAL[clip % 2]) for clip in range(count)])
     points = np.full((count, frames, 4, 2), np.nan, np.float32)
-    return Studies(data.Clips(images, np.packbits(masks, axis=-1), views, points), np.arange(count) // 2)
+    known = np.ones(masks.shape[:3], bool)
+    return Studies(data.Clips(images, np.packbits(masks, axis=-1), views, points, known), np.arange(count) // 2)
 
 
 @pytest.fixture

@@ -260,14 +260,15 @@ def test_what_is_measured_starts_from_the_encoder_of_views(tmp_path, monkeypatch
         assert torch.equal(value, tuned), name
 
 
-def test_the_card_says_whether_the_encoder_started_from_given_weights():
+def test_the_card_says_what_was_learned_from():
     calibration = Calibration(temperature=1.0, threshold=0.5)
-    alone, given = (
-        _card(("mine", "1.2.0"), SHAPES["tiny"], _start(encoder), calibration, {})
-        for encoder in (None, Path("start"))
+    alone, given, own = (
+        _card(("mine", "1.2.0"), SHAPES["tiny"], _start(recipe), calibration, {})
+        for recipe in (Recipe(), Recipe(encoder=Path("start")), Recipe(own=Path("clips")))
     )
     assert "`echo_node.phantom` only; no patient, no public archive, no pretrained weights." in alone
-    assert "only; no patient" not in given
+    assert "only; no patient" not in given + own
+    assert "labelled clips of its maker's own." in own
     assert "the encoder started from weights that were given" in given
 
 
@@ -281,6 +282,7 @@ def test_views_count_by_the_root_of_how_often_they_are_drawn():
         masks=np.zeros((len(views), 1, 6, 8, 1), np.uint8),
         views=views,
         points=points,
+        known=np.ones((len(views), 1, 6), bool),
     )
     weights = view_weights(clips, recipe)
     rng = np.random.default_rng(0)

@@ -1,9 +1,15 @@
-"""What features say of views to a linear map: the probe of the experiments, on class token and mean patch."""
+"""What features say to a linear map, of views and of a mask: the heads of the experiments.
+
+Both see features about their mean: else a head learns little of an encoder whose tokens are nearly alike.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from echo_node.models.vit import ViTShape
+from echo_node.training.dense_head import DenseHead
 
 
 class ViewProbe(nn.Module):
@@ -25,8 +31,22 @@ class ViewProbe(nn.Module):
         return frames.mean(dim=1)
 
 
+class MaskProbe(nn.Module):
+    """Each patch's token to its pixels of one mask."""
+
+    def __init__(self, shape: ViTShape) -> None:
+        super().__init__()
+        self.scale = Standardise(shape.width, together=True)
+        self.dense = DenseHead(shape, structures=1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens [N,1+P,D] to logits [N,1,S,S]."""
+        logits: Tensor = self.dense(self.scale(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2]))
+        return logits
+
+
 class Standardise(nn.Module):
-    """Features to mean 0 and deviation 1 each, by what they were lately.
+    """Features to mean 0 and deviation 1, each or all together, by what they were lately.
 
     What sets clips apart is small against what all have in common; without this a linear map spends its first
     thousand steps on the latter. Statistics run along rather than come from the batch, which holds a few clips.
@@ -35,9 +55,9 @@ class Standardise(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, width: int, *, momentum: float = 0.02) -> None:
+    def __init__(self, width: int, *, momentum: float = 0.02, together: bool = False) -> None:
         super().__init__()
-        self.momentum = momentum
+        self.momentum, self.together = momentum, together
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("variance", torch.ones(width))
 
@@ -45,12 +65,16 @@ class Standardise(nn.Module):
     def fit(self, features: Tensor) -> None:
         """Take the statistics of a whole set of features [B,D]."""
         self.mean.copy_(features.mean(dim=0))
-        self.variance.copy_(features.var(dim=0, correction=0))
+        self.variance.copy_(self._one(features.var(dim=0, correction=0)))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [B,D] to features [B,D]; in training the statistics follow them."""
         if self.training and len(features) > 1:
             with torch.no_grad():
                 self.mean.lerp_(features.mean(dim=0), self.momentum)
-                self.variance.lerp_((features - self.mean).square().mean(dim=0), self.momentum)
+                self.variance.lerp_(self._one((features - self.mean).square().mean(dim=0)), self.momentum)
         return (features - self.mean) * torch.rsqrt(self.variance + 1e-5)
+
+    def _one(self, variance: Tensor) -> Tensor:
+        """Of all features together where that is wanted: small ones stay small."""
+        return variance.mean().expand_as(variance) if self.together else variance
