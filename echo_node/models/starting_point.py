@@ -11,11 +11,11 @@ from typing import Any
 import torch.nn.functional as F
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from echo_node.errors import EngineError
-from echo_node.models.checkpoints import save_weights
+from echo_node.models.checkpoints import save_weights, write_weights
 from echo_node.models.vit import Positions, Stem, VisionTransformer, ViTShape
 
 ARCHITECTURE, WEIGHTS = "architecture.yaml", "weights.safetensors"
@@ -47,7 +47,7 @@ def write_encoder(encoder: VisionTransformer, folder: Path) -> None:
 def keep_encoder(encoder: VisionTransformer, folder: Path) -> None:
     """Write an encoder into a run's folder, over what it held before, in full precision."""
     half = folder / f"{WEIGHTS}.half"
-    save_file({name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}, half)
+    write_weights(encoder.state_dict(), half)
     half.replace(folder / WEIGHTS)
     _write_shape(encoder.shape, folder)
 

@@ -1,5 +1,6 @@
 """From a published checkpoint to a folder that training starts from."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,3 +195,12 @@ def test_an_encoder_alone_gives_no_heads(tmp_path):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     load_heads(model, tmp_path / "alone")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_can_be_read_by_whom_the_umask_allows(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_encoder(VisionTransformer(SHAPES["tiny"]), tmp_path / "start")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "start" / WEIGHTS).stat().st_mode & 0o777 == 0o640
