@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from echo_node.models.vit import ViTShape
 from echo_node.training.dense_head import DenseHead
 
+_RARE = -2.0  # logit of a pixel of a mask, to begin with: some hundred small steps would not lead there
+
 
 class ViewProbe(nn.Module):
     """Class token and mean patch of every frame, averaged over the sequence, to one logit per view."""
@@ -38,6 +40,7 @@ class MaskProbe(nn.Module):
         super().__init__()
         self.scale = Standardise(shape.width, together=True)
         self.dense = DenseHead(shape, structures=1)
+        nn.init.constant_(self.dense.linear.bias, _RARE)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [N,1+P,D] to logits [N,1,S,S]."""

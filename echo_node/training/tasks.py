@@ -50,6 +50,7 @@ class Task(Protocol):
     name: str
     figure: str  # what is scored
     views: Sequence[View]  # that are shown
+    probe_rate: float  # at which its head learns on tokens that do not change
 
     def head(self, shape: ViTShape, tokens: Tensor) -> nn.Module:
         """A fresh head for tokens such as these [M,T,1+p,D]."""
@@ -74,6 +75,7 @@ class ViewTask:
     name = "view"
     figure = "view balanced accuracy"
     views: Sequence[View] = VIEWS
+    probe_rate = 3e-3
 
     def head(self, shape: ViTShape, tokens: Tensor) -> nn.Module:
         """See :class:`Task`."""
@@ -101,6 +103,7 @@ class CavityTask:
     name = "lv"
     figure = "LV cavity Dice"
     views: Sequence[View] = (View.A4C, View.A2C)
+    probe_rate = 1e-2
 
     def head(self, shape: ViTShape, tokens: Tensor) -> nn.Module:
         """See :class:`Task`."""

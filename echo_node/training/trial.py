@@ -40,7 +40,6 @@ class TrialRecipe:
     looks: int = 2  # at a clip
     probe_steps: int = 300
     probe_batch: int = 64
-    probe_rate: float = 3e-3
     steps: int = 80
     batch: int = 16  # clips
     head_rate: float = 1e-3
@@ -153,7 +152,7 @@ def _probe(
 ) -> None:
     """Let the head learn on tokens that do not change."""
     head.eval()  # its statistics are those of all the tokens already
-    optimiser = _optimiser([(head.parameters(), recipe.probe_rate)], recipe)
+    optimiser = _optimiser([(head.parameters(), task.probe_rate)], recipe)
     for step in range(recipe.probe_steps):
         rng = np.random.default_rng([recipe.seed, 5, cell.repeat, step])
         rows = rng.integers(len(tokens), size=min(recipe.probe_batch, len(tokens)))

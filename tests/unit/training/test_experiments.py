@@ -17,7 +17,7 @@ from echo_node.models.vit import Stem, VisionTransformer, ViTShape
 from echo_node.phantom.planes import VIEWS
 from echo_node.training import data, experiment, studies
 from echo_node.training.adaptation import AdaptationRecipe, adapt
-from echo_node.training.probes import ViewProbe
+from echo_node.training.probes import MaskProbe, ViewProbe
 from echo_node.training.tasks import TASKS, as_they_are, looks_at, taken
 from echo_node.training.trial import Cell, TrialRecipe, drawn, run_trial, untouched
 from echo_node.training.worth import WorthRecipe, worth
@@ -121,10 +121,21 @@ def test_simple_tasks_are_learned(task, least):
     chosen, encoder = TASKS[task], VisionTransformer(SHAPE)
     known = looks_at(simple_studies(None, seed=1, studies=6, frames=2), size=32, looks=3, seed=1)
     unseen = as_they_are(simple_studies(None, seed=2, studies=3, frames=2), size=32)
-    patient = replace(TRIAL, probe_steps=150, probe_rate=1e-2, steps=80, full_rate=2e-3)
+    patient = replace(TRIAL, probe_steps=300, steps=80, full_rate=2e-3)
     start = untouched(encoder, chosen, known, unseen, patient)
     cell = Cell(start="e", tuning=Tuning.FULL, studies=6, repeat=0)
     assert run_trial(cell, start, chosen, known, unseen, patient).score > least
+
+
+def test_a_mask_is_read_alike_from_tokens_that_are_nearly_alike():
+    torch.manual_seed(0)
+    tokens, head, other = torch.randn(6, 17, WIDTH), MaskProbe(SHAPE), MaskProbe(SHAPE)
+    other.load_state_dict(head.state_dict())
+    for probe, seen in ((head, tokens), (other, 5 + 0.1 * tokens)):
+        probe.scale.fit(seen.flatten(0, 1))
+        probe.eval()
+    assert torch.allclose(head(tokens), other(5 + 0.1 * tokens), atol=5e-3)
+    assert head(tokens).mean().item() == pytest.approx(-2, abs=0.2), "few pixels are a mask's"
 
 
 def test_the_view_task_keeps_what_its_head_reads():
