@@ -24,8 +24,8 @@ LARGEST_PACKAGE = 25_000_000  # bytes
 _GOLDEN_BATCH = 2
 _OTHER_BATCH = 5  # that the free dimension is free is tried with another size
 INTENDED_USE = (
-    "Research use, not for diagnosis. Trained on simulated hearts alone: its figures are figures on "
-    "phantoms and say nothing of patients."
+    "Research use, not for diagnosis. Its figures are figures on simulated hearts (phantoms) and say nothing of "
+    "patients."
 )
 
 

@@ -31,7 +31,7 @@ def write_curves(lines: Sequence[Line], path: Path, *, title: str, figure: str, 
     """Draw the lines with one standard deviation either way."""
     groups = list(dict.fromkeys(line.group for line in lines))
     with mpl.rc_context(STYLE):
-        canvas = Figure(figsize=(6.8, 4.8))
+        canvas = Figure(figsize=(6.8, 5.2), layout="constrained")
         FigureCanvasAgg(canvas)
         axes = canvas.add_subplot()
         for number, line in enumerate(lines):
@@ -48,6 +48,8 @@ def write_curves(lines: Sequence[Line], path: Path, *, title: str, figure: str, 
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set(xlabel="labelled studies", ylabel=f"{figure}, mean and standard deviation")
         axes.grid(visible=True)
-        axes.legend(loc="lower right", fontsize=8)
+        canvas.legend(
+            loc="outside lower center", ncols=len(groups) if len(groups) > 1 else 2, handlelength=4, fontsize=8
+        )
         canvas.suptitle(f"{title}\n{caveat}", fontsize=9)
         canvas.savefig(path, dpi=DPI)

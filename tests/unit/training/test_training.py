@@ -268,7 +268,8 @@ def test_the_card_says_what_was_learned_from():
     )
     assert "`echo_node.phantom` only; no patient, no public archive, no pretrained weights." in alone
     assert "only; no patient" not in given + own
-    assert "labelled clips of its maker's own." in own
+    assert "labelled clips of its maker's own beside them." in own
+    assert "simulated hearts alone" not in own
     assert "the encoder started from weights that were given" in given
 
 
