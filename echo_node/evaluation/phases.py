@@ -13,7 +13,7 @@ from echo_node.evaluation.readings import Reading, Way
 from echo_node.measure.beats import Curve, find_beats
 from echo_node.records import Clip, DiameterCurve, NotMeasured, VolumeCurve
 
-_FILLED = 0.1  # of the range below the largest volume: the first or last frame is end diastole down to there
+_NEARLY = 0.1  # of the range of volumes
 Cycle = tuple[int, int]  # frame numbers of end diastole and end systole
 
 
@@ -41,14 +41,22 @@ def from_estimate(labels: Labels, way: Way, found: Cycle | None, why: str = "") 
 
 
 def every_phase(volumes: Curve, times_ms: Curve) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Indices of every end diastole and end systole of a true curve [T]; empty without a full beat."""
+    """Indices of every end diastole and end systole of a true curve [T], as far as the clip shows them.
+
+    Where a clip is cut the first or last frame is one of both if its volume is nearly that of one. Without a full
+    beat there is none.
+    """
     troughs = [beat.es for beat in find_beats(volumes, times_ms)]
+    nothing = np.array([], np.int64)
     if not troughs:
-        return np.array([], np.int64), np.array([], np.int64)
-    ends = [0, *troughs, len(volumes)]
-    peaks = np.array([first + int(volumes[first:last].argmax()) for first, last in pairwise(ends)])
-    is_cut = np.isin(peaks, (0, len(volumes) - 1)) & (volumes[peaks] < volumes.max() - _FILLED * np.ptp(volumes))
-    return peaks[~is_cut], np.array(troughs)
+        return nothing, nothing
+    last, least = len(volumes) - 1, _NEARLY * np.ptp(volumes)
+    stretches = pairwise([0, *troughs, last + 1])
+    peaks = np.array([first + int(volumes[first:end].argmax()) for first, end in stretches])
+    before, after = int(volumes[: peaks[0] + 1].argmin()), int(peaks[-1] + volumes[peaks[-1] :].argmin())
+    cut = [t for t in (before, after) if volumes[t] <= volumes.min() + least]
+    is_full = ~np.isin(peaks, (0, last)) | (volumes[peaks] >= volumes.max() - least)
+    return peaks[is_full], np.unique([*troughs, *cut])
 
 
 def _readings(

@@ -39,6 +39,11 @@ def test_a_true_curve_has_an_end_diastole_before_and_after_each_end_systole():
     ed, es = every_phase(VOLUMES, TIMES)
     assert ed.tolist() == [0, 26]
     assert es.tolist() == [13, 39]
+    cut_ed, cut_es = every_phase(VOLUMES[2:40], TIMES[2:40])  # from after an end diastole to an end systole
+    assert cut_ed.tolist() == [0, 24]
+    assert cut_es.tolist() == [11, 37]
+    early_ed, _ = every_phase(VOLUMES[6:40], TIMES[6:40])
+    assert early_ed.tolist() == [20]
     assert [len(found) for found in every_phase(VOLUMES[:12], TIMES[:12])] == [0, 0]
 
 
