@@ -65,7 +65,7 @@ def _keep_apart(rows: Sequence[Cells], labels: Sequence[Labels], parts: Sequence
     """Nobody is judged by who was learned from."""
     first: dict[object, tuple[Part, int]] = {}
     for row, of, part in zip(rows, labels, parts, strict=True):
-        for what, key in (("patient", of.patient), ("file", _path(row, "file"))):
+        for what, key in (("patient", of.patient), ("file", Path(row.wanted("file")))):
             its, line = first.setdefault((what, key), (part, row.line))
             if its is not part:
                 raise row.fault(SPLIT, f"{what} {key} is for {part.value} here, and for {its.value} in line {line}")

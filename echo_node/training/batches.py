@@ -43,7 +43,11 @@ class Batch:
     all_masks: Tensor  # [B*T,C,S,S]
     walls: Tensor  # [B*T,4,2], row and column as shares of the square; NaN where unknown
     known: Tensor  # bool [B*T,C], of which masks something is known
-    asked: Tensor  # bool [B*T], False where that is none
+
+    @property
+    def asked(self) -> Tensor:
+        """Whether anything is known of a frame's masks, bool [B*T]."""
+        return self.known.any(dim=1)
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
@@ -104,7 +108,7 @@ def draw_batch(
 ) -> Batch:
     """Random clips, random frames of each, one structure and prompt per frame."""
     chosen, size = draw_clips(clips, recipe, rng), shape.image_size
-    images, prompts, structures, targets, everything, walls, is_whole, knowns = [], [], [], [], [], [], [], []
+    images, prompts, structures, targets, everything, walls, tells_view, knowns = [], [], [], [], [], [], [], []
     for index in chosen:
         order = _outlined_first(rng.permutation(recipe.frames), clips.known[index])
         picked = np.sort(order[: recipe.frames_per_clip])
@@ -119,7 +123,7 @@ def draw_batch(
         everything.append(labels)
         walls.append((points + 0.5) / size)
         knowns.append(known)
-        is_whole.append(window is None and clips.views[index] >= 0)
+        tells_view.append(window is None and clips.views[index] >= 0)
         present = np.flatnonzero(labels.any(axis=(0, 2, 3)))
         for t in range(len(picked)):
             structure = _draw_structure(present, known[t], rng, around=around)
@@ -131,7 +135,7 @@ def draw_batch(
     return Batch(
         frames=torch.from_numpy(scaled(np.concatenate(images), mean=data.MEAN, std=data.STD)),
         views=torch.from_numpy(clips.views[chosen]),
-        view_weights=torch.from_numpy(view_weights[clips.views[chosen]] * np.array(is_whole)),
+        view_weights=torch.from_numpy(view_weights[clips.views[chosen]] * np.array(tells_view)),
         structures=torch.tensor(structures),
         points=torch.from_numpy(np.stack([p.points for p in prompts])),
         kinds=torch.from_numpy(np.stack([p.kinds for p in prompts])),
@@ -140,7 +144,6 @@ def draw_batch(
         all_masks=torch.from_numpy(np.concatenate(everything).astype(np.float32)),
         walls=torch.from_numpy(np.concatenate(walls)),
         known=torch.from_numpy(np.concatenate(knowns)),
-        asked=torch.from_numpy(np.concatenate(knowns).any(axis=1)),
     )
 
 

@@ -66,20 +66,25 @@ def with_views(own: Clips) -> Clips:
     """
     has = own.views >= 0
     enough = len(np.unique(own.views[has])) >= FEWEST_VIEWS
-    return own.taken(np.flatnonzero(has & enough))
+    return _only(own, np.flatnonzero(has & enough))
 
 
 def with_masks(own: Clips) -> Clips:
     """Those that outlines are learned from: with a known mask on any frame."""
-    return own.taken(np.flatnonzero(own.known.any(axis=(1, 2))))
+    return _only(own, np.flatnonzero(own.known.any(axis=(1, 2))))
+
+
+def _only(own: Clips, rows: npt.NDArray[np.int64]) -> Clips:
+    """Some clips; where they are all, these themselves, for an archive's are not held twice."""
+    return own if len(rows) == len(own) else own.taken(rows)
 
 
 def digest(own: Clips) -> str:
-    """By which a set is known again; of none it is empty."""
+    """By which a set is known again."""
     found = hashlib.sha256()
     for column in (own.images, own.masks, own.views, own.known):
         found.update(np.ascontiguousarray(column).data)
-    return found.hexdigest() if len(own) else ""
+    return found.hexdigest()
 
 
 def _without_sector(case: Case) -> str:

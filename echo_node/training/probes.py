@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from echo_node.models.vit import ViTShape
 from echo_node.training.dense_head import DenseHead
 
+_MOMENTUM = 0.1  # of the statistics: in tens of steps, not in thousands, features are others
 _RARE = -2.0  # logit of a pixel of a mask, to begin with: some hundred small steps would not lead there
 
 
@@ -58,9 +59,9 @@ class Standardise(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, width: int, *, momentum: float = 0.02, together: bool = False) -> None:
+    def __init__(self, width: int, *, together: bool = False) -> None:
         super().__init__()
-        self.momentum, self.together = momentum, together
+        self.together = together
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("variance", torch.ones(width))
 
@@ -74,8 +75,8 @@ class Standardise(nn.Module):
         """Features [B,D] to features [B,D]; in training the statistics follow them."""
         if self.training and len(features) > 1:
             with torch.no_grad():
-                self.mean.lerp_(features.mean(dim=0), self.momentum)
-                self.variance.lerp_(self._one((features - self.mean).square().mean(dim=0)), self.momentum)
+                self.mean.lerp_(features.mean(dim=0), _MOMENTUM)
+                self.variance.lerp_(self._one((features - self.mean).square().mean(dim=0)), _MOMENTUM)
         return (features - self.mean) * torch.rsqrt(self.variance + 1e-5)
 
     def _one(self, variance: Tensor) -> Tensor:

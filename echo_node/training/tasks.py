@@ -23,10 +23,9 @@ from echo_node.phantom.planes import VIEWS
 from echo_node.training import data
 from echo_node.training.augment import augment
 from echo_node.training.losses import mask_loss
-from echo_node.training.probes import MaskProbe, Standardise, ViewProbe
+from echo_node.training.probes import MaskProbe, ViewProbe
 from echo_node.training.studies import Studies
 
-_MOMENTUM = 0.1  # of a head's statistics: in tens of steps, not in thousands, features are others
 _CAVITY = data.STRUCTURES.index(Structure.LV_CAVITY)
 
 
@@ -80,7 +79,7 @@ class ViewTask:
     def head(self, shape: ViTShape, tokens: Tensor) -> nn.Module:
         """See :class:`Task`."""
         head = ViewProbe(shape.width, len(data.LABELS)).to(tokens.device)
-        _fit(head.scale, head.features(tokens.float()))
+        head.scale.fit(head.features(tokens.float()))
         return head
 
     def kept(self, tokens: Tensor) -> Tensor:
@@ -108,7 +107,7 @@ class CavityTask:
     def head(self, shape: ViTShape, tokens: Tensor) -> nn.Module:
         """See :class:`Task`."""
         head = MaskProbe(shape).to(tokens.device)
-        _fit(head.scale, tokens.flatten(0, 2))
+        head.scale.fit(tokens.flatten(0, 2).float())
         return head
 
     def kept(self, tokens: Tensor) -> Tensor:
@@ -128,12 +127,6 @@ class CavityTask:
 
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (ViewTask(), CavityTask())}
-
-
-def _fit(scale: Standardise, features: Tensor) -> None:
-    """To what an untouched encoder says [N,D]; while one is tuned it follows."""
-    scale.fit(features.float())
-    scale.momentum = _MOMENTUM
 
 
 def taken(examples: Examples, rows: npt.NDArray[np.int64]) -> Examples:

@@ -246,7 +246,8 @@ def _view_loss(model: EchoModel, sequences: Tensor, batch: Batch) -> Tensor:
 
 def _outline_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
     given = tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous
-    return mask_loss(model.segment(*(part[batch.asked] for part in given)), batch.targets[batch.asked])
+    asked = batch.asked
+    return mask_loss(model.segment(*(part[asked] for part in given)), batch.targets[asked])
 
 
 def _wall_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
