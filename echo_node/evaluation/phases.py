@@ -14,6 +14,7 @@ from echo_node.measure.beats import Curve, find_beats
 from echo_node.records import Clip, DiameterCurve, NotMeasured, VolumeCurve
 
 _NEARLY = 0.1  # of the range of volumes
+_SAME = 0.01  # of it: less is no difference between frames
 Cycle = tuple[int, int]  # frame numbers of end diastole and end systole
 
 
@@ -43,20 +44,30 @@ def from_estimate(labels: Labels, way: Way, found: Cycle | None, why: str = "") 
 def every_phase(volumes: Curve, times_ms: Curve) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Indices of every end diastole and end systole of a true curve [T], as far as the clip shows them.
 
-    Where a clip is cut the first or last frame is one of both if its volume is nearly that of one. Without a full
-    beat there is none.
+    A heart that is isovolumic is as large, or as small, on several frames: each is one. Where a clip is cut the
+    first or last frame is one of both if its volume is nearly that of one. Without a full beat there is none.
     """
     troughs = [beat.es for beat in find_beats(volumes, times_ms)]
     nothing = np.array([], np.int64)
     if not troughs:
         return nothing, nothing
-    last, least = len(volumes) - 1, _NEARLY * np.ptp(volumes)
+    last, span = len(volumes) - 1, float(np.ptp(volumes))
     stretches = pairwise([0, *troughs, last + 1])
     peaks = np.array([first + int(volumes[first:end].argmax()) for first, end in stretches])
     before, after = int(volumes[: peaks[0] + 1].argmin()), int(peaks[-1] + volumes[peaks[-1] :].argmin())
-    cut = [t for t in (before, after) if volumes[t] <= volumes.min() + least]
-    is_full = ~np.isin(peaks, (0, last)) | (volumes[peaks] >= volumes.max() - least)
-    return peaks[is_full], np.unique([*troughs, *cut])
+    cut = [t for t in (before, after) if volumes[t] <= volumes.min() + _NEARLY * span]
+    is_full = ~np.isin(peaks, (0, last)) | (volumes[peaks] >= volumes.max() - _NEARLY * span)
+    troughs = [*troughs, *cut]
+    return _alike(volumes, peaks[is_full], by=_SAME * span), _alike(volumes, troughs, by=_SAME * span)
+
+
+def _alike(volumes: Curve, frames: Sequence[int] | npt.NDArray[np.int64], *, by: float) -> npt.NDArray[np.int64]:
+    """Frames, and those beside them whose volume is the same."""
+    found = np.zeros(len(volumes), np.bool_)
+    for frame in frames:
+        other = np.flatnonzero(np.abs(volumes - volumes[frame]) > by)
+        found[max(other[other < frame], default=-1) + 1 : min(other[other > frame], default=len(volumes))] = True
+    return np.flatnonzero(found)
 
 
 def _readings(

@@ -33,7 +33,7 @@ class GroupRow:
 
 def subgroups(answers: Sequence[Answer], readings: Sequence[Reading]) -> tuple[GroupRow, ...]:
     """Every figure of every group that has cases."""
-    hearts = [a for a in answers if a.labels.shows_heart and a.prediction is not None]
+    hearts = [a for a in answers if a.labels.shows_heart]  # one in which no sector was found is missed
     rows: list[GroupRow] = []
     for axis in Axis:
         groups = {group for a in hearts if (group := a.labels.group(axis)) is not None}

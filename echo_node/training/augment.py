@@ -118,7 +118,7 @@ def moved(points: Points, warp: Warp) -> Points:
 
 def _whole(stored: int, size: int, rng: np.random.Generator) -> Warp:
     """Turn, zoom and shift about the middle."""
-    zoom = size / stored * float(np.exp(rng.uniform(-0.16, 0.2)))
+    zoom = size / stored * float(np.exp(rng.uniform(-0.16, 0.26)))
     middle = np.full(2, stored / 2)
     return _turned(middle, size / 2 + rng.uniform(-0.07, 0.07, 2) * size, zoom, rng)
 
@@ -159,8 +159,8 @@ def randomise_greys(frames: Images, rng: np.random.Generator) -> Images:
     if rng.uniform() < 0.35:
         sigma = float(rng.uniform(0.4, 1.3))
         x = np.stack([cv2.GaussianBlur(f, (0, 0), sigma) for f in x])
-    if rng.uniform() < 0.2:  # stored small once, or few beams: coarser along one axis or both
-        coarse = tuple(int(frames.shape[-1] / rng.uniform(1, 2.4)) for _ in range(2))
+    if rng.uniform() < 0.25:  # stored small once, or few beams: coarser along one axis or both
+        coarse = tuple(int(frames.shape[-1] / rng.uniform(1, 2.8)) for _ in range(2))
         x = np.stack([cv2.resize(cv2.resize(f, coarse, interpolation=cv2.INTER_AREA), f.shape) for f in x])
     if rng.uniform() < 0.3:  # edge enhancement
         x = np.stack([f + rng.uniform(0.3, 1.0) * (f - cv2.GaussianBlur(f, (0, 0), 1.5)) for f in x])

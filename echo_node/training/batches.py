@@ -39,6 +39,7 @@ class Batch:
     points: Tensor  # [B*T,8,2]
     kinds: Tensor  # [B*T,8]
     previous: Tensor  # [B*T,1,32,32]
+    clicks: Tensor  # [B*T], how many correct the answer
     targets: Tensor  # [B*T,1,S,S]
     all_masks: Tensor  # [B*T,C,S,S]
     walls: Tensor  # [B*T,4,2], row and column as shares of the square; NaN where unknown
@@ -140,6 +141,7 @@ def draw_batch(
         points=torch.from_numpy(np.stack([p.points for p in prompts])),
         kinds=torch.from_numpy(np.stack([p.kinds for p in prompts])),
         previous=torch.from_numpy(np.stack([p.previous for p in prompts])),
+        clicks=torch.tensor([p.clicks for p in prompts]),
         targets=torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)),
         all_masks=torch.from_numpy(np.concatenate(everything).astype(np.float32)),
         walls=torch.from_numpy(np.concatenate(walls)),

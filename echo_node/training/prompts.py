@@ -20,6 +20,7 @@ class Prompt:
     points: npt.NDArray[np.float32]  # [8,2] x, y in 0 to 1
     kinds: npt.NDArray[np.int64]  # [8]
     previous: npt.NDArray[np.float32]  # [1,32,32] logits
+    clicks: int = 0  # that correct the answer to this prompt, one after the other
 
 
 def no_prompt() -> Prompt:
@@ -32,7 +33,7 @@ def no_prompt() -> Prompt:
 
 
 def sample_prompt(truth: Mask, neighbour: Mask | None, rng: np.random.Generator) -> Prompt:
-    """Often nothing; else points, a box, or the mask of a neighbouring frame, never quite right.
+    """Often nothing; else corrections, points, a box, or the mask of a neighbouring frame, never quite right.
 
     Parameters
     ----------
@@ -44,7 +45,9 @@ def sample_prompt(truth: Mask, neighbour: Mask | None, rng: np.random.Generator)
     chance = rng.uniform()
     if chance < 0.55:
         return prompt
-    if chance < 0.75:
+    if chance < 0.69:
+        prompt.clicks = int(rng.integers(1, MAX_POINTS - 1))
+    elif chance < 0.76:
         _add_points(prompt, truth, rng)
     elif chance < 0.87 and truth.any():
         _add_box(prompt, truth, rng)

@@ -26,6 +26,7 @@ from echo_node.models.checkpoints import load_state, save_state
 from echo_node.models.starting_point import load_heads, read_encoder, widened
 from echo_node.training import data, labelled
 from echo_node.training.batches import Batch, batches
+from echo_node.training.clicks import clicked
 from echo_node.training.dense_head import DenseHead
 from echo_node.training.inputs import CHANNELS
 from echo_node.training.losses import mask_loss, point_loss
@@ -245,8 +246,9 @@ def _view_loss(model: EchoModel, sequences: Tensor, batch: Batch) -> Tensor:
 
 
 def _outline_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
-    given = tokens, batch.frames, batch.structures, batch.points, batch.kinds, batch.previous
     asked = batch.asked
+    points, kinds = clicked(model.segment, tokens, batch)
+    given = tokens, batch.frames, batch.structures, points, kinds, batch.previous
     return mask_loss(model.segment(*(part[asked] for part in given)), batch.targets[asked])
 
 

@@ -228,13 +228,20 @@ def test_subgroups_hold_their_own_clips_only():
         answer("a", "poor", View.A2C, 0.5, 8.0),
         answer("b", "poor", View.A4C, 0.7, -4.0),
         answer("c", "good", View.A4C, 0.9, 1.0),
+        Answer(
+            labels=Labels(patient="d", view=View.A4C, groups={Axis.QUALITY: "good"}),
+            prediction=None,
+            overlaps={Structure.LV_CAVITY: 0.0},
+            refusal="no sector",
+        ),
     ]
     rows = subgroups(answers, [r for a in answers for r in a.readings])
     found = {(r.axis, r.group, r.measure): r.estimate.value for r in rows}
     assert found["quality", "poor", "view accuracy"] == pytest.approx(0.5)
     assert found["quality", "poor", "Dice of LV CAVITY"] == pytest.approx(0.6)
+    assert found["quality", "good", "view accuracy"] == pytest.approx(0.5), "a heart without a sector is missed"
+    assert found["quality", "good", "Dice of LV CAVITY"] == pytest.approx(0.45)
     assert found["quality", "poor", "MAE of EF, points (disks, one plane)"] == pytest.approx(6)
-    assert found["quality", "good", "Dice of LV CAVITY"] == pytest.approx(0.9)
     assert found["EF band", "preserved (from 50 %)", "view accuracy"] == pytest.approx(2 / 3)
     assert next(r.group for r in rows if r.axis == "quality") == "good"
 

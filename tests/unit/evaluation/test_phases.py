@@ -47,6 +47,14 @@ def test_a_true_curve_has_an_end_diastole_before_and_after_each_end_systole():
     assert [len(found) for found in every_phase(VOLUMES[:12], TIMES[:12])] == [0, 0]
 
 
+def test_while_the_heart_is_isovolumic_every_frame_is_end_diastole_or_end_systole():
+    volumes = np.clip(VOLUMES, 64, 116)
+    ed, es = every_phase(volumes, TIMES)
+    assert ed.tolist() == [0, 1, 2, 24, 25, 26, 27, 28, 49]  # the last is cut, and nearly one
+    assert es.tolist() == [11, 12, 13, 14, 15, 37, 38, 39, 40, 41]
+    assert volumes[es].max() < volumes.min() + 0.6
+
+
 @pytest.mark.parametrize("kind", [VolumeCurve, DiameterCurve])
 def test_what_was_measured_is_judged_by_the_nearest_labelled_beat(clip, kind):
     readings = from_curve(BOTH, Way.A4C, clip, curve(29, 39, kind), ())
