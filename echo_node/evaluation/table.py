@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from echo_node.codes import Reason, Structure, View
+from echo_node.codes import Reason, Structure, View, WallPoint
 from echo_node.dicom.clips import open_clip
 from echo_node.errors import ClipError, LabelError
 from echo_node.evaluation.cases import Axis, Case, Figure, Labels, Part, Source, attempted, title_of_folder
 from echo_node.evaluation.cells import Cells, read_table
+from echo_node.evaluation.distances import diameter_at, walls_at
 from echo_node.evaluation.frames import seen_clip
 from echo_node.evaluation.videos import VIDEO_SUFFIXES, read_still, read_video
-from echo_node.records import Clip, Segmentation
+from echo_node.records import Clip, Landmarks, Segmentation
 
 TABLE, SPLIT = "labels.csv", "split"
 FIGURES: Mapping[str, tuple[Figure, float, float]] = {  # column to figure, and what is believed of it
@@ -29,9 +32,11 @@ FIGURES: Mapping[str, tuple[Figure, float, float]] = {  # column to figure, and 
 }
 GROUPS: Mapping[str, Axis] = {"quality": Axis.QUALITY, "vendor": Axis.SCREEN}
 PHASES = ("ed", "es")
+WALLS = tuple(f"{phase}_walls" for phase in PHASES)
 MASKS = tuple(f"{phase}_mask_{structure.name.lower()}" for phase in PHASES for structure in Structure)
 COLUMNS = (
-    "file", "patient", SPLIT, "view", "kind", *FIGURES, "ed_frame", "es_frame", "mm_per_pixel", *GROUPS, *MASKS
+    "file", "patient", SPLIT, "view", "kind", *FIGURES, "ed_frame", "es_frame", "mm_per_pixel", *GROUPS, *WALLS,
+    *MASKS,
 )  # fmt: skip
 _MOST_FRAMES = 100_000
 
@@ -78,7 +83,10 @@ def _cases(pairs: Sequence[tuple[Cells, Labels]]) -> Iterator[Case]:
 
 def _case(row: Cells, labels: Labels) -> Case:
     clip = _clip(row)
-    return Case(labels=labels, clip=clip, masks=() if clip is None else _masks(row, labels, clip))
+    if clip is None:
+        return Case(labels=labels, clip=None)
+    masks, points = _masks(row, labels, clip), _points(row, labels, clip)
+    return Case(labels=_measured(labels, points, clip), clip=clip, masks=masks, landmarks=points)
 
 
 def _labels(row: Cells) -> Labels:
@@ -88,9 +96,10 @@ def _labels(row: Cells) -> Labels:
     found = {figure: row.number(column, low=low, high=high) for column, (figure, low, high) in FIGURES.items()}
     frames = [row.whole(f"{phase}_frame", low=1, high=_MOST_FRAMES) for phase in PHASES]
     for phase, frame in zip(PHASES, frames, strict=True):
-        masks = [column for column in MASKS if column.startswith(phase) and row.text(column) is not None]
-        if masks and frame is None:
-            raise row.fault(masks[0], f"needs the number of its frame in {phase}_frame")
+        drawn = [c for c in (*WALLS, *MASKS) if c.startswith(phase) and row.text(c) is not None]
+        if drawn and frame is None:
+            raise row.fault(drawn[0], f"needs the number of its frame in {phase}_frame")
+        _places(row, f"{phase}_walls")
     row.number("mm_per_pixel", low=0.01, high=10)
     return Labels(
         patient=row.text("patient") or row.wanted("file"),
@@ -132,6 +141,50 @@ def _clip(row: Cells) -> Clip | None:
         if error.reason is Reason.NO_SECTOR:
             return None
         raise row.fault("file", f"{path} is no DICOM, AVI, MP4 or PNG clip that can be read: {error}") from error
+
+
+def _places(row: Cells, column: str) -> list[tuple[float, float]]:
+    """The four points (x, y) of a cell, or none."""
+    text = row.text(column)
+    if text is None:
+        return []
+    try:
+        places = [(float(x), float(y)) for x, y in (pair.split() for pair in text.split(";"))]
+    except ValueError:
+        places = []
+    if len(places) != len(WallPoint) or not np.isfinite(places).all():
+        raise row.fault(column, f"{text!r} is not x y; x y; x y; x y of {', '.join(p.name for p in WallPoint)}")
+    if any(lower <= upper for (_, upper), (_, lower) in pairwise(places)):
+        raise row.fault(
+            column, f"{text!r}: each point lies below the one before, from the septum to behind the heart"
+        )
+    return places
+
+
+def _points(row: Cells, labels: Labels, clip: Clip) -> tuple[Landmarks, ...]:
+    """The wall points at ED, ES or both; a whole number is the middle of a pixel."""
+    rows, cols = clip.sector.shape
+    found = []
+    for column, number in zip(WALLS, (labels.ed_frame, labels.es_frame), strict=True):
+        places = _places(row, column)
+        if places and number is not None:
+            if not all(0 <= x < cols and 0 <= y < rows for x, y in places):
+                raise row.fault(column, f"a point lies outside the picture of {cols} x {rows} pixels")
+            points = tuple((point, y, x) for point, (x, y) in zip(WallPoint, places, strict=True))
+            uid = clip.SOPInstanceUID
+            found.append(Landmarks(SOPInstanceUID=uid, frame_number=number, points=points, probability=1.0))
+    return tuple(found)
+
+
+def _measured(labels: Labels, points: Sequence[Landmarks], clip: Clip) -> Labels:
+    """What the points measure is true where no column says otherwise."""
+    if not points or clip.spacing_mm is None:
+        return labels
+    values = dict(walls_at(points, labels.ed_frame, clip.spacing_mm)) if labels.ed_frame is not None else {}
+    systolic = None if labels.es_frame is None else diameter_at(points, labels.es_frame, clip.spacing_mm)
+    if systolic is not None:
+        values[Figure.LVIDS] = systolic
+    return replace(labels, values=values | dict(labels.values))
 
 
 def _masks(row: Cells, labels: Labels, clip: Clip) -> tuple[Segmentation, ...]:

@@ -111,7 +111,7 @@ def draw_batch(
     chosen, size = draw_clips(clips, recipe, rng), shape.image_size
     images, prompts, structures, targets, everything, walls, tells_view, knowns = [], [], [], [], [], [], [], []
     for index in chosen:
-        order = _outlined_first(rng.permutation(recipe.frames), clips.known[index])
+        order = _drawn_first(rng.permutation(recipe.frames), clips.known[index], clips.points[index])
         picked = np.sort(order[: recipe.frames_per_clip])
         seen = _draw_beside(order, recipe, rng) if shape.channels > 1 else picked
         masks, known = np.unpackbits(clips.masks[index][picked], axis=-1), clips.known[index][picked]
@@ -158,16 +158,24 @@ def draw_clips(clips: data.Clips, recipe: Recipe, rng: np.random.Generator) -> n
     anyone = rng.integers(0, len(clips), count)
     apical, with_walls = (
         rng.choice(np.flatnonzero(those if those.any() else ~those), count)
-        for those in (np.isin(clips.views, _APICAL), np.isfinite(clips.points).all(axis=(1, 2, 3)))
+        for those in (np.isin(clips.views, _APICAL), _placed(clips.points).any(axis=1))
     )
     chance = rng.uniform(size=count)
     some = np.where(chance < recipe.apical_share + recipe.wall_share, with_walls, anyone)
     return np.where(chance < recipe.apical_share, apical, some)
 
 
-def _outlined_first(order: npt.NDArray[np.int64], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """A random order of frames, those with a known mask before the others."""
-    return order[np.argsort(~known[order].any(axis=1), kind="stable")]
+def _drawn_first(
+    order: npt.NDArray[np.int64], known: npt.NDArray[np.bool_], points: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int64]:
+    """A random order of frames, those with a known mask or wall points before the others."""
+    drawn = known.any(axis=1) | _placed(points)
+    return order[np.argsort(~drawn[order], kind="stable")]
+
+
+def _placed(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Whether all wall points [...,4,2] are known, bool [...]."""
+    return np.asarray(np.isfinite(points).all(axis=(-2, -1)), np.bool_)
 
 
 def _draw_beside(order: npt.NDArray[np.int64], recipe: Recipe, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -182,10 +190,11 @@ def _draw_window(
 ) -> tuple[Around | None, int | None]:
     """What to go close to: the wall points, or a structure, mostly the LV cavity, and which; None for nothing."""
     present = np.flatnonzero(masks.sum(axis=(0, 2, 3)) > _LEAST_PIXELS)
-    if rng.uniform() >= recipe.close_share or not present.size:
+    placed = points[_placed(points)]
+    if rng.uniform() >= recipe.close_share or not (present.size or placed.size):
         return None, None
-    if np.isfinite(points).all() and rng.uniform() < _WALLS_WINDOW:
-        return Around.points(points), None
+    if placed.size and (not present.size or rng.uniform() < _WALLS_WINDOW):
+        return Around.points(placed), None
     structure = _LV if _LV in present and rng.uniform() < 0.7 else int(rng.choice(present))
     return Around.mask(masks[:, structure]), structure
 

@@ -18,7 +18,7 @@ from echo_node.phantom import FORM, sample_patient, simulate_clip
 from echo_node.training.augment import MARGINS, Around
 from echo_node.training.data import STORED_SIZE
 
-_VIEWS = (View.A4C, View.A2C)
+VIEWS = (View.A4C, View.A2C)
 _RENDERED_SIZE = 200  # pixels: as sharp as the phantom is without its fine grid
 _EF_RANGE = (15.0, 75.0)  # percent; every other heart is drawn evenly over it, so that the rare ends are learnt
 
@@ -30,9 +30,9 @@ class Cine:
     images: npt.NDArray[np.uint8]  # [T,208,208]
     cavity: npt.NDArray[np.int64]  # [4]: left, top, width, height of the LV cavity over all frames
     times: npt.NDArray[np.float32]  # [T], seconds from the first frame
-    volumes: npt.NDArray[np.float32]  # [T], over the end-diastolic one
+    volumes: npt.NDArray[np.float32]  # [T], over the end-diastolic one; NaN where unknown
     ef: npt.NDArray[np.float32]  # [], share
-    beat: npt.NDArray[np.float32]  # [], seconds
+    beat: npt.NDArray[np.float32]  # [], seconds; NaN where unknown
 
     @property
     def around(self) -> Around:
@@ -83,7 +83,7 @@ def _cine(seed: int, number: int, frames: int | None) -> Cine:
     patient = sample_patient(rng)
     if number % 4 < 2:
         patient = replace(patient, ef=float(rng.uniform(*_EF_RANGE)))
-    clip = simulate_clip(patient, _VIEWS[number % 2], rng=rng, frames=frames, size=_RENDERED_SIZE)
+    clip = simulate_clip(patient, VIEWS[number % 2], rng=rng, frames=frames, size=_RENDERED_SIZE)
     box = Letterbox.around(clip.sector, STORED_SIZE)
     cavity = np.asarray(clip.masks[Structure.LV_CAVITY].any(axis=0), np.uint8) * np.uint8(255)
     left, top, width, height = cv2.boundingRect((box.apply(cavity[None])[0] > 127).astype(np.uint8))

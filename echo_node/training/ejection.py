@@ -4,6 +4,8 @@ Apical beats are encoded once, in windows around the true cavity with an engine'
 changed as before. Their tokens stay in memory in half precision. A beat closes on itself, so the head learns
 from stretches of one to two beats, at frame rates that differ. EF and the volume of every frame are the solid's
 own. The figures come from whole cines of other patients, seen through the frames that an engine looks at.
+
+Labelled cines of one's own are half of each step, seen whole; only their EF is known.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +23,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import trange
+from tqdm import tqdm, trange
 
 from echo_node.inference import ejection
 from echo_node.inference.ejection import MOST_FRAMES
 from echo_node.models.assemble import EchoModel
 from echo_node.models.checkpoints import load_state, save_state
 from echo_node.models.ejection_head import EjectionHead
-from echo_node.training import cines
+from echo_node.training import cines, own_cines
 from echo_node.training.augment import looked_at
 from echo_node.training.dino.schedule import warmed_up
 from echo_node.training.inputs import encoder_input
 from echo_node.training.losses import ejection_loss
+from echo_node.training.own_cines import FEWEST_FRAMES
 
-_FRAMES = (12, MOST_FRAMES)  # of a stretch
+_FRAMES = (FEWEST_FRAMES, MOST_FRAMES)  # of a stretch
 _BEATS = (1.05, 2.2)  # of a stretch
 _LOWEST_RATE = 10.0  # frames a second of a stretch; an engine looks at some 15 or more
 _ENCODED_AT_ONCE = 32  # frames
@@ -55,6 +59,7 @@ class EjectionRecipe:
     warm_up: float = 0.05  # share of the steps
     averaging: float = 0.99  # of the weights that are kept
     validate_every: int = 250
+    own: Path | None = None  # labelled cines of one's own, learned from beside the phantoms
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,19 @@ class Encoded:
 
     tokens: Tensor  # float16 [T,1+P,D]
     times: Tensor  # [T], seconds
-    volumes: Tensor  # [T]
+    volumes: Tensor  # [T]; NaN where unknown
     ef: float  # share
-    beat: float  # seconds
+    beat: float | None  # seconds, of one that closes on itself
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """What the head learns from, and what it is judged by; own ones may be none."""
+
+    known: Sequence[Encoded]
+    own: Sequence[Encoded]
+    unseen: Sequence[Encoded]
+    own_unseen: Sequence[Encoded]
 
 
 def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = None) -> Mapping[str, float]:
@@ -90,7 +105,7 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
     if kept.exists() and (state := load_state(kept))["key"] == key:
         model.ejection.load_state_dict(state["head"])
         return dict(state["figures"])
-    known, unseen = _data(model, out / "cines", recipe)
+    sets = _data(model, out / "cines", recipe)
     torch.manual_seed(recipe.seed)
     head = copy.deepcopy(model.ejection).train()  # of a package it goes on; else it is as it was drawn
     smoothing = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
@@ -103,29 +118,33 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
             group["lr"] = warmed_up(
                 recipe.learning_rate, recipe.learning_rate / 100, share=step / recipe.steps, warm_up=recipe.warm_up
             )
-        loss = _step(head, optimiser, draw_stretches(known, recipe, np.random.default_rng([recipe.seed, step])))
+        loss = _step(head, optimiser, _draw(sets, recipe, np.random.default_rng([recipe.seed, step])))
         average.update_parameters(head)
         bar.set_postfix(loss=round(loss, 3))
         if (step + 1) % recipe.validate_every == 0 or step + 1 == recipe.steps:
             model.ejection.load_state_dict(average.module.state_dict())
-            figures = validate(model.ejection, unseen)
+            figures = validate(model.ejection, sets.unseen)
+            if sets.own_unseen:
+                figures |= {f"own_{name}": value for name, value in errors(model.ejection, sets.own_unseen).items()}
             with (out / "ejection.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps({"step": step + 1, "loss": round(loss, 4), **figures}) + "\n")
-    scale_uncertainty(model.ejection, unseen)
+    scale_uncertainty(model.ejection, [*sets.unseen, *sets.own_unseen])
     save_state({"key": key, "head": model.ejection.state_dict(), "figures": figures}, kept)
     return figures
 
 
 def _key(model: EchoModel, recipe: EjectionRecipe) -> str:
-    """What a finished head is known by: the recipe, and the weights that it began with and reads from."""
+    """What a finished head is known by: recipe, own labels, and the weights that it began with and reads from."""
     known = hashlib.sha256(repr(recipe).encode())
+    if recipe.own is not None:
+        known.update(own_cines.digest(recipe.own).encode())
     for part in (model.measuring, model.ejection):
         for weights in part.state_dict().values():
             known.update(weights.detach().cpu().numpy().tobytes())
     return known.hexdigest()
 
 
-def _data(model: EchoModel, folder: Path, recipe: EjectionRecipe) -> tuple[list[Encoded], list[Encoded]]:
+def _data(model: EchoModel, folder: Path, recipe: EjectionRecipe) -> Sets:
     """Beats to learn from, and whole cines of other patients."""
     beats = cines.load(folder, seed=recipe.seed, cines=recipe.beats, frames=recipe.frames)
     known = [
@@ -135,7 +154,14 @@ def _data(model: EchoModel, folder: Path, recipe: EjectionRecipe) -> tuple[list[
     ]
     others = cines.load(folder, seed=recipe.seed + 1, cines=recipe.unseen, frames=None)
     unseen = [encode(model, cine, np.random.default_rng([recipe.seed + 1, n])) for n, cine in enumerate(others)]
-    return known, unseen
+    own: dict[bool, list[Encoded]] = {True: [], False: []}
+    for number, (is_known, cine) in enumerate(own_cines.load(recipe.own) if recipe.own is not None else ()):
+        own[is_known].append(encode(model, cine, np.random.default_rng([recipe.seed + 2, number])))
+    if recipe.own is not None:
+        tqdm.write(
+            f"{recipe.own}: EF of {len(own[True])} cines is learned, {len(own[False])} are kept apart", sys.stderr
+        )
+    return Sets(known=known, own=own[True], unseen=unseen, own_unseen=own[False])
 
 
 @torch.no_grad()
@@ -150,7 +176,7 @@ def encode(model: EchoModel, cine: cines.Cine, rng: np.random.Generator) -> Enco
         times=torch.from_numpy(cine.times),
         volumes=torch.from_numpy(cine.volumes),
         ef=float(cine.ef),
-        beat=float(cine.beat),
+        beat=float(cine.beat) if np.isfinite(cine.beat) else None,
     )
 
 
@@ -164,36 +190,52 @@ class Stretches:
     ef: Tensor  # [B]
 
 
-def draw_stretches(known: Sequence[Encoded], recipe: EjectionRecipe, rng: np.random.Generator) -> Stretches:
-    """Stretches of random beats, all of one number of frames."""
-    count = int(rng.integers(_FRAMES[0], _FRAMES[1] + 1))
-    chosen = [known[i] for i in rng.integers(0, len(known), recipe.batch)]
-    places = [_draw_places(beat, count, rng) for beat in chosen]  # in frames from the beat's first, growing
-    inside = [torch.from_numpy(place % len(beat.times)) for beat, place in zip(chosen, places, strict=True)]
-    seconds = [
-        torch.from_numpy((place - place[0]) * (beat.beat / len(beat.times))).float()
-        for beat, place in zip(chosen, places, strict=True)
-    ]
+def _draw(sets: Sets, recipe: EjectionRecipe, rng: np.random.Generator) -> list[Stretches]:
+    """One step's stretches, of each set that there is as many."""
+    given = [known for known in (sets.known, sets.own) if known]
+    return [draw_stretches(known, rng, batch=max(1, recipe.batch // len(given))) for known in given]
+
+
+def draw_stretches(known: Sequence[Encoded], rng: np.random.Generator, *, batch: int) -> Stretches:
+    """Stretches of random beats, or whole cines, all of one number of frames."""
+    chosen = [known[i] for i in rng.integers(0, len(known), batch)]
+    most = min([_FRAMES[1], *(len(cine.times) for cine in chosen if cine.beat is None)])
+    count = int(rng.integers(_FRAMES[0], most + 1))
+    places = [_draw_places(cine, count, rng) for cine in chosen]  # in frames from the first, growing
+    inside = [torch.from_numpy(place % len(cine.times)) for cine, place in zip(chosen, places, strict=True)]
     return Stretches(
-        tokens=torch.stack([beat.tokens[i] for beat, i in zip(chosen, inside, strict=True)]).float(),
-        times=torch.stack(seconds),
-        volumes=torch.stack([beat.volumes[i] for beat, i in zip(chosen, inside, strict=True)]),
-        ef=torch.tensor([beat.ef for beat in chosen]),
+        tokens=torch.stack([cine.tokens[i] for cine, i in zip(chosen, inside, strict=True)]).float(),
+        times=torch.stack([_seconds(cine, place) for cine, place in zip(chosen, places, strict=True)]),
+        volumes=torch.stack([cine.volumes[i] for cine, i in zip(chosen, inside, strict=True)]),
+        ef=torch.tensor([cine.ef for cine in chosen]),
     )
 
 
-def _draw_places(beat: Encoded, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Frames [T] of a stretch: of a beat or more, no frame twice, at no less than the lowest rate if that goes."""
-    total = len(beat.times)
-    longest = min(_BEATS[1], count / (_LOWEST_RATE * beat.beat))
+def _draw_places(cine: Encoded, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Frames [T] of a stretch, no frame twice: of a beat or more, at no less than the lowest rate if that goes.
+
+    What does not close on itself is taken from its first frame to its last.
+    """
+    total = len(cine.times)
+    if cine.beat is None:
+        return np.linspace(0, total - 1, count).round().astype(np.int64)
+    longest = min(_BEATS[1], count / (_LOWEST_RATE * cine.beat))
     shortest = max(_BEATS[0], count / total)
     beats = rng.uniform(shortest, max(shortest, longest))
     steps = np.linspace(0, beats * total - 1, count).round().astype(np.int64)
     return steps + int(rng.integers(total))
 
 
-def _step(head: EjectionHead, optimiser: torch.optim.Optimizer, batch: Stretches) -> float:
-    loss = ejection_loss(head(batch.tokens, batch.times), batch.ef, batch.volumes)
+def _seconds(cine: Encoded, places: npt.NDArray[np.int64]) -> Tensor:
+    """When these frames [T] are, from the first of them."""
+    if cine.beat is None:
+        return cine.times[places] - cine.times[places[0]]
+    return torch.from_numpy((places - places[0]) * (cine.beat / len(cine.times))).float()
+
+
+def _step(head: EjectionHead, optimiser: torch.optim.Optimizer, batches: Sequence[Stretches]) -> float:
+    each = [ejection_loss(head(batch.tokens, batch.times), batch.ef, batch.volumes) for batch in batches]
+    loss = torch.stack(each).mean()
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -204,19 +246,21 @@ def _step(head: EjectionHead, optimiser: torch.optim.Optimizer, batch: Stretches
 @torch.no_grad()
 def validate(head: EjectionHead, unseen: Sequence[Encoded]) -> dict[str, float]:
     """Errors of EF in points, of ED and ES in volume (percent of the end-diastolic one) on whole cines."""
-    errors, ends = [], []
+    ends = []
     for cine in unseen:
         picked = list(ejection.looked_at(cine.times.double().numpy() * 1000))
         said = _said(head, cine)
-        errors.append(100 * (said[0].item() - cine.ef))
         true = cine.volumes[picked]
         at_ed, at_es = true[said[2:].argmax()], true[said[2:].argmin()]
         ends.append(100 * (true.max() - at_ed + at_es - true.min()).item() / 2)
-    return {
-        "ef_mae": round(float(np.abs(errors).mean()), 3),
-        "ef_bias": round(float(np.mean(errors)), 3),
-        "end_error": round(float(np.mean(ends)), 3),
-    }
+    return errors(head, unseen) | {"end_error": round(float(np.mean(ends)), 3)}
+
+
+@torch.no_grad()
+def errors(head: EjectionHead, unseen: Sequence[Encoded]) -> dict[str, float]:
+    """Mean absolute error and bias of EF in points on whole cines."""
+    found = [100 * (_said(head, cine)[0].item() - cine.ef) for cine in unseen]
+    return {"ef_mae": round(float(np.abs(found).mean()), 3), "ef_bias": round(float(np.mean(found)), 3)}
 
 
 def _said(head: EjectionHead, cine: Encoded) -> Tensor:

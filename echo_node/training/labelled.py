@@ -30,12 +30,7 @@ def load(path: Path, *, frames: int) -> Clips:
     path : Path
         As ``echo-node evaluate --on`` takes it (docs/evaluation.md).
     frames : int
-        T, of each clip: those with an outline, and others spread over the clip.
-
-    Returns
-    -------
-    Clips
-        Without wall points, which no layout has.
+        T, of each clip: those with an outline or wall points, and others spread over the clip.
 
     Raises
     ------
@@ -54,8 +49,7 @@ def load(path: Path, *, frames: int) -> Clips:
         raise LabelError(f"{path}: none of {passed} clips can be learned from")
     columns = list(zip(*read, strict=True))
     del read  # and each column once it is stacked: an archive's clips are not held twice
-    images, masks, views, known = (np.stack(columns.pop(0)) for _ in range(4))
-    points = np.full((len(views), frames, len(WallPoint), 2), np.nan, np.float32)
+    images, masks, views, points, known = (np.stack(columns.pop(0)) for _ in range(5))
     return Clips(images=images, masks=masks, views=views, points=points, known=known)
 
 
@@ -69,9 +63,9 @@ def with_views(own: Clips) -> Clips:
     return _only(own, np.flatnonzero(has & enough))
 
 
-def with_masks(own: Clips) -> Clips:
-    """Those that outlines are learned from: with a known mask on any frame."""
-    return _only(own, np.flatnonzero(own.known.any(axis=(1, 2))))
+def with_drawings(own: Clips) -> Clips:
+    """Those that outlines and walls are learned from: with a known mask, or wall points, on any frame."""
+    return _only(own, np.flatnonzero(own.known.any(axis=(1, 2)) | np.isfinite(own.points).any(axis=(1, 2, 3))))
 
 
 def _only(own: Clips, rows: npt.NDArray[np.int64]) -> Clips:
@@ -82,7 +76,7 @@ def _only(own: Clips, rows: npt.NDArray[np.int64]) -> Clips:
 def digest(own: Clips) -> str:
     """By which a set is known again."""
     found = hashlib.sha256()
-    for column in (own.images, own.masks, own.views, own.known):
+    for column in (own.images, own.masks, own.views, own.points, own.known):
         found.update(np.ascontiguousarray(column).data)
     return found.hexdigest()
 
@@ -92,32 +86,43 @@ def _without_sector(case: Case) -> str:
     return f"no sector was found in {case.labels.patient}{'' if view is None else ', ' + view.name}"
 
 
-_Row = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
+_Row = tuple[
+    npt.NDArray[np.uint8],
+    npt.NDArray[np.uint8],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.bool_],
+]
 
 
 def _row(case: Case, clip: Clip, frames: int) -> _Row:
-    """Images, packed masks, view, and which masks are known."""
+    """Images, packed masks, view, wall points, and which masks are known."""
     box, chosen = Letterbox.around(clip.sector, STORED_SIZE), _frames(case, clip, frames)
     masks = np.zeros((frames, len(STRUCTURES), STORED_SIZE, STORED_SIZE), np.bool_)
+    points = np.full((frames, len(WallPoint), 2), np.nan, np.float32)
     known = np.zeros((frames, len(STRUCTURES)), np.bool_)
-    for truth in case.masks:
-        which = STRUCTURES.index(truth.structure)
-        for place, index in enumerate(chosen):
-            number = clip.frame_numbers[index]
+    for place, index in enumerate(chosen):
+        number = clip.frame_numbers[index]
+        for truth in case.masks:
             if number in truth.frame_numbers:
-                mask = truth.masks[truth.frame_numbers.index(number)]
+                mask, which = truth.masks[truth.frame_numbers.index(number)], STRUCTURES.index(truth.structure)
                 masks[place, which] = box.apply(mask[None] * np.uint8(255))[0] > 127
                 known[place, which] = True
+        for drawn in case.landmarks:
+            if number == drawn.frame_number:
+                at = {point: box.to_square(row, col) for point, row, col in drawn.points}
+                points[place] = [(y * box.size - 0.5, x * box.size - 0.5) for x, y in (at[p] for p in WallPoint)]
     view = case.labels.view
     label = np.array(LABELS.index(view) if view in LABELS else -1, np.int64)
-    return box.apply(clip.frames[chosen]), np.packbits(masks, axis=-1), label, known
+    return box.apply(clip.frames[chosen]), np.packbits(masks, axis=-1), label, points, known
 
 
 def _frames(case: Case, clip: Clip, wanted: int) -> list[int]:
     """Indices of frames in time order, as many as wanted: a short clip's more than once."""
     numbers = {number for truth in case.masks for number in truth.frame_numbers}
-    outlined = [index for index, number in enumerate(clip.frame_numbers) if number in numbers]
-    chosen = [outlined[i] for i in spread(len(outlined), wanted)] if outlined else []
+    numbers |= {drawn.frame_number for drawn in case.landmarks}
+    drawn = [index for index, number in enumerate(clip.frame_numbers) if number in numbers]
+    chosen = [drawn[i] for i in spread(len(drawn), wanted)] if drawn else []
     others = [index for index in range(len(clip.frames)) if index not in chosen]
     if others and len(chosen) < wanted:
         chosen += [others[i] for i in spread(len(others), wanted - len(chosen))]

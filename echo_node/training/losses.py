@@ -81,9 +81,10 @@ def ejection_loss(found: Tensor, ef: Tensor, volumes: Tensor) -> Tensor:
     ef : [B]
         True, as shares.
     volumes : [B,T]
-        True, over the end-diastolic one.
+        True, over the end-diastolic one; what is NaN costs nothing.
     """
     errors, spread = found[:, 0] - ef, found[:, 1]
     likelihood = 0.5 * (errors.detach() ** 2 * torch.exp(-spread) + spread).mean()
-    curve = (found[:, 2:] - volumes).abs().mean()
+    known = volumes.isfinite()
+    curve = (found[:, 2:] - volumes)[known].abs().sum() / known.sum().clamp(min=1)
     return _PER_SHARE * (errors.abs().mean() + curve) + likelihood

@@ -17,7 +17,7 @@ from echo_node.models.vit import Stem, ViTShape
 from echo_node.training import data
 from echo_node.training.augment import MARGIN
 from echo_node.training.calibrate import calibrate
-from echo_node.training.ejection import train_ejection
+from echo_node.training.ejection import EjectionRecipe, train_ejection
 from echo_node.training.place import Place
 from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.train import train
@@ -72,7 +72,7 @@ def train_and_ship(
     if Place.find().rank:
         return {}  # one process does the rest
     if recipe.measuring_steps:  # else its encoder is as it was
-        train_ejection(model, run)
+        train_ejection(model, run, EjectionRecipe(own=recipe.own))
     start = _start(recipe)
     return ship(model, run, engine, start=start, frames=recipe.frames, version=version, patients=patients)
 
@@ -164,7 +164,9 @@ def _start(recipe: Recipe) -> str:
 _SEES = {1: "one grey channel", 3: "a grey frame beside its clip's mean and deviation"}
 _STEMS = {Stem.CONVOLUTION: "behind a stem of strided convolutions", Stem.PATCH: "each a linear map of its pixels"}
 _PHANTOMS_ALONE = " only; no patient, no public archive, no pretrained weights"
-_BESIDE_OWN = ", and labelled clips of its maker's own beside them"
+_BESIDE_OWN = (
+    ", and labelled clips of its maker's own beside them (the uncertainty of EF is scaled on those kept apart, too)"
+)
 _FROM_AN_ENCODER = "; the encoder started from weights that were given, whose data its maker knows"
 _CARD = """# {name} {version}
 

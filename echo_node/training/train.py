@@ -132,7 +132,7 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     out.mkdir(parents=True, exist_ok=True)
     shards = out / "phantoms"
     model, place, seed, frames = _model(recipe), Place.find(), recipe.seed, recipe.frames
-    with_views, with_masks = _own(recipe)
+    with_views, with_drawings = _own(recipe)
     known = place.first_of_all(lambda: data.load(shards, seed=seed, clips=recipe.train_clips, frames=frames))
     unseen = place.first_of_all(
         lambda: data.load(shards, seed=UNSEEN, clips=recipe.validation_clips, frames=frames)
@@ -140,7 +140,7 @@ def train(out: Path, recipe: Recipe | None = None) -> EchoModel:
     model = _train(out, recipe, model, _Sets(known, with_views, unseen))
     if recipe.steps and recipe.measuring_steps:
         model.measuring.load_state_dict(model.encoder.state_dict())
-    return _train(out, recipe.of_measuring(), model, _Sets(known, with_masks, unseen))
+    return _train(out, recipe.of_measuring(), model, _Sets(known, with_drawings, unseen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +157,15 @@ def _own(recipe: Recipe) -> tuple[data.Clips | None, data.Clips | None]:
     if recipe.own is None:
         return None, None
     own = labelled.load(recipe.own, frames=recipe.frames)
-    views, masks = labelled.with_views(own), labelled.with_masks(own)
-    tqdm.write(
-        f"{recipe.own}: {len(own)} clips, {len(views)} for their view, {len(masks)} for outlines", sys.stderr
-    )
-    if not ((len(views) and recipe.steps) or (len(masks) and recipe.measuring_steps)):
+    views, drawn = labelled.with_views(own), labelled.with_drawings(own)
+    said = f"{len(own)} clips, {len(views)} for their view, {len(drawn)} for outlines and walls"
+    tqdm.write(f"{recipe.own}: {said}", sys.stderr)
+    if not ((len(views) and recipe.steps) or (len(drawn) and recipe.measuring_steps)):
         raise LabelError(
             f"{recipe.own}: no stage that is to run learns from it. Views are learned where "
-            f"{labelled.FEWEST_VIEWS} of them are labelled (--steps), outlines from any (--measuring-steps)"
+            f"{labelled.FEWEST_VIEWS} of them are labelled (--steps), what is drawn from any (--measuring-steps)"
         )
-    return views if len(views) else None, masks if len(masks) else None
+    return views if len(views) else None, drawn if len(drawn) else None
 
 
 def _model(recipe: Recipe) -> EchoModel:

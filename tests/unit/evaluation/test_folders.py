@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmwrite
 
-from echo_node.codes import Structure, View
+from echo_node.codes import Structure, View, WallPoint
 from echo_node.errors import LabelError
 from echo_node.evaluation.cases import Axis, Figure
 from echo_node.evaluation.folders import first_patients, open_folder
@@ -151,6 +151,19 @@ def test_a_plain_table(own):
     assert still.labels.values == {Figure.LVIDD: 48.5}
 
 
+def test_wall_points_of_a_table_are_measured_where_no_column_does(own):
+    folder, _ = own
+    row = {"file": "apical.avi", "ed_frame": 2, "es_frame": 9, "mm_per_pixel": 0.5, "lvpwd_mm": 9}
+    row |= {"ed_walls": "50 20; 50 40;50 110; 50 130.5", "es_walls": "50 20; 53 44; 53 104; 50 130"}
+    builders.write_csv(folder / "labels.csv", [row])
+    (case,) = open_folder(folder).cases
+    assert [found.frame_number for found in case.landmarks] == [2, 9]
+    assert case.landmarks[0].points[3] == (WallPoint.POSTERIOR_OUTER, 130.5, 50)
+    assert case.labels.values == pytest.approx(
+        {Figure.IVSD: 10, Figure.LVIDD: 35, Figure.LVPWD: 9, Figure.LVIDS: 30}
+    )
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [
@@ -162,6 +175,15 @@ def test_a_plain_table(own):
         ({"file": "apical.avi", "ivsd_mm": "0.9"}, "line 2, column ivsd_mm: 0.9 is outside 1 to 60"),
         ({"file": "apical.avi", "ed_frame": "1.5"}, "line 2, column ed_frame: 1.5 is no whole number"),
         ({"file": "apical.avi", "ed_mask_la": "cavity.png"}, "column ed_mask_la: needs the number of its frame"),
+        ({"file": "apical.avi", "es_walls": "1 2;1 3;1 4;1 5"}, "column es_walls: needs the number of its frame"),
+        (
+            {"file": "apical.avi", "ed_frame": 1, "ed_walls": "1 2;1 3;1 4"},
+            "is not x y; x y; x y; x y of SEPTUM_OUTER",
+        ),
+        (
+            {"file": "apical.avi", "ed_frame": 1, "ed_walls": "1 5;1 4;1 3;1 2"},
+            "each point lies below the one before",
+        ),
         ({"file": "apical.avi", "colour": "red"}, r"line 1: column colour is none of file, patient"),
     ],
 )
@@ -178,6 +200,10 @@ def test_a_bad_row_is_refused_before_any_clip_is_read(own, row, words):
         (
             {"file": "apical.avi", "es_frame": 1, "es_mask_lv_cavity": "small.png"},
             r"column es_mask_lv_cavity: is \(3, 3\), and the clip \(\d+, \d+\) pixels",
+        ),
+        (
+            {"file": "apical.avi", "ed_frame": 1, "ed_walls": "1 2;1 3;1 4;1 5000"},
+            r"column ed_walls: a point lies outside the picture of \d+ x \d+ pixels",
         ),
         ({"file": "labels.csv"}, r"column file: .* is no DICOM, AVI, MP4 or PNG clip"),
         ({"file": "torn.avi"}, r"torn\.avi: cannot be decoded as a video"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from echo_node.cli import main
-from echo_node.codes import Structure, View
+from echo_node.codes import Structure, View, WallPoint
 from echo_node.errors import EngineError, LabelError
 from echo_node.evaluation.cases import Part
 from echo_node.evaluation.folders import open_folder
@@ -147,10 +147,47 @@ def test_masks_of_what_is_unknown_change_no_loss(own, phantoms):
 
 
 def test_outlines_are_learned_from_any_clip_and_views_from_folders_of_several(own):
-    assert labelled.with_masks(own).views.tolist() == [-1]
+    assert labelled.with_drawings(own).views.tolist() == [-1]
     assert len(labelled.with_views(own)) == 0
     several = replace(own.taken(np.array([1] * 5)), views=np.array([0, 1, 2, 3, -1]))
     assert labelled.with_views(several).views.tolist() == [0, 1, 2, 3]
+
+
+def test_wall_points_of_ones_own_are_learned_in_windows_around_them(tmp_path):
+    clip = builders.heart(View.PLAX, size=160)
+    builders.write_video(tmp_path / "long.avi", clip.frames)
+    at = {"ed": clip.ed_frame, "es": clip.es_frame}
+    cells = {
+        f"{phase}_walls": "; ".join(
+            f"{col:.2f} {row:.2f}" for row, col in (clip.landmarks[p][t] for p in WallPoint)
+        )
+        for phase, t in at.items()
+    }
+    row = {"file": "long.avi", "split": "train", "ed_frame": at["ed"] + 1, "es_frame": at["es"] + 1} | cells
+    builders.write_csv(tmp_path / "labels.csv", [row])
+    own = labelled.load(tmp_path, frames=FRAMES)
+    assert len(labelled.with_drawings(own)) == 1
+    assert np.isfinite(own.points).all(axis=(2, 3)).sum() == 2
+    inner = WallPoint.SEPTUM_INNER, WallPoint.POSTERIOR_INNER
+    true = [
+        np.linalg.norm(np.subtract(*(clip.landmarks[point][t] for point in inner))) for t in sorted(at.values())
+    ]
+    found = np.linalg.norm(own.points[0, :, 1] - own.points[0, :, 2], axis=-1)
+    scales = found[np.isfinite(found)] / true
+    assert scales[0] == pytest.approx(scales[1], rel=0.001), "both frames are scaled alike"
+    assert 1 < scales[0] * 160 / 208 < 1.15, "the sector that was found fills the square"
+    recipe = replace(TINY.of_measuring(), clips_per_step=8)
+    batch = draw_batch(
+        own,
+        recipe,
+        shape=training._model(TINY).shape,
+        rng=np.random.default_rng(0),
+        view_weights=view_weights(own, recipe),
+    )
+    assert batch.walls.isfinite().all(), "both frames of each clip have theirs"
+    assert not batch.asked.any()
+    extents = batch.walls.amax(dim=1) - batch.walls.amin(dim=1)
+    assert (extents.amax(dim=1) > 0.35).sum() > 8, "most are looked at closely"
 
 
 def test_ones_own_serve_the_stages_that_they_can_and_no_run_goes_on_with_others(
