@@ -19,7 +19,17 @@ import numpy.typing as npt
 
 from echo_node.codes import Structure, View
 from echo_node.errors import LabelError
-from echo_node.evaluation.cases import QUALITIES, Axis, Case, Figure, Labels, Source, attempted, title_of_folder
+from echo_node.evaluation.cases import (
+    QUALITIES,
+    Axis,
+    Case,
+    Figure,
+    Labels,
+    Part,
+    Source,
+    attempted,
+    title_of_folder,
+)
 from echo_node.evaluation.frames import seen_clip
 from echo_node.evaluation.metaimage import Volume, read_metaimage
 from echo_node.evaluation.videos import frame_times
@@ -67,15 +77,15 @@ def is_camus(folder: Path) -> bool:
     return any(folder.glob("patient*/Info_?CH.cfg"))
 
 
-def camus(folder: Path) -> Source:
-    """Both views of every patient.
+def camus(folder: Path, part: Part) -> Source:
+    """Both views of every patient, whether to learn from or to judge by: there are no parts.
 
     Raises
     ------
     LabelError
         While reading: a file is missing or does not fit its patient.
     """
-    patients = sorted(path for path in folder.glob("patient*") if path.is_dir())
+    patients = [] if part is Part.VAL else sorted(path for path in folder.glob("patient*") if path.is_dir())
     return Source(name=folder.name, caveat=title_of_folder(folder), patients=len(patients), cases=_cases(patients))
 
 

@@ -20,6 +20,7 @@ class Part(enum.Enum):
     """What labelled clips are for; the value is as tables write it."""
 
     TRAIN = "train"
+    VAL = "val"  # to set what is not learned by: there may be none
     TEST = "test"
 
 

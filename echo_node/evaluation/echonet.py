@@ -26,25 +26,24 @@ FILE_LIST, TRACINGS, VIDEOS = "FileList.csv", "VolumeTracings.csv", "Videos"
 _FILE_COLUMNS = ("FileName", "EF", "ESV", "EDV", "FPS", "Split")
 _TRACING_COLUMNS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
 _FEWEST_LINES = 3  # the axis and two across it; 21 are published
-_SPLITS = ("TRAIN", "VAL", "TEST")
 
 Lines = Mapping[int, npt.NDArray[np.float64]]  # frame index to [21,4]: the long axis, then across it
 
 
 def echonet(folder: Path, part: Part) -> Source:
-    """The clips of the TRAIN or of the TEST split.
+    """The clips of a split.
 
     Raises
     ------
     LabelError
-        A table or a row cannot be used, or there is no row of the split.
+        A table or a row cannot be used, or there is no row to learn from or to judge by.
     """
     rows = [
         row
         for row in read_table(folder / FILE_LIST, needed=_FILE_COLUMNS)
-        if row.choice("Split", _SPLITS) == part.name
+        if row.choice("Split", Part.__members__) == part.name
     ]
-    if not rows:
+    if not rows and part is not Part.VAL:
         raise LabelError(f"{folder / FILE_LIST}: no row's Split is {part.name}")
     return Source(name=folder.name, caveat=title_of_folder(folder), patients=len(rows), cases=_cases(folder, rows))
 

@@ -15,9 +15,9 @@ from echo_node.evaluation.table import TABLE, table
 
 
 def open_folder(path: Path, part: Part = Part.TEST) -> Source:
-    """The cases of a folder, or of a CSV file, that are there to judge by, or those to learn from.
+    """The cases of a folder, or of a CSV file, that are there for a purpose.
 
-    CAMUS's layout has no such parts: all its patients are either, as the folder is used.
+    CAMUS's layout has no such parts: its patients are there to learn from or to judge by, as it is used.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def open_folder(path: Path, part: Part = Part.TEST) -> Source:
     if (path / FILE_LIST).is_file():
         return echonet(path, part)
     if is_camus(path):
-        return camus(path)
+        return camus(path, part)
     if (path / TABLE).is_file():
         return table(path / TABLE, part)
     raise LabelError(

@@ -44,7 +44,7 @@ _MOST_FRAMES = 100_000
 def table(path: Path, part: Part) -> Source:
     """The clips of a table; every cell is checked before the first clip is read.
 
-    To learn from are the rows that say so, to judge by all others.
+    To judge by are the rows that do not say otherwise.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def table(path: Path, part: Part) -> Source:
     labels = [_labels(row) for row in rows]
     _keep_apart(rows, labels, parts)
     pairs = [(row, of) for row, of, its in zip(rows, labels, parts, strict=True) if its is part]
-    if not pairs:
+    if not pairs and part is not Part.VAL:
         raise LabelError(f"{path}: no row's {SPLIT} is {part.value}{' or empty' if part is Part.TEST else ''}")
     pairs.sort(key=lambda pair: pair[1].patient)  # a patient's clips follow each other
     patients = len({labels.patient for _, labels in pairs})
@@ -86,7 +86,7 @@ def _case(row: Cells, labels: Labels) -> Case:
     if clip is None:
         return Case(labels=labels, clip=None)
     masks, points = _masks(row, labels, clip), _points(row, labels, clip)
-    return Case(labels=_measured(labels, points, clip), clip=clip, masks=masks, landmarks=points)
+    return Case(labels=_measured(row, labels, points, clip), clip=clip, masks=masks, landmarks=points)
 
 
 def _labels(row: Cells) -> Labels:
@@ -99,7 +99,8 @@ def _labels(row: Cells) -> Labels:
         drawn = [c for c in (*WALLS, *MASKS) if c.startswith(phase) and row.text(c) is not None]
         if drawn and frame is None:
             raise row.fault(drawn[0], f"needs the number of its frame in {phase}_frame")
-        _places(row, f"{phase}_walls")
+        if _places(row, f"{phase}_walls") and view not in (None, View.PLAX.name):
+            raise row.fault(f"{phase}_walls", f"walls are measured on PLAX, and this is {view}")
     row.number("mm_per_pixel", low=0.01, high=10)
     return Labels(
         patient=row.text("patient") or row.wanted("file"),
@@ -176,7 +177,7 @@ def _points(row: Cells, labels: Labels, clip: Clip) -> tuple[Landmarks, ...]:
     return tuple(found)
 
 
-def _measured(labels: Labels, points: Sequence[Landmarks], clip: Clip) -> Labels:
+def _measured(row: Cells, labels: Labels, points: Sequence[Landmarks], clip: Clip) -> Labels:
     """What the points measure is true where no column says otherwise."""
     if not points or clip.spacing_mm is None:
         return labels
@@ -184,6 +185,12 @@ def _measured(labels: Labels, points: Sequence[Landmarks], clip: Clip) -> Labels
     systolic = None if labels.es_frame is None else diameter_at(points, labels.es_frame, clip.spacing_mm)
     if systolic is not None:
         values[Figure.LVIDS] = systolic
+    for figure, low, high in FIGURES.values():
+        if figure in values and not low <= values[figure] <= high:
+            column = WALLS[figure is Figure.LVIDS]
+            raise row.fault(
+                column, f"{figure.label} is {values[figure]:.1f} mm by its points: is mm_per_pixel right?"
+            )
     return replace(labels, values=values | dict(labels.values))
 
 

@@ -30,9 +30,9 @@ class Cine:
     images: npt.NDArray[np.uint8]  # [T,208,208]
     cavity: npt.NDArray[np.int64]  # [4]: left, top, width, height of the LV cavity over all frames
     times: npt.NDArray[np.float32]  # [T], seconds from the first frame
-    volumes: npt.NDArray[np.float32]  # [T], over the end-diastolic one; NaN where unknown
+    volumes: npt.NDArray[np.float32]  # [T], over the end-diastolic one
     ef: npt.NDArray[np.float32]  # [], share
-    beat: npt.NDArray[np.float32]  # [], seconds; NaN where unknown
+    beat: npt.NDArray[np.float32]  # [], seconds
 
     @property
     def around(self) -> Around:

@@ -5,7 +5,7 @@ changed as before. Their tokens stay in memory in half precision. A beat closes 
 from stretches of one to two beats, at frame rates that differ. EF and the volume of every frame are the solid's
 own. The figures come from whole cines of other patients, seen through the frames that an engine looks at.
 
-Labelled cines of one's own are half of each step, seen whole; only their EF is known.
+Of labelled cines of one's own, seen whole, only EF is known. They are at most half of each step.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm, trange
 
+from echo_node.evaluation.cases import Part
 from echo_node.inference import ejection
 from echo_node.inference.ejection import MOST_FRAMES
+from echo_node.inference.preprocess import in_clip, scaled
 from echo_node.models.assemble import EchoModel
 from echo_node.models.checkpoints import load_state, save_state
 from echo_node.models.ejection_head import EjectionHead
 from echo_node.training import cines, own_cines
 from echo_node.training.augment import looked_at
+from echo_node.training.data import MEAN, STD
 from echo_node.training.dino.schedule import warmed_up
 from echo_node.training.inputs import encoder_input
 from echo_node.training.losses import ejection_loss
@@ -60,6 +64,7 @@ class EjectionRecipe:
     averaging: float = 0.99  # of the weights that are kept
     validate_every: int = 250
     own: Path | None = None  # labelled cines of one's own, learned from beside the phantoms
+    most_own: int = 3000  # of their patients; all tokens stay in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +133,14 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
                 figures |= {f"own_{name}": value for name, value in errors(model.ejection, sets.own_unseen).items()}
             with (out / "ejection.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps({"step": step + 1, "loss": round(loss, 4), **figures}) + "\n")
-    scale_uncertainty(model.ejection, [*sets.unseen, *sets.own_unseen])
+    scale_uncertainty(model.ejection, sets.unseen, sets.own_unseen)
     save_state({"key": key, "head": model.ejection.state_dict(), "figures": figures}, kept)
     return figures
 
 
 def _key(model: EchoModel, recipe: EjectionRecipe) -> str:
     """What a finished head is known by: recipe, own labels, and the weights that it began with and reads from."""
-    known = hashlib.sha256(repr(recipe).encode())
+    known = hashlib.sha256(repr(replace(recipe, own=None)).encode())
     if recipe.own is not None:
         known.update(own_cines.digest(recipe.own).encode())
     for part in (model.measuring, model.ejection):
@@ -154,30 +159,51 @@ def _data(model: EchoModel, folder: Path, recipe: EjectionRecipe) -> Sets:
     ]
     others = cines.load(folder, seed=recipe.seed + 1, cines=recipe.unseen, frames=None)
     unseen = [encode(model, cine, np.random.default_rng([recipe.seed + 1, n])) for n, cine in enumerate(others)]
-    own: dict[bool, list[Encoded]] = {True: [], False: []}
-    for number, (is_known, cine) in enumerate(own_cines.load(recipe.own) if recipe.own is not None else ()):
-        own[is_known].append(encode(model, cine, np.random.default_rng([recipe.seed + 2, number])))
-    if recipe.own is not None:
-        tqdm.write(
-            f"{recipe.own}: EF of {len(own[True])} cines is learned, {len(own[False])} are kept apart", sys.stderr
-        )
-    return Sets(known=known, own=own[True], unseen=unseen, own_unseen=own[False])
+    own = {part: _own(model, recipe, part) for part in (Part.TRAIN, Part.VAL)} if recipe.own is not None else {}
+    return Sets(known=known, own=own.get(Part.TRAIN, ()), unseen=unseen, own_unseen=own.get(Part.VAL, ()))
 
 
-@torch.no_grad()
+def _own(model: EchoModel, recipe: EjectionRecipe, part: Part) -> list[Encoded]:
+    """Cines of one's own: to learn from, or for the figures and the scale of the uncertainty."""
+    assert recipe.own is not None
+    given = own_cines.load(recipe.own, part, most=recipe.most_own, seed=recipe.seed)
+    found = [encode_own(model, cine, np.random.default_rng([recipe.seed + 2, n])) for n, cine in enumerate(given)]
+    tqdm.write(f"{recipe.own} ({part.value}): EF of {len(found)} cines", sys.stderr)
+    return found
+
+
 def encode(model: EchoModel, cine: cines.Cine, rng: np.random.Generator) -> Encoded:
-    """One look at a cine."""
-    model.eval()
+    """One look at a phantom's cine."""
     squares = looked_at(cine.images, size=model.shape.image_size, rng=rng, around=cine.around)
-    frames = encoder_input(squares, model.shape)
-    tokens = torch.cat([model.measuring(part).half() for part in torch.split(frames, _ENCODED_AT_ONCE)])
     return Encoded(
-        tokens=tokens,
+        tokens=_tokens(model, encoder_input(squares, model.shape)),
         times=torch.from_numpy(cine.times),
         volumes=torch.from_numpy(cine.volumes),
         ef=float(cine.ef),
-        beat=float(cine.beat) if np.isfinite(cine.beat) else None,
+        beat=float(cine.beat),
     )
+
+
+def encode_own(model: EchoModel, cine: own_cines.OwnCine, rng: np.random.Generator) -> Encoded:
+    """One look at a cine of one's own, of which no volume is known."""
+    both, shape = np.concatenate([cine.images, cine.beside]), model.shape
+    squares = looked_at(both, size=shape.image_size, rng=rng, around=cine.around)
+    images, beside = np.split(squares, [len(cine.images)])
+    frames = scaled(in_clip(images, shape.channels, among=beside), mean=MEAN, std=STD)
+    return Encoded(
+        tokens=_tokens(model, torch.from_numpy(frames)),
+        times=torch.from_numpy(cine.times),
+        volumes=torch.full((len(cine.times),), torch.nan),
+        ef=cine.ef,
+        beat=None,
+    )
+
+
+@torch.no_grad()
+def _tokens(model: EchoModel, frames: Tensor) -> Tensor:
+    """Of frames [T,C,S,S], float16 [T,1+P,D]."""
+    model.eval()
+    return torch.cat([model.measuring(part).half() for part in torch.split(frames, _ENCODED_AT_ONCE)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +217,20 @@ class Stretches:
 
 
 def _draw(sets: Sets, recipe: EjectionRecipe, rng: np.random.Generator) -> list[Stretches]:
-    """One step's stretches, of each set that there is as many."""
-    given = [known for known in (sets.known, sets.own) if known]
-    return [draw_stretches(known, rng, batch=max(1, recipe.batch // len(given))) for known in given]
+    """One step's stretches. Own ones are as large a part as of all that is known, but half at most."""
+    own = round(recipe.batch * min(0.5, len(sets.own) / (len(sets.known) + len(sets.own))))
+    own = max(own, min(1, len(sets.own)))
+    drawn = [draw_stretches(sets.known, rng, batch=max(1, recipe.batch - own))]
+    return [*drawn, draw_stretches(sets.own, rng, batch=own)] if own else drawn
 
 
 def draw_stretches(known: Sequence[Encoded], rng: np.random.Generator, *, batch: int) -> Stretches:
     """Stretches of random beats, or whole cines, all of one number of frames."""
     chosen = [known[i] for i in rng.integers(0, len(known), batch)]
-    most = min([_FRAMES[1], *(len(cine.times) for cine in chosen if cine.beat is None)])
-    count = int(rng.integers(_FRAMES[0], most + 1))
+    whole = [cine for cine in chosen if cine.beat is None]
+    most = min([_FRAMES[1], *(len(cine.times) for cine in whole)])
+    fewest = max([_FRAMES[0], *(math.ceil(_LOWEST_RATE * float(cine.times[-1])) for cine in whole)])
+    count = int(rng.integers(min(fewest, most), most + 1))
     places = [_draw_places(cine, count, rng) for cine in chosen]  # in frames from the first, growing
     inside = [torch.from_numpy(place % len(cine.times)) for cine, place in zip(chosen, places, strict=True)]
     return Stretches(
@@ -234,8 +264,9 @@ def _seconds(cine: Encoded, places: npt.NDArray[np.int64]) -> Tensor:
 
 
 def _step(head: EjectionHead, optimiser: torch.optim.Optimizer, batches: Sequence[Stretches]) -> float:
+    counts = torch.tensor([float(len(batch.ef)) for batch in batches])
     each = [ejection_loss(head(batch.tokens, batch.times), batch.ef, batch.volumes) for batch in batches]
-    loss = torch.stack(each).mean()
+    loss = (torch.stack(each) * counts).sum() / counts.sum()
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -272,18 +303,29 @@ def _said(head: EjectionHead, cine: Encoded) -> Tensor:
 
 
 @torch.no_grad()
-def scale_uncertainty(head: EjectionHead, unseen: Sequence[Encoded]) -> float:
+def scale_uncertainty(head: EjectionHead, *sets: Sequence[Encoded]) -> float:
     """Set the head's log-variance so that errors on unseen cines have the spread that it says.
+
+    Parameters
+    ----------
+    head : EjectionHead
+    *sets
+        Cines; of those that are no empty set the one with the wider errors counts.
 
     Returns
     -------
     float
         The factor on the standard deviation.
     """
-    said = torch.stack([_said(head, cine)[:2] for cine in unseen])  # [N,2]
-    errors = said[:, 0] - torch.tensor([cine.ef for cine in unseen])
-    factor = (errors**2 * torch.exp(-said[:, 1])).mean().sqrt()
+    factor = max(_excess(head, unseen) for unseen in sets if unseen)
     last = head.to_ejection[-1]
     assert isinstance(last, nn.Linear)
-    last.bias[1] += 2 * factor.log()
-    return float(factor)
+    last.bias[1] += 2 * math.log(factor)
+    return factor
+
+
+def _excess(head: EjectionHead, unseen: Sequence[Encoded]) -> float:
+    """Root mean square of errors over what the head says of them."""
+    said = torch.stack([_said(head, cine)[:2] for cine in unseen])  # [N,2]
+    off = said[:, 0] - torch.tensor([cine.ef for cine in unseen])
+    return float((off**2 * torch.exp(-said[:, 1])).mean().sqrt())

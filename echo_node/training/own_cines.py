@@ -1,17 +1,21 @@
 """Apical cines of one's own whose EF is labelled, as training data of the ejection fraction head.
 
-Each is seen in the frames that an engine would look at. A window needs the cavity's outline on any frame. A clip of
-less than a second may not hold a beat, and no engine would estimate its EF.
+Each is seen as an engine would see it: the frames that it would look at, and those that tell what moves in it. A
+window needs the outline of the cavity on any frame.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from echo_node.codes import Structure
@@ -19,60 +23,106 @@ from echo_node.evaluation.cases import Case, Figure, Part
 from echo_node.evaluation.folders import open_folder
 from echo_node.inference import ejection
 from echo_node.inference.preprocess import Letterbox
-from echo_node.training.cines import VIEWS, Cine
+from echo_node.inference.sampling import BESIDE, spread
+from echo_node.measure.beats import SHORTEST_BEAT_MS
+from echo_node.records import Clip
+from echo_node.training.augment import MARGINS, Around
+from echo_node.training.cines import VIEWS
 from echo_node.training.data import STORED_SIZE
 
 FEWEST_FRAMES = 12  # that are looked at
-_SHORTEST_MS = 1000.0
-_KEPT_APART = 10  # of so many patients one
-_LABELS = (".csv", ".cfg")
+_LABELS = ("FileList.csv", "VolumeTracings.csv", "labels.csv", "Info_2CH.cfg", "Info_4CH.cfg")
 
 
-def load(path: Path) -> Iterator[tuple[bool, Cine]]:
-    """Cines to learn from (True), and those of every tenth patient, which are kept apart (False).
+@dataclass(frozen=True, slots=True)
+class OwnCine:
+    """One cine, and its EF."""
+
+    images: npt.NDArray[np.uint8]  # [T,208,208], those that are looked at
+    beside: npt.NDArray[np.uint8]  # [K,208,208], spread over the clip
+    around: Around  # the LV cavity, where it is outlined
+    times: npt.NDArray[np.float32]  # [T], seconds from the first frame
+    ef: float  # share
+
+
+def load(path: Path, part: Part, *, most: int, seed: int) -> Iterator[OwnCine]:
+    """The cines of a part of a folder or table; why others are not taken is counted on the screen.
 
     Parameters
     ----------
     path : Path
-        As ``echo-node evaluate --on`` takes it; of what is there to learn from.
+        As ``echo-node evaluate --on`` takes it.
+    part : Part
+        Those to learn from, or those that set what is not learned.
+    most : int
+        About so many patients, drawn from all: a head needs no more.
+    seed : int
+        Of the draw.
     """
-    source = open_folder(path, Part.TRAIN)
-    patients: dict[str, int] = {}
-    for case in tqdm(source.cases, desc=f"{source.name}, EF", unit="clip"):
-        cine = _cine(case)
-        if cine is not None:
-            number = patients.setdefault(case.labels.patient, len(patients))
-            yield number % _KEPT_APART != _KEPT_APART - 1, cine
+    source, rng = open_folder(path, part), np.random.default_rng([seed, len(part.value)])
+    share, reasons = most / max(most, source.patients), Counter[str]()
+    is_drawn: dict[str, bool] = {}
+    for case in tqdm(source.cases, desc=f"{source.name}, EF", total=None, unit="clip"):
+        patient = case.labels.patient
+        if patient not in is_drawn:
+            is_drawn[patient] = rng.uniform() < share
+        if is_drawn[patient]:
+            found = _cine(case)
+            if isinstance(found, str):
+                reasons[found] += 1
+            else:
+                yield found
+    if reasons:
+        said = ", ".join(f"{count} {why}" for why, count in reasons.most_common())
+        tqdm.write(f"{path} ({part.value}): EF is not learned from {said}", sys.stderr)
 
 
 def digest(path: Path) -> str:
     """By which the labels of a folder or table are known again."""
-    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix.lower() in _LABELS)
+    files = (
+        [path]
+        if path.is_file()
+        else [f for name in _LABELS for f in (path / name, *sorted(path.glob(f"*/{name}")))]
+    )
     found = hashlib.sha256()
     for file in files:
-        found.update(file.read_bytes())
+        if file.is_file():
+            found.update(file.read_bytes())
     return found.hexdigest()
 
 
-def _cine(case: Case) -> Cine | None:
-    """What can be learned from a case, or nothing."""
-    clip, ef, view = case.clip, case.labels.values.get(Figure.EF), case.labels.view
+def _cine(case: Case) -> OwnCine | str:
+    """What can be learned from a case, or why nothing can."""
+    clip, ef = case.clip, case.labels.values.get(Figure.EF)
     cavity = next((truth for truth in case.masks if truth.structure is Structure.LV_CAVITY), None)
-    if clip is None or clip.times_ms is None or ef is None or view not in VIEWS or cavity is None:
-        return None
+    if clip is None or clip.times_ms is None:
+        return "that could not be read, or have no frame times"
+    if ef is None or case.labels.view not in VIEWS:
+        return "that are no A4C or A2C with an EF"
+    if cavity is None or not cavity.masks.any():
+        return "without an outline of the LV cavity"
     picked = list(ejection.looked_at(clip.times_ms))
-    if clip.times_ms[-1] - clip.times_ms[0] < _SHORTEST_MS or len(picked) < FEWEST_FRAMES:
-        return None
-    box, times = Letterbox.around(clip.sector, STORED_SIZE), clip.times_ms[picked]
+    if (
+        len(picked) < FEWEST_FRAMES
+        or clip.times_ms[-1] - clip.times_ms[0] < SHORTEST_BEAT_MS
+        or _is_half(case, clip)
+    ):
+        return "that are too short or show half a beat"
+    box = Letterbox.around(clip.sector, STORED_SIZE)
     shown = np.asarray(cavity.masks.any(axis=0), np.uint8) * np.uint8(255)
     left, top, width, height = cv2.boundingRect((box.apply(shown[None])[0] > 127).astype(np.uint8))
     if not (width and height):
-        return None
-    return Cine(
+        return "whose cavity lies outside the sector"
+    times = clip.times_ms[picked]
+    return OwnCine(
         images=box.apply(clip.frames[picked]),
-        cavity=np.array([left, top, width, height]),
+        beside=box.apply(clip.frames[list(spread(len(clip.frames), BESIDE))]),
+        around=Around(left, top, width, height, MARGINS),
         times=((times - times[0]) / 1000).astype(np.float32),
-        volumes=np.full(len(picked), np.nan, np.float32),
-        ef=np.array(ef / 100, np.float32),
-        beat=np.array(np.nan, np.float32),
+        ef=ef / 100,
     )
+
+
+def _is_half(case: Case, clip: Clip) -> bool:
+    """Does the clip begin and end with end diastole and end systole?"""
+    return {case.labels.ed_frame, case.labels.es_frame} == {clip.frame_numbers[0], clip.frame_numbers[-1]}

@@ -164,9 +164,7 @@ def _start(recipe: Recipe) -> str:
 _SEES = {1: "one grey channel", 3: "a grey frame beside its clip's mean and deviation"}
 _STEMS = {Stem.CONVOLUTION: "behind a stem of strided convolutions", Stem.PATCH: "each a linear map of its pixels"}
 _PHANTOMS_ALONE = " only; no patient, no public archive, no pretrained weights"
-_BESIDE_OWN = (
-    ", and labelled clips of its maker's own beside them (the uncertainty of EF is scaled on those kept apart, too)"
-)
+_BESIDE_OWN = ", and labelled clips of its maker's own beside them"
 _FROM_AN_ENCODER = "; the encoder started from weights that were given, whose data its maker knows"
 _CARD = """# {name} {version}
 
@@ -205,5 +203,5 @@ They are figures on simulated hearts, not clinical ones.
 Never evaluated on labelled patients. Neighbouring planes are taken for each other: levels of the short axis, and
 four-, five-, three- and two-chamber views; the table says how often. It learned from regular beats only. The
 uncertainty of outlines is repeatability over frames and beats, not accuracy; that of the EF estimate is scaled to
-its errors on unseen phantoms.
+its errors on cines that it did not learn from: phantoms, and its maker's own where some were kept for that.
 """

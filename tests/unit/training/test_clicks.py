@@ -3,8 +3,10 @@
 import torch
 
 from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PointKind
+from echo_node.training import train as training
 from echo_node.training.batches import Batch
 from echo_node.training.clicks import clicked
+from echo_node.training.recipe import Recipe
 
 SIZE = 112
 
@@ -49,3 +51,14 @@ def test_clicks_lie_where_each_answer_is_wrong():
     assert 90 < spilled[0] < 110
     assert all(30 < y < 60 for _, y in (missed, spilled))
     assert not asked.kinds.any(), "the batch stays as it was drawn"
+
+
+def test_masks_are_learned_from_the_clicks(monkeypatch):
+    torch.manual_seed(0)
+    model, asked = training._model(Recipe()), batch([3, 3], [True, True])
+    asked.frames = asked.frames.normal_()
+    tokens = torch.randn(2, 1 + 14 * 14, 128)
+    losses = [training._outline_loss(model, tokens, asked).item()]
+    monkeypatch.setattr(training, "clicked", lambda decoder, tokens, batch: (batch.points, batch.kinds))
+    losses.append(training._outline_loss(model, tokens, asked).item())
+    assert losses[0] != losses[1]

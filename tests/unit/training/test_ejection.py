@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from echo_node.codes import Structure, View
+from echo_node.evaluation.cases import Part
 from echo_node.models.assemble import EchoModel
 from echo_node.models.vit import Stem, ViTShape
 from echo_node.training import cines, own_cines
 from echo_node.training.ejection import (
     EjectionRecipe,
     Encoded,
+    Sets,
+    _draw,
     _step,
     draw_stretches,
     scale_uncertainty,
@@ -25,6 +28,7 @@ from tests.unit.evaluation import builders
 
 SHAPE = ViTShape(width=16, depth=1, heads=2, image_size=32, patch_size=8, stem=Stem.CONVOLUTION)
 TINY = EjectionRecipe(beats=2, frames=12, looks=1, unseen=1, steps=3, batch=2, validate_every=2)
+TINY16 = replace(TINY, batch=16)
 
 
 def beat(ef: float, *, frames: int = 24, seconds: float = 0.8) -> Encoded:
@@ -87,7 +91,7 @@ def test_a_tiny_run_writes_its_figures_and_changes_the_head_alone(tmp_path):
 def test_a_cine_that_does_not_close_is_seen_whole_at_its_own_times():
     known = [replace(beat(0.5, frames=n, seconds=2.0), beat=None) for n in (14, 32)]
     drawn = [draw_stretches(known, np.random.default_rng(seed), batch=4) for seed in range(30)]
-    assert {batch.times.shape[1] for batch in drawn} <= set(range(12, 33))
+    assert {batch.times.shape[1] for batch in drawn} <= {14, *range(20, 33)}, "ten a second, or all that there are"
     for batch in drawn:
         assert (batch.times.diff(dim=1) > 0).all()
         for last in batch.times[:, -1]:
@@ -103,60 +107,76 @@ def test_what_is_not_known_of_a_volume_costs_nothing():
     assert all(p.isfinite().all() for p in head.parameters())
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Eleven patients' cines with an EF, of whom the tenth is kept apart; and what nothing can be learned from."""
-    path = tmp_path_factory.mktemp("own")
+@pytest.fixture
+def folder(tmp_path):
+    """Two patients' cines with an EF to learn from, one to set the uncertainty by, and what teaches nothing."""
+    path = tmp_path / "own"
+    path.mkdir()
     clip = builders.heart(View.A4C, size=160)
     builders.write_video(path / "apical.avi", np.concatenate([clip.frames] * 2))
     builders.write_video(path / "short.avi", clip.frames[:12])
-    for number in range(11):
-        (path / f"{number}.avi").write_bytes((path / "apical.avi").read_bytes())
     mask = clip.masks[Structure.LV_CAVITY][clip.ed_frame].astype(np.uint8) * 255
     cv2.imwrite(str(path / "cavity.png"), mask)
-    row = {
-        "split": "train",
-        "view": "A4C",
-        "ef": 40,
-        "ed_frame": clip.ed_frame + 1,
-        "ed_mask_lv_cavity": "cavity.png",
-    }
+    row = {"view": "A4C", "ef": 40, "ed_frame": clip.ed_frame + 1, "ed_mask_lv_cavity": "cavity.png"}
+    parts = {"a": "train", "b": "train", "c": "val", "d": "test"}
+    for name in parts:
+        (path / f"{name}.avi").write_bytes((path / "apical.avi").read_bytes())
+    rows = [row | {"file": f"{name}.avi", "split": part} for name, part in parts.items()]
     none = [{"file": "short.avi"}, {"view": "PLAX"}, {"ef": ""}, {"ed_mask_lv_cavity": ""}]
-    rows = [row | {"file": f"{n}.avi", "patient": f"p{n:02}"} for n in range(11)]
-    rows += [row | {"file": "apical.avi", "patient": "p99"} | other for other in none]
+    rows += [row | {"file": "apical.avi", "patient": "e", "split": "train"} | other for other in none]
     builders.write_csv(path / "labels.csv", rows)
     return path, clip
 
 
-def test_own_cines_are_seen_in_the_frames_that_an_engine_looks_at(folder):
+def test_own_cines_are_seen_in_the_frames_that_an_engine_looks_at(folder, capsys):
     path, clip = folder
-    found = list(own_cines.load(path))
-    assert [is_known for is_known, _ in found] == [True] * 9 + [False, True]
-    cine = found[0][1]
-    assert 12 <= len(cine.images) == len(cine.times) == len(cine.volumes) <= 32
-    assert float(cine.ef) == pytest.approx(0.4)
-    assert np.isnan(cine.volumes).all()
-    width, height = cine.cavity[2:]
+    found, kept = (list(own_cines.load(path, part, most=100, seed=0)) for part in (Part.TRAIN, Part.VAL))
+    assert (len(found), len(kept)) == (2, 1)
+    said = capsys.readouterr().err
+    for why in ("1 that are too short", "2 that are no A4C or A2C with an EF", "1 without an outline"):
+        assert why in said
+    cine = found[0]
+    assert 12 <= len(cine.images) == len(cine.times) <= 32
+    assert len(cine.beside) == 8
+    assert cine.ef == pytest.approx(0.4)
     *_, true_width, true_height = cv2.boundingRect(clip.masks[Structure.LV_CAVITY][clip.ed_frame].astype(np.uint8))
-    assert width / height == pytest.approx(true_width / true_height, rel=0.05)
+    assert cine.around.width / cine.around.height == pytest.approx(true_width / true_height, rel=0.05)
+    assert len(list(own_cines.load(path, Part.TRAIN, most=1, seed=3))) < 2, "of more than the most some are drawn"
+
+
+def test_half_a_beat_teaches_no_ef(tmp_path):
+    builders.camus_folder(tmp_path)
+    assert list(own_cines.load(tmp_path, Part.TRAIN, most=100, seed=0)) == []
+    assert list(own_cines.load(tmp_path, Part.VAL, most=100, seed=0)) == []
+
+
+def test_few_own_cines_are_a_small_part_of_a_step():
+    many, few, none = [beat(0.4)] * 30, [replace(beat(0.6), beat=None)] * 2, []
+    for own, expected in ((many, [8, 8]), (few, [15, 1]), (none, [16])):
+        drawn = _draw(Sets(known=many, own=own, unseen=many, own_unseen=()), TINY16, np.random.default_rng(0))
+        assert [len(batch.ef) for batch in drawn] == expected
+
+
+def test_the_uncertainty_covers_the_wider_errors():
+    torch.manual_seed(0)
+    heads = [EchoModel(SHAPE, views=2, structures=2).ejection for _ in range(2)]
+    heads[1].load_state_dict(heads[0].state_dict())
+    near, far = [beat(0.35)], [beat(0.05, seconds=1.1), beat(0.75, seconds=1.1)]
+    assert scale_uncertainty(heads[0], near, far) == scale_uncertainty(heads[1], far, ())
 
 
 def test_own_cines_are_learned_beside_phantoms_and_other_labels_are_another_head(folder, tmp_path):
     torch.manual_seed(1)
-    model = EchoModel(SHAPE, views=2, structures=2)
+    model, path = EchoModel(SHAPE, views=2, structures=2), folder[0]
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    recipe = replace(TINY, own=folder[0])
-    figures = train_ejection(model, tmp_path, recipe)
+    recipe, learned = replace(TINY, own=path), []
+    for change in (None, None, (",40,", ",41,")):
+        if change:
+            (path / "labels.csv").write_text((path / "labels.csv").read_text().replace(*change))
+        model.load_state_dict(before)
+        figures = train_ejection(model, tmp_path, recipe)
+        learned.append((tmp_path / "ejection.jsonl").read_text().count("own_ef_mae"))
     assert {"ef_mae", "own_ef_mae", "own_ef_bias"} <= set(figures)
-    learned = [(tmp_path / "ejection.jsonl").read_text().count("own_ef_mae")]
-    model.load_state_dict(before)
-    train_ejection(model, tmp_path, recipe)
-    learned.append((tmp_path / "ejection.jsonl").read_text().count("own_ef_mae"))
-    table = folder[0] / "labels.csv"
-    table.write_text(table.read_text().replace(",40,", ",41,"))
-    model.load_state_dict(before)
-    train_ejection(model, tmp_path, recipe)
-    learned.append((tmp_path / "ejection.jsonl").read_text().count("own_ef_mae"))
     assert learned == [2, 2, 4]
 
 

@@ -202,14 +202,18 @@ def test_wall_points_of_a_shard_lie_between_cavity_and_muscle(tmp_path):
 
 
 def test_prompts_tell_the_truth():
-    rng = np.random.default_rng(4)
+    rng, clicks = np.random.default_rng(4), []
     truth = np.zeros((112, 112), np.uint8)
     truth[30:60, 40:90] = 1
     for _ in range(200):
         prompt = sample_prompt(truth, truth, rng)
+        clicks.append(prompt.clicks)
+        assert not (prompt.clicks and prompt.kinds.any()), "there is room for the clicks"
         for (x, y), kind in zip(prompt.points, prompt.kinds, strict=True):
             if kind in (PointKind.FOREGROUND, PointKind.BACKGROUND):
                 assert truth[int(y * 112), int(x * 112)] == (kind == PointKind.FOREGROUND)
+    assert 0.08 < np.mean(np.array(clicks) > 0) < 0.2
+    assert max(clicks) == 6
 
 
 @pytest.mark.parametrize("broken_at", [4, 8], ids=["in the first stage", "in the second"])
