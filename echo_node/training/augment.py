@@ -150,6 +150,10 @@ def randomise_greys(frames: Images, rng: np.random.Generator) -> Images:
     if rng.uniform() < 0.5:  # no echo from walls that the beam runs along, as from the atrial septum
         for _ in range(rng.integers(1, 4)):
             x = x * (1 - _blob(inside, rng) * np.float32(rng.uniform(0.5, 1.0)))
+    if rng.uniform() < 0.3:  # clutter where there is none: side lobes, reverberation
+        for _ in range(rng.integers(1, 4)):
+            spot = _blob(inside, rng) * np.float32(rng.uniform(0.3, 0.9))
+            x = x + spot * (np.float32(rng.uniform(0.1, 0.5)) * _speckle(x.shape[-1], rng) - x)
     if rng.uniform() < 0.25:  # a narrow dynamic range: cavities are black
         black = float(rng.uniform(0.2, 0.7) * np.clip(x[:, inside].mean(), 0, 0.5)) if inside.any() else 0.0
         x = (x - black) / (1 - black)
@@ -180,6 +184,12 @@ def _field(size: int, deviation: float, rng: np.random.Generator) -> npt.NDArray
     """A smooth random field [S,S]."""
     coarse = rng.normal(0, deviation, (4, 4)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _speckle(size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Grains of some pixels [S,S], of mean 1."""
+    grains = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), rng.uniform(0.7, 1.8))
+    return np.asarray(np.exp(0.5 * grains / grains.std()), np.float32)
 
 
 def _blob(inside: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.float32]:

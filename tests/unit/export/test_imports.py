@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from echo_node.codes import View
 from echo_node.config import Backend
 from echo_node.errors import EngineError
+from echo_node.evaluation.phantoms import phantoms
 from echo_node.export.foreign import describe, read_foreign, without_notes
 from echo_node.export.imports import import_package
 from echo_node.inference.engine import load_engine
 from echo_node.inference.manifest import load_manifest
+from echo_node.inference.preprocess import Letterbox
 
 SHIPPED = Path(__file__).parents[3] / "engines" / "echoapex-tiny-phantom"
 WRITTEN: dict[str, Any] = {
@@ -183,3 +186,88 @@ def test_rows_that_see_each_other_are_refused(write, tmp_path):
     onnx.save(model, path)
     with pytest.raises(EngineError, match="graph view: a row differs by"):
         import_package(source, tmp_path / "out")
+
+
+class Grey(torch.nn.Module):
+    """As docs/engines.md has it."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+
+    def forward(self, frames):
+        return self.encoder((frames - self.mean) / self.std)
+
+
+class Patches(torch.nn.Module):
+    """Somebody's RGB encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, 16, stride=16)
+
+    def forward(self, rgb):
+        return self.stem(rgb).flatten(2).transpose(1, 2)
+
+
+class Mean(torch.nn.Module):
+    """Somebody's view head."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(8, 3)
+
+    def forward(self, tokens):
+        return self.linear(tokens.mean(dim=(1, 2)))
+
+
+class Everything(torch.nn.Module):
+    """A decoder that outlines nothing of sense."""
+
+    def forward(self, tokens, frames, structure, points, kinds, previous):
+        said = structure + points.sum(dim=(1, 2)) + kinds.sum(dim=1) + tokens.mean(dim=(1, 2))
+        larger = torch.nn.functional.interpolate(previous, scale_factor=2.0, mode="bilinear")
+        return frames + larger + said[:, None, None, None]
+
+
+def test_an_rgb_encoder_exported_from_torch_names_views_of_grey_clips(tmp_path):
+    torch.manual_seed(0)
+    encoder, view = Grey(Patches()).eval(), Mean().eval()
+    frames, batch, time = torch.rand(2, 1, 64, 64), torch.export.Dim("batch"), torch.export.Dim("time")
+    prompts = {
+        "structure": torch.ones(2, dtype=torch.int64),
+        "points": torch.rand(2, 8, 2),
+        "kinds": torch.ones(2, 8, dtype=torch.int64),
+        "previous": torch.rand(2, 1, 32, 32),
+    }
+    for name, module, given, axes in (
+        ("encoder", encoder, {"frames": frames}, {0: batch}),
+        ("view", view, {"tokens": torch.rand(2, 3, 16, 8)}, {0: batch, 1: time}),
+        ("segment", Everything(), {"tokens": torch.rand(2, 16, 8), "frames": frames, **prompts}, {0: batch}),
+    ):
+        torch.onnx.export(
+            module,
+            tuple(given.values()),
+            tmp_path / f"{name}.onnx",
+            input_names=list(given),
+            dynamic_shapes=(axes,) * len(given),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    written = WRITTEN | {
+        "graphs": {name: f"{name}.onnx" for name in ("encoder", "view", "segment")},
+        "preprocess": {"size": 64, "mean": 0.0, "std": 1.0, "margin": 1.5},
+        "views": ["A4C", "PLAX", "OTHER"],
+    }
+    (tmp_path / "rgb.yaml").write_text(yaml.safe_dump(written))
+    import_package(tmp_path / "rgb.yaml", tmp_path / "out")
+    clip = next(iter(phantoms((View.A4C,), patients=1, seed=5).cases)).clip
+    found = load_engine(tmp_path / "out", backend=Backend.ONNXRUNTIME_CPU, threads=1).classify(clip)
+    squares = torch.from_numpy(Letterbox.around(clip.sector, 64).apply(clip.frames))[:, None].float() / 255
+    with torch.no_grad():
+        logits = view(encoder(squares)[None])[0]
+    assert found.view.name == written["views"][int(logits.argmax())]
+    assert found.probability == pytest.approx(logits.softmax(dim=0).max().item(), abs=1e-5)
