@@ -3,7 +3,7 @@
     python -m benchmarks.real engines/echoapex-tiny-phantom --out real-cines
 
 The outlines of the left ventricle, on three frames of each, were drawn by eye by one of the authors, who is no
-cardiologist, who had seen 0.7.0's and not yet 0.8.0's. Two patients prove nothing; they show what phantoms do not.
+cardiologist, who had seen 0.7.0's and no later ones'. Two patients prove nothing; they show what phantoms do not.
 """
 
 from __future__ import annotations
