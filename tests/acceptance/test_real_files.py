@@ -21,7 +21,10 @@ FLOW = Outcome.NOT_MEASURED, Reason.NOT_TWO_D
 DOUBLE = Outcome.SET_ASIDE, Reason.SAME_UID_OTHER_CONTENT
 OUTCOMES = {
     "GH364.dcm": OTHER,
-    "JPGLosslessP14SV1_1s_1f_8b.dcm": OTHER,
+    "JPGLosslessP14SV1_1s_1f_8b.dcm": (
+        Outcome.NOT_MEASURED,
+        Reason.SINGLE_FRAME,
+    ),  # high parasternal, taken for PLAX
     "OBXXXX1A_expb_2frame.dcm": OTHER,
     "US-YBR_FULL_422-EVRLE.dcm": OTHER,
     "US1_J2KI.dcm": FLOW,
