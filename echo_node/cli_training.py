@@ -43,12 +43,12 @@ def add_pretrain(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--steps", type=positive, default=2000, help="updates of the weights (default: %(default)s)"
     )
-    parser.add_argument("--batch", type=positive, default=32, help="pictures per process and part of a step")
+    parser.add_argument("--batch", type=positive, default=64, help="pictures per process and part of a step")
     parser.add_argument("--accumulate", type=positive, default=1, help="parts of a step (default: %(default)s)")
     parser.add_argument(
         "--prototypes",
         type=positive,
-        default=1024,
+        default=256,
         help="of each head; more for larger batches (default: %(default)s)",
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that read pictures")

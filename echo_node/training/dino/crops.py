@@ -19,9 +19,9 @@ _TURN = 8.0  # degrees, standard deviation
 class CropRules:
     """How many parts of which size."""
 
-    large: int = 112  # pixels
-    small: int = 48
-    small_count: int = 6
+    large: int = 64  # pixels
+    small: int = 32
+    small_count: int = 2
     large_share: tuple[float, float] = (0.4, 1.0)  # of the picture's area
     small_share: tuple[float, float] = (0.1, 0.4)
 

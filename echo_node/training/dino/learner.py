@@ -22,7 +22,7 @@ class Learner(nn.Module):
         self.whole = ProjectionHead(shape.width, **sizes)
         self.patches = ProjectionHead(shape.width, **sizes)
 
-    def forward(self, large: Tensor, small: Tensor, masked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, large: Tensor, small: Tensor, masked: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the student answers.
 
         Parameters
@@ -36,6 +36,8 @@ class Learner(nn.Module):
 
         Returns
         -------
+        points : [2+L,B,d]
+            Of every crop, unit vectors.
         logits : [2+L,B,K]
             Of every crop.
         patch_logits : [M,K]
@@ -46,15 +48,18 @@ class Learner(nn.Module):
         batch = large.shape[1]
         seen = self.encoder(large.flatten(0, 1), masked, self.mask_token)  # [2B,1+P,D]
         parts = self.encoder(small.flatten(0, 1))  # [LB,1+p,D]
-        logits = self.whole(torch.cat([seen[:, 0], parts[:, 0]]))  # [(2+L)B,K]
-        hidden = self.patches(seen[:, 1:][masked])  # [M,K]
-        return logits.unflatten(0, (-1, batch)), hidden, seen[:, 0].unflatten(0, (2, batch))
+        points, logits = self.whole(torch.cat([seen[:, 0], parts[:, 0]]))  # [(2+L)B,d], [(2+L)B,K]
+        _, hidden = self.patches(seen[:, 1:][masked])  # [M,K]
+        each, pair = (-1, batch), (2, batch)
+        return points.unflatten(0, each), logits.unflatten(0, each), hidden, seen[:, 0].unflatten(0, pair)
 
     @torch.no_grad()
-    def teach(self, large: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
-        """What the teacher answers, which sees everything: logits [2,B,K], and [M,K] of the patches."""
+    def teach(self, large: Tensor, masked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the teacher answers, which sees everything: points [2,B,d], logits [2,B,K], of patches [M,K]."""
         seen = self.encoder(large.flatten(0, 1))
-        return self.whole(seen[:, 0]).unflatten(0, (2, -1)), self.patches(seen[:, 1:][masked])
+        points, logits = self.whole(seen[:, 0])
+        _, hidden = self.patches(seen[:, 1:][masked])
+        return points.unflatten(0, (2, -1)), logits.unflatten(0, (2, -1)), hidden
 
 
 def teacher_of(student: Learner) -> Learner:

@@ -1,9 +1,11 @@
-"""The three losses of DINOv2, and the balancing of the teacher's answers.
+"""The losses of DINOv2 and one of contrast, and the balancing of the teacher's answers.
 
 Student and teacher see different parts of the same picture. The student is asked for the teacher's answer
 to the whole picture (DINO, Caron M et al., 2021) and to the patches it cannot see (iBOT, Zhou J et al.,
-2022), while its answers to different pictures are kept apart (KoLeo, Sablayrolles A et al., 2019). All are
-computed in full precision, whatever the encoder runs in.
+2022), while its answers to different pictures are kept apart (KoLeo, Sablayrolles A et al., 2019). With
+dozens of pictures a step, not thousands, those three start slowly: the student is asked, too, which of the
+batch's pictures a part is of (InfoNCE, as in MoCo v3, Chen X et al., 2021). All are computed in full
+precision, whatever the encoder runs in.
 """
 
 from __future__ import annotations
@@ -13,30 +15,7 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor
 
-_LEAST_SPREAD = 1e-6  # near the resolution of a cosine in single precision
 _LEAST_EXPONENT = -600.0
-
-
-@torch.no_grad()
-def spread(logits: Tensor, *, dimensions: int) -> float:
-    """How far answers [N,K] differ from one another, against cosines of random points: 0 to 1.
-
-    A small encoder's class tokens are nearly alike at first, and so are its answers: to no temperature that is made
-    for cosines do they differ, and a student of them learns to say nothing. A temperature multiplied by this tells
-    them apart from the first step on.
-
-    Parameters
-    ----------
-    logits : [N,K]
-        Cosines; N may differ between processes, over all of which it is taken.
-    dimensions : int
-        Of the points whose cosines these are.
-    """
-    x = logits.double()
-    count = _over_all(x.new_tensor(float(len(x))))
-    mean = _over_all(x.sum(dim=0)) / count  # [K]
-    variance = _over_all(((x - mean) ** 2).sum()) / (count * x.shape[1])
-    return min(1.0, max(_LEAST_SPREAD, float((variance * dimensions).sqrt())))
 
 
 @torch.no_grad()
@@ -85,9 +64,30 @@ def dino_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> Tens
     logarithms = F.log_softmax(students.float() / temperature, dim=-1)
     with _full_precision(students):
         pairs = -torch.einsum("cbk,gbk->cg", logarithms, teachers) / students.shape[1]  # [C,G]
-    same = torch.zeros_like(pairs, dtype=torch.bool)
-    same.fill_diagonal_(True)
-    return pairs[~same].mean()
+    return _of_other_crops(pairs).mean()
+
+
+def contrast_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy of which of the batch's pictures a student's crop is of, by likeness to the teacher's crops.
+
+    Parameters
+    ----------
+    students : [C,B,D]
+        Unit points of C crops; the first G are the crops that the teacher saw.
+    teachers : [G,B,D]
+        Unit points.
+    temperature : float
+        Of the likeness.
+
+    Returns
+    -------
+    scalar
+        Mean over pairs of crops, but for the same crop, and pictures.
+    """
+    with _full_precision(students):
+        likeness = torch.einsum("cbd,gnd->cgbn", students.float(), teachers.float()) / temperature
+    pairs = -likeness.log_softmax(dim=-1).diagonal(dim1=-2, dim2=-1).mean(dim=-1)  # [C,G]
+    return _of_other_crops(pairs).mean()
 
 
 def ibot_loss(students: Tensor, teachers: Tensor, weights: Tensor, *, temperature: float) -> Tensor:
@@ -119,6 +119,12 @@ def koleo_loss(features: Tensor) -> Tensor:
         nearest = similarity.argmax(dim=1)
     distances = F.pairwise_distance(unit, unit[nearest], eps=1e-8)
     return -(distances + 1e-8).log().mean()
+
+
+def _of_other_crops(pairs: Tensor) -> Tensor:
+    same = torch.zeros_like(pairs, dtype=torch.bool)
+    same.fill_diagonal_(True)
+    return pairs[~same]
 
 
 def _full_precision(like: Tensor) -> torch.autocast:

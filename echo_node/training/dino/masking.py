@@ -7,12 +7,16 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import torch.nn.functional as F
+from torch import Tensor
 
 Mask = npt.NDArray[np.bool_]
 
 _LEAST_PATCHES = 4  # of a rectangle
 _ASPECT = (0.3, 1 / 0.3)
 _TRIES = 10
+_ABOVE_BLACK = 0.02  # normalised
+_LEAST_ECHO = 0.25  # of a patch's pixels
 
 
 def sample_masks(
@@ -41,6 +45,13 @@ def sample_masks(
     for row, (low, high) in zip(rng.permutation(count)[:hidden], itertools.pairwise(edges), strict=True):
         masks[row] = _hide(grid, round(grid * grid * rng.uniform(low, high)), rng).ravel()
     return masks
+
+
+def has_echo(frames: Tensor, patch: int) -> Tensor:
+    """Patches bool [N,P] of frames [N,C,S,S] of which a quarter at least is brighter than the frame's black."""
+    grey = frames[:, :1]
+    lit = (grey > grey.amin(dim=(2, 3), keepdim=True) + _ABOVE_BLACK).float()
+    return (F.avg_pool2d(lit, patch) > _LEAST_ECHO).flatten(1)
 
 
 def _hide(grid: int, wanted: int, rng: np.random.Generator) -> Mask:

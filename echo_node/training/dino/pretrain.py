@@ -5,21 +5,27 @@ own (seed and number), so that workers, processes and restarts change nothing of
 
 Where this departs from DINOv2's code, on purpose:
 
-- No left-right flip, no colour, no solarisation: crops get the grey levels of ultrasound and turns of some
-  8 degrees. Six small crops, not eight.
+- A contrast of the batch's pictures beside the class loss (``losses.contrast_loss``): with 64 pictures a step the
+  class loss alone brought little of anything.
+- Batch norms in the heads, whose statistics are each process's own.
+- The teacher follows within 0.4 % of the run at first, ten steps at least: a momentum of 0.9, where a run of
+  100,000 steps has 0.9975. Its temperature is lower, for there are few prototypes: 256 of each head.
+- Patches are hidden only where there is echo: what is black around a sector is no riddle. The iBOT loss, a mean
+  over the pictures of which something is hidden, half of all, has a weight of 0.3.
+- Crops are smaller than what the encoder serves, 64 pixels for one of 112, and two small ones: four times as many
+  pictures for the same work. Small crops are of a tenth of a picture at least, large ones of four: a sector fills
+  half of its square.
+- No left-right flip, no colour, no solarisation: crops get the grey levels of ultrasound and turns of some 8
+  degrees.
 - No drop path and no layer-wise decay of the rate: both are for large encoders on many pictures.
-- The rate is as given, not scaled with the batch; it falls with the share of the run, whatever its length.
-- The iBOT loss is a mean over the pictures of which something is hidden, half of all: its weight is twice DINOv2's.
-- Two projection heads, one of class tokens, one of patches (as DINOv2 for its giant), of 1,024 prototypes each.
-  They are unit vectors by division rather than by weight norm with a gain held at 1: the same function.
-- The teacher's temperature is multiplied by how far its answers differ (``losses.spread``), as long as that is less
-  than cosines of random points do: without it a tiny encoder's class tokens, all alike at first, stayed so.
-- Small crops are of a tenth of a picture at least, large ones of four: a sector fills half of its square.
-- Heads are narrower (512, then 128); the teacher's momentum starts at 0.98, and weight decay ends at 0.2: runs
-  are short.
+- The rate is as given, not scaled with the batch; it falls with the share of the run, whatever its length. Weight
+  decay ends at 0.2: runs are short.
+- Two projection heads, one of class tokens, one of patches (as DINOv2 for its giant), and narrower (512, then 128).
+  Prototypes are unit vectors by division rather than by weight norm with a gain held at 1: the same function.
 - Tokens and learned positions do not decay.
 - Gradients are clipped over encoder and heads together.
-- Answers are balanced within each part of an accumulated step, over all processes.
+- Answers are balanced within each part of an accumulated step, over all processes; contrasts are of each process's
+  own pictures.
 - A stem of convolutions has batch statistics: the teacher takes over the student's, those of the first process.
 """
 
@@ -48,13 +54,15 @@ from echo_node.models.vit import ViTShape
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
 from echo_node.training.dino.learner import Learner, follow, teacher_of
-from echo_node.training.dino.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp, spread
-from echo_node.training.dino.masking import sample_masks
+from echo_node.training.dino.losses import contrast_loss, dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
+from echo_node.training.dino.masking import has_echo, sample_masks
 from echo_node.training.dino.probe import probe
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import Source
 from echo_node.training.inputs import CHANNELS, encoder_input
 from echo_node.training.place import Place, half_precision, share_buffers
+
+_LEAST_STEPS = 10.0  # that the teacher's average is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +73,10 @@ class DinoRecipe:
     encoder: Path | None = None  # folder of one to start from, whose shape then counts and not the size
     seed: int = 1
     steps: int = 2000
-    batch: int = 32  # pictures per process, step and accumulation
+    batch: int = 64  # pictures per process, step and accumulation
     accumulate: int = 1
     crops: CropRules = field(default_factory=CropRules)
-    prototypes: int = 1024  # of each head; DINOv2 has 65,536 and more, for batches of thousands
+    prototypes: int = 256  # of each head; DINOv2 has 65,536 and more, for batches of thousands
     hidden: int = 512
     bottleneck: int = 128
     learning_rate: float = 1e-3
@@ -77,14 +85,20 @@ class DinoRecipe:
     hold_prototypes: float = 0.02
     warm_teacher: float = 0.3
     weight_decay: tuple[float, float] = (0.04, 0.2)
-    momentum: tuple[float, float] = (0.98, 1.0)
-    teacher_temperature: tuple[float, float] = (0.04, 0.07)
+    follow_within: float = 0.004  # share of the run, at its start, that the teacher's average is over
+    teacher_temperature: tuple[float, float] = (0.02, 0.03)
     student_temperature: float = 0.1
+    contrast_temperature: float = 0.2
+    ibot: float = 0.3  # weights of losses; 1 has the class loss, and the contrast
     koleo: float = 0.1
     clip_norm: float = 3.0
     probe_every: int = 250
     half_precision: bool = True  # bfloat16, where the device knows it
     workers: int = 0
+
+    def momentum(self, share: float) -> float:
+        """How much of itself the teacher keeps, which ends at all of it."""
+        return cosine(1 - 1 / max(_LEAST_STEPS, self.follow_within * self.steps), 1.0, share)
 
     def kept(self) -> dict[str, str]:
         """What a run that goes on must have alike: all but who reads the pictures and how often it is probed."""
@@ -272,9 +286,13 @@ def _step(
     for part in range(recipe.accumulate):
         large, small = next(batches)
         rng = np.random.default_rng([recipe.seed, 2, step, part, place.rank])
-        masked = torch.from_numpy(sample_masks(2 * recipe.batch, run.student.encoder.shape.grid, rng=rng))
+        patch = run.student.encoder.shape.patch_size
+        masked = torch.from_numpy(sample_masks(2 * recipe.batch, recipe.crops.large // patch, rng=rng))
+        masked = masked.to(place.device)
+        riddles = masked & has_echo(large.flatten(0, 1), patch)
+        masked = riddles if riddles.sum() > 1 else masked  # a batch norm needs two
         with half_precision(place.device, wanted=recipe.half_precision):
-            losses = _losses(run, student, recipe, (large, small, masked.to(place.device)), share)
+            losses = _losses(run, student, recipe, (large, small, masked), share)
         total = torch.stack(list(losses.values())).sum() / recipe.accumulate
         total.backward()  # type: ignore[no-untyped-call]
         for name, loss in losses.items():
@@ -286,7 +304,7 @@ def _step(
         raise EchoNodeError(f"step {step + 1}: a gradient is no number ({sums}); the last checkpoint is kept")
     run.optimiser.step()
     share_buffers(run.student)
-    follow(run.teacher, run.student, momentum=cosine(*recipe.momentum, share))
+    follow(run.teacher, run.student, momentum=recipe.momentum(share))
     return {name: round(value, 4) for name, value in sums.items()}
 
 
@@ -300,22 +318,18 @@ def _losses(
     large, small, masked = batch
     low, high = recipe.teacher_temperature
     temperature = ramp(low, high, share=share, until=recipe.warm_teacher)
-    whole, patches = run.teacher.teach(large, masked)
-    balanced = _balanced(whole.flatten(0, 1), recipe, temperature).view_as(whole)
-    patch_targets = _balanced(patches, recipe, temperature)
-    logits, hidden, features = student(large, small, masked)
+    near, whole, patches = run.teacher.teach(large, masked)
+    balanced = sinkhorn_knopp(whole.flatten(0, 1), temperature=temperature).view_as(whole)
+    patch_targets = sinkhorn_knopp(patches, temperature=temperature)
+    points, logits, hidden, features = student(large, small, masked)
     counts = masked.sum(dim=1, keepdim=True).clamp(min=1)  # [2B,1]
     weights = (1 / counts).expand_as(masked)[masked]
     return {
         "dino": dino_loss(logits, balanced, temperature=recipe.student_temperature),
-        "ibot": ibot_loss(hidden, patch_targets, weights, temperature=recipe.student_temperature),
+        "contrast": contrast_loss(points, near, temperature=recipe.contrast_temperature),
+        "ibot": recipe.ibot * ibot_loss(hidden, patch_targets, weights, temperature=recipe.student_temperature),
         "koleo": recipe.koleo * (koleo_loss(features[0]) + koleo_loss(features[1])),
     }
-
-
-def _balanced(logits: Tensor, recipe: DinoRecipe, temperature: float) -> Tensor:
-    """The teacher's answers [N,K] as probabilities, of a temperature that tells them apart."""
-    return sinkhorn_knopp(logits, temperature=temperature * spread(logits, dimensions=recipe.bottleneck))
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, recipe: DinoRecipe, share: float) -> None:

@@ -25,7 +25,7 @@ def pretrain_on(
     batch: int,
     accumulate: int,
     workers: int,
-    prototypes: int = 1024,
+    prototypes: int = 256,
     encoder: Path | None = None,
     fresh: bool = False,
 ) -> None:
@@ -36,6 +36,7 @@ def pretrain_on(
     """
     labelled, shards = Recipe(), out / "phantoms"
     shape = SHAPES[size] if encoder is None else read_encoder(encoder).shape
+    crop = shape.patch_size * round(0.29 * shape.grid)  # 32 pixels of 112
     recipe = DinoRecipe(
         size=size,
         encoder=encoder,
@@ -44,7 +45,7 @@ def pretrain_on(
         accumulate=accumulate,
         workers=workers,
         prototypes=prototypes,
-        crops=CropRules(large=shape.image_size, small=shape.patch_size * round(0.43 * shape.grid)),
+        crops=CropRules(large=crop * 2, small=crop),
     )
     place, seed, frames = Place.find(), labelled.seed, labelled.frames
     source: Source | None = None
