@@ -94,6 +94,13 @@ def looked_at(images: Images, *, size: int, rng: np.random.Generator, around: Ar
     return randomise_greys(warped(images, warp, size), rng)
 
 
+def seen_straight(images: Images, *, size: int, around: Around) -> Images:
+    """The window that an engine sees around something, its greys as they are."""
+    zoom = size / (MARGIN * max(around.width, around.height))
+    middle = np.array([around.left + around.width / 2, around.top + around.height / 2])
+    return warped(images, np.column_stack([zoom * np.eye(2), size / 2 - zoom * middle]), size)
+
+
 def draw_warp(stored: int, size: int, rng: np.random.Generator, *, around: Around | None) -> Warp:
     """A window of a stored square: the whole of it, or close around something; never quite straight."""
     return _whole(stored, size, rng) if around is None else _close(around, size, rng)
@@ -187,7 +194,7 @@ def _field(size: int, deviation: float, rng: np.random.Generator) -> npt.NDArray
 
 
 def _speckle(size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Grains of some pixels [S,S], of mean 1."""
+    """Grains of some pixels [S,S], of median 1."""
     grains = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), rng.uniform(0.7, 1.8))
     return np.asarray(np.exp(0.5 * grains / grains.std()), np.float32)
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from echo_node.models.assemble import EchoModel
 from echo_node.models.checkpoints import load_state, save_state
 from echo_node.models.ejection_head import EjectionHead
 from echo_node.training import cines, own_cines
-from echo_node.training.augment import looked_at
+from echo_node.training.augment import looked_at, seen_straight
 from echo_node.training.data import MEAN, STD
 from echo_node.training.dino.schedule import warmed_up
 from echo_node.training.inputs import encoder_input
@@ -45,6 +46,7 @@ _FRAMES = (FEWEST_FRAMES, MOST_FRAMES)  # of a stretch
 _BEATS = (1.05, 2.2)  # of a stretch
 _LOWEST_RATE = 10.0  # frames a second of a stretch; an engine looks at some 15 or more
 _ENCODED_AT_ONCE = 32  # frames
+_ENOUGH = 20  # cines of one's own that say how wide errors are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,8 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
                 figures |= {f"own_{name}": value for name, value in errors(model.ejection, sets.own_unseen).items()}
             with (out / "ejection.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps({"step": step + 1, "loss": round(loss, 4), **figures}) + "\n")
-    scale_uncertainty(model.ejection, sets.unseen, sets.own_unseen)
+    factor = scale_uncertainty(model.ejection, sets.unseen, sets.own_unseen)
+    tqdm.write(f"EF: uncertainty times {factor:.2f} to cover the errors on unseen cines", sys.stderr)
     save_state({"key": key, "head": model.ejection.state_dict(), "figures": figures}, kept)
     return figures
 
@@ -167,7 +170,10 @@ def _own(model: EchoModel, recipe: EjectionRecipe, part: Part) -> list[Encoded]:
     """Cines of one's own: to learn from, or for the figures and the scale of the uncertainty."""
     assert recipe.own is not None
     given = own_cines.load(recipe.own, part, most=recipe.most_own, seed=recipe.seed)
-    found = [encode_own(model, cine, np.random.default_rng([recipe.seed + 2, n])) for n, cine in enumerate(given)]
+    looks: Iterator[np.random.Generator | None] = (
+        np.random.default_rng([recipe.seed + 2, n]) if part is Part.TRAIN else None for n in itertools.count()
+    )
+    found = [encode_own(model, cine, look) for cine, look in zip(given, looks, strict=False)]
     tqdm.write(f"{recipe.own} ({part.value}): EF of {len(found)} cines", sys.stderr)
     return found
 
@@ -184,10 +190,16 @@ def encode(model: EchoModel, cine: cines.Cine, rng: np.random.Generator) -> Enco
     )
 
 
-def encode_own(model: EchoModel, cine: own_cines.OwnCine, rng: np.random.Generator) -> Encoded:
-    """One look at a cine of one's own, of which no volume is known."""
+def encode_own(model: EchoModel, cine: own_cines.OwnCine, rng: np.random.Generator | None) -> Encoded:
+    """One look at a cine of one's own, of which no volume is known: an engine's where there is no randomness.
+
+    Its window is around the cavity as it was outlined, not as an engine finds it.
+    """
     both, shape = np.concatenate([cine.images, cine.beside]), model.shape
-    squares = looked_at(both, size=shape.image_size, rng=rng, around=cine.around)
+    if rng is None:
+        squares = seen_straight(both, size=shape.image_size, around=cine.around)
+    else:
+        squares = looked_at(both, size=shape.image_size, rng=rng, around=cine.around)
     images, beside = np.split(squares, [len(cine.images)])
     frames = scaled(in_clip(images, shape.channels, among=beside), mean=MEAN, std=STD)
     return Encoded(
@@ -221,7 +233,7 @@ def _draw(sets: Sets, recipe: EjectionRecipe, rng: np.random.Generator) -> list[
     own = round(recipe.batch * min(0.5, len(sets.own) / (len(sets.known) + len(sets.own))))
     own = max(own, min(1, len(sets.own)))
     drawn = [draw_stretches(sets.known, rng, batch=max(1, recipe.batch - own))]
-    return [*drawn, draw_stretches(sets.own, rng, batch=own)] if own else drawn
+    return [*drawn, *(draw_stretches(sets.own, rng, batch=1) for _ in range(own))]  # each at its own rate
 
 
 def draw_stretches(known: Sequence[Encoded], rng: np.random.Generator, *, batch: int) -> Stretches:
@@ -310,14 +322,15 @@ def scale_uncertainty(head: EjectionHead, *sets: Sequence[Encoded]) -> float:
     ----------
     head : EjectionHead
     *sets
-        Cines; of those that are no empty set the one with the wider errors counts.
+        Cines; of those sets that hold enough, or of the first, the one with the wider errors counts.
 
     Returns
     -------
     float
         The factor on the standard deviation.
     """
-    factor = max(_excess(head, unseen) for unseen in sets if unseen)
+    first, *others = sets
+    factor = max(_excess(head, unseen) for unseen in (first, *(s for s in others if len(s) >= _ENOUGH)))
     last = head.to_ejection[-1]
     assert isinstance(last, nn.Linear)
     last.bias[1] += 2 * math.log(factor)

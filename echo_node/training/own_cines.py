@@ -24,13 +24,13 @@ from echo_node.evaluation.folders import open_folder
 from echo_node.inference import ejection
 from echo_node.inference.preprocess import Letterbox
 from echo_node.inference.sampling import BESIDE, spread
-from echo_node.measure.beats import SHORTEST_BEAT_MS
 from echo_node.records import Clip
 from echo_node.training.augment import MARGINS, Around
 from echo_node.training.cines import VIEWS
 from echo_node.training.data import STORED_SIZE
 
 FEWEST_FRAMES = 12  # that are looked at
+_BEAT_MS = 1000.0  # a clip of which less is known is as long as this at least
 _LABELS = ("FileList.csv", "VolumeTracings.csv", "labels.csv", "Info_2CH.cfg", "Info_4CH.cfg")
 
 
@@ -70,6 +70,8 @@ def load(path: Path, part: Part, *, most: int, seed: int) -> Iterator[OwnCine]:
             found = _cine(case)
             if isinstance(found, str):
                 reasons[found] += 1
+                if case.fault:
+                    tqdm.write(f"{path}: {case.fault}", sys.stderr)
             else:
                 yield found
     if reasons:
@@ -102,12 +104,10 @@ def _cine(case: Case) -> OwnCine | str:
     if cavity is None or not cavity.masks.any():
         return "without an outline of the LV cavity"
     picked = list(ejection.looked_at(clip.times_ms))
-    if (
-        len(picked) < FEWEST_FRAMES
-        or clip.times_ms[-1] - clip.times_ms[0] < SHORTEST_BEAT_MS
-        or _is_half(case, clip)
-    ):
-        return "that are too short or show half a beat"
+    if len(picked) < FEWEST_FRAMES:
+        return f"of less than {FEWEST_FRAMES} frames to look at"
+    if clip.times_ms[-1] - clip.times_ms[0] < _least_ms(case, clip):
+        return "that may show less than a beat"
     box = Letterbox.around(clip.sector, STORED_SIZE)
     shown = np.asarray(cavity.masks.any(axis=0), np.uint8) * np.uint8(255)
     left, top, width, height = cv2.boundingRect((box.apply(shown[None])[0] > 127).astype(np.uint8))
@@ -123,6 +123,10 @@ def _cine(case: Case) -> OwnCine | str:
     )
 
 
-def _is_half(case: Case, clip: Clip) -> bool:
-    """Does the clip begin and end with end diastole and end systole?"""
-    return {case.labels.ed_frame, case.labels.es_frame} == {clip.frame_numbers[0], clip.frame_numbers[-1]}
+def _least_ms(case: Case, clip: Clip) -> float:
+    """How long a clip must be to hold a beat: twice its systole and more, a second where that is not labelled."""
+    ends = [n for n in (case.labels.ed_frame, case.labels.es_frame) if n in clip.frame_numbers]
+    if len(ends) < 2 or clip.times_ms is None:
+        return _BEAT_MS
+    ed, es = (float(clip.times_ms[clip.frame_numbers.index(n)]) for n in ends)
+    return 2 * abs(es - ed)

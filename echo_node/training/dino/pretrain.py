@@ -89,7 +89,8 @@ class DinoRecipe:
     teacher_temperature: tuple[float, float] = (0.02, 0.03)
     student_temperature: float = 0.1
     contrast_temperature: float = 0.2
-    ibot: float = 0.3  # weights of losses; 1 has the class loss, and the contrast
+    contrast: float = 1.0  # weights of losses, beside 1 of the class loss
+    ibot: float = 0.3
     koleo: float = 0.1
     clip_norm: float = 3.0
     probe_every: int = 250
@@ -326,7 +327,7 @@ def _losses(
     weights = (1 / counts).expand_as(masked)[masked]
     return {
         "dino": dino_loss(logits, balanced, temperature=recipe.student_temperature),
-        "contrast": contrast_loss(points, near, temperature=recipe.contrast_temperature),
+        "contrast": recipe.contrast * contrast_loss(points, near, temperature=recipe.contrast_temperature),
         "ibot": recipe.ibot * ibot_loss(hidden, patch_targets, weights, temperature=recipe.student_temperature),
         "koleo": recipe.koleo * (koleo_loss(features[0]) + koleo_loss(features[1])),
     }

@@ -90,8 +90,11 @@ def test_a_tiny_run_writes_its_figures_and_changes_the_head_alone(tmp_path):
 
 def test_a_cine_that_does_not_close_is_seen_whole_at_its_own_times():
     known = [replace(beat(0.5, frames=n, seconds=2.0), beat=None) for n in (14, 32)]
-    drawn = [draw_stretches(known, np.random.default_rng(seed), batch=4) for seed in range(30)]
+    sets = Sets(known=[beat(0.5)], own=known, unseen=(), own_unseen=())
+    steps = [_draw(sets, TINY16, np.random.default_rng(seed))[1:] for seed in range(30)]
+    drawn = [cine for step in steps for cine in step]
     assert {batch.times.shape[1] for batch in drawn} <= {14, *range(20, 33)}, "ten a second, or all that there are"
+    assert any({14, 32} <= {c.times.shape[1] for c in step} for step in steps), "a short one makes no other short"
     for batch in drawn:
         assert (batch.times.diff(dim=1) > 0).all()
         for last in batch.times[:, -1]:
@@ -133,7 +136,7 @@ def test_own_cines_are_seen_in_the_frames_that_an_engine_looks_at(folder, capsys
     found, kept = (list(own_cines.load(path, part, most=100, seed=0)) for part in (Part.TRAIN, Part.VAL))
     assert (len(found), len(kept)) == (2, 1)
     said = capsys.readouterr().err
-    for why in ("1 that are too short", "2 that are no A4C or A2C with an EF", "1 without an outline"):
+    for why in ("1 that may show less than a beat", "2 that are no A4C or A2C with an EF", "1 without an outline"):
         assert why in said
     cine = found[0]
     assert 12 <= len(cine.images) == len(cine.times) <= 32
@@ -144,15 +147,28 @@ def test_own_cines_are_seen_in_the_frames_that_an_engine_looks_at(folder, capsys
     assert len(list(own_cines.load(path, Part.TRAIN, most=1, seed=3))) < 2, "of more than the most some are drawn"
 
 
-def test_half_a_beat_teaches_no_ef(tmp_path):
+@pytest.mark.parametrize(("es", "taken"), [(6, True), (23, True), (24, False), (None, False)])
+def test_what_may_be_less_than_a_beat_teaches_no_ef(tmp_path, capsys, es, taken):
+    """Of 44 frame intervals in less than a second a systole of up to half leaves room to recover."""
+    clip = builders.heart(View.A4C, size=160)
+    builders.write_video(tmp_path / "clip.avi", np.concatenate([clip.frames] * 4)[:45])
+    cv2.imwrite(str(tmp_path / "c.png"), clip.masks[Structure.LV_CAVITY][0].astype(np.uint8) * 255)
+    row = {"file": "clip.avi", "view": "A4C", "ef": 40, "split": "train", "ed_mask_lv_cavity": "c.png"}
+    builders.write_csv(tmp_path / "labels.csv", [row | {"ed_frame": 1, "es_frame": es or ""}])
+    found = list(own_cines.load(tmp_path, Part.TRAIN, most=100, seed=0))
+    assert len(found) == taken
+    assert ("1 that may show less than a beat" in capsys.readouterr().err) != taken
+
+
+def test_half_a_beat_teaches_no_ef(tmp_path, monkeypatch):
     builders.camus_folder(tmp_path)
+    monkeypatch.setattr(own_cines, "FEWEST_FRAMES", 2)
     assert list(own_cines.load(tmp_path, Part.TRAIN, most=100, seed=0)) == []
-    assert list(own_cines.load(tmp_path, Part.VAL, most=100, seed=0)) == []
 
 
 def test_few_own_cines_are_a_small_part_of_a_step():
     many, few, none = [beat(0.4)] * 30, [replace(beat(0.6), beat=None)] * 2, []
-    for own, expected in ((many, [8, 8]), (few, [15, 1]), (none, [16])):
+    for own, expected in ((many, [8, *[1] * 8]), (few, [15, 1]), (none, [16])):
         drawn = _draw(Sets(known=many, own=own, unseen=many, own_unseen=()), TINY16, np.random.default_rng(0))
         assert [len(batch.ef) for batch in drawn] == expected
 
@@ -161,8 +177,12 @@ def test_the_uncertainty_covers_the_wider_errors():
     torch.manual_seed(0)
     heads = [EchoModel(SHAPE, views=2, structures=2).ejection for _ in range(2)]
     heads[1].load_state_dict(heads[0].state_dict())
-    near, far = [beat(0.35)], [beat(0.05, seconds=1.1), beat(0.75, seconds=1.1)]
+    near, far = [beat(0.35)], [beat(0.05, seconds=1.1), beat(0.75, seconds=1.1)] * 10
     assert scale_uncertainty(heads[0], near, far) == scale_uncertainty(heads[1], far, ())
+    heads = [EchoModel(SHAPE, views=2, structures=2).ejection for _ in range(2)]
+    heads[1].load_state_dict(heads[0].state_dict())
+    few = far[:19]
+    assert scale_uncertainty(heads[0], near, few) == scale_uncertainty(heads[1], near, ()), "too few to tell"
 
 
 def test_own_cines_are_learned_beside_phantoms_and_other_labels_are_another_head(folder, tmp_path):
