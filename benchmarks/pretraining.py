@@ -27,8 +27,7 @@ _PROBED = 420
 WAYS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "no contrast": {"contrast": 0.0},
-    "neither contrast nor KoLeo": {"contrast": 0.0, "koleo": 0.0},
-    "no contrast, a teacher over 50 steps": {"contrast": 0.0, "follow_within": 0.25},
+    "no contrast, a teacher over a quarter of the run": {"contrast": 0.0, "follow_within": 0.25},
     "no contrast, teacher's temperature 0.04 to 0.07": {"contrast": 0.0, "teacher_temperature": (0.04, 0.07)},
     "a weight of 1 for hidden patches": {"ibot": 1.0},
     "no hidden patches": {"ibot": 0.0},

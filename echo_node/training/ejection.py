@@ -41,6 +41,7 @@ from echo_node.training.dino.schedule import warmed_up
 from echo_node.training.inputs import encoder_input
 from echo_node.training.losses import ejection_loss
 from echo_node.training.own_cines import FEWEST_FRAMES
+from echo_node.training.place import Place
 
 _FRAMES = (FEWEST_FRAMES, MOST_FRAMES)  # of a stretch
 _BEATS = (1.05, 2.2)  # of a stretch
@@ -112,7 +113,9 @@ def train_ejection(model: EchoModel, out: Path, recipe: EjectionRecipe | None = 
     if kept.exists() and (state := load_state(kept))["key"] == key:
         model.ejection.load_state_dict(state["head"])
         return dict(state["figures"])
+    model.measuring.to(Place.find().device)
     sets = _data(model, out / "cines", recipe)
+    model.measuring.cpu()
     torch.manual_seed(recipe.seed)
     head = copy.deepcopy(model.ejection).train()  # of a package it goes on; else it is as it was drawn
     smoothing = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
@@ -213,9 +216,11 @@ def encode_own(model: EchoModel, cine: own_cines.OwnCine, rng: np.random.Generat
 
 @torch.no_grad()
 def _tokens(model: EchoModel, frames: Tensor) -> Tensor:
-    """Of frames [T,C,S,S], float16 [T,1+P,D]."""
+    """Of frames [T,C,S,S], float16 [T,1+P,D]: made where the encoder is, kept in the processor's memory."""
     model.eval()
-    return torch.cat([model.measuring(part).half() for part in torch.split(frames, _ENCODED_AT_ONCE)])
+    device = model.measuring.class_token.device
+    parts = torch.split(frames, _ENCODED_AT_ONCE)
+    return torch.cat([model.measuring(part.to(device)).half().cpu() for part in parts])
 
 
 @dataclass(frozen=True, slots=True)
