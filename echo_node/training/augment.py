@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from echo_node.inference.preprocess import WALL_MARGIN
+from echo_node.inference.preprocess import WALL_MARGIN, Letterbox
 
 MARGIN = 1.5  # an engine's window: its side over the structure's longer side
 MARGINS = (1.2, 1.9)  # that it is trained with
@@ -96,9 +96,12 @@ def looked_at(images: Images, *, size: int, rng: np.random.Generator, around: Ar
 
 def seen_straight(images: Images, *, size: int, around: Around) -> Images:
     """The window that an engine sees around something, its greys as they are."""
-    zoom = size / (MARGIN * max(around.width, around.height))
-    middle = np.array([around.left + around.width / 2, around.top + around.height / 2])
-    return warped(images, np.column_stack([zoom * np.eye(2), size / 2 - zoom * middle]), size)
+    seen = np.zeros(images.shape[1:], np.bool_)
+    top, left = int(around.top), int(around.left)
+    seen[top : round(top + around.height), left : round(left + around.width)] = True
+    box = Letterbox.closer(Letterbox.around(np.ones_like(seen), size), seen, margin=MARGIN)
+    assert box is not None  # it is there
+    return box.apply(images)
 
 
 def draw_warp(stored: int, size: int, rng: np.random.Generator, *, around: Around | None) -> Warp:

@@ -24,6 +24,7 @@ from echo_node.evaluation.folders import open_folder
 from echo_node.inference import ejection
 from echo_node.inference.preprocess import Letterbox
 from echo_node.inference.sampling import BESIDE, spread
+from echo_node.measure.beats import SHORTEST_BEAT_MS
 from echo_node.records import Clip
 from echo_node.training.augment import MARGINS, Around
 from echo_node.training.cines import VIEWS
@@ -31,6 +32,7 @@ from echo_node.training.data import STORED_SIZE
 
 FEWEST_FRAMES = 12  # that are looked at
 _BEAT_MS = 1000.0  # a clip of which less is known is as long as this at least
+_OVER_SYSTOLE = 2.5  # a beat, at least
 _LABELS = ("FileList.csv", "VolumeTracings.csv", "labels.csv", "Info_2CH.cfg", "Info_4CH.cfg")
 
 
@@ -124,9 +126,9 @@ def _cine(case: Case) -> OwnCine | str:
 
 
 def _least_ms(case: Case, clip: Clip) -> float:
-    """How long a clip must be to hold a beat: twice its systole and more, a second where that is not labelled."""
+    """How long a clip must be to hold a beat: by its systole, or a second where that is not labelled."""
     ends = [n for n in (case.labels.ed_frame, case.labels.es_frame) if n in clip.frame_numbers]
     if len(ends) < 2 or clip.times_ms is None:
         return _BEAT_MS
     ed, es = (float(clip.times_ms[clip.frame_numbers.index(n)]) for n in ends)
-    return 2 * abs(es - ed)
+    return max(SHORTEST_BEAT_MS, _OVER_SYSTOLE * (es - ed)) if es > ed else _BEAT_MS

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class ProjectionHead(nn.Module):
     """Three layers to a point on a sphere, and its likeness to each prototype (Caron M et al., 2021).
 
-    Each layer is followed by a batch norm, as the paper's head optionally has and MoCo v3's always: a small
+    Each layer is followed by a batch norm, as MoCo v3's are: a small
     encoder's tokens are nearly alike at first, and so were all its answers. It knows the batch it sees and keeps
     none.
     """

@@ -7,10 +7,12 @@ Where this departs from DINOv2's code, on purpose:
 
 - A contrast of the batch's pictures beside the class loss (``losses.contrast_loss``): with 64 pictures a step the
   class loss alone brought little of anything.
-- Batch norms in the heads, whose statistics are each process's own.
+- Batch norms in the heads, whose statistics are of one process and one part of a step, as contrasts are; their
+  first weights are torch's own.
 - The teacher follows within 0.4 % of the run at first, ten steps at least: a momentum of 0.9, where a run of
   100,000 steps has 0.9975. Its temperature is lower, for there are few prototypes: 256 of each head.
-- Patches are hidden only where there is echo: what is black around a sector is no riddle. The iBOT loss, a mean
+- Patches are hidden only where there is echo, so that they are half as many: what is black around a sector is no
+  riddle. The iBOT loss, a mean
   over the pictures of which something is hidden, half of all, has a weight of 0.3.
 - Crops are smaller than what the encoder serves, 64 pixels for one of 112, and two small ones: four times as many
   pictures for the same work. Small crops are of a tenth of a picture at least, large ones of four: a sector fills
@@ -24,8 +26,7 @@ Where this departs from DINOv2's code, on purpose:
   Prototypes are unit vectors by division rather than by weight norm with a gain held at 1: the same function.
 - Tokens and learned positions do not decay.
 - Gradients are clipped over encoder and heads together.
-- Answers are balanced within each part of an accumulated step, over all processes; contrasts are of each process's
-  own pictures.
+- Answers are balanced within each part of an accumulated step, over all processes.
 - A stem of convolutions has batch statistics: the teacher takes over the student's, those of the first process.
 """
 

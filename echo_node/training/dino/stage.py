@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from echo_node.errors import EchoNodeError
 from echo_node.models.assemble import SHAPES
 from echo_node.models.starting_point import read_encoder
 from echo_node.training import data
@@ -13,6 +14,7 @@ from echo_node.training.dino.sources import FreshPhantoms, PhantomSource, Source
 from echo_node.training.place import Place
 from echo_node.training.recipe import UNSEEN, Recipe
 
+_LEAST_BATCH = 8
 _PROBED = 420  # labelled phantoms of each set, for the probes
 
 
@@ -33,7 +35,14 @@ def pretrain_on(
 
     The features are probed on labelled phantoms either way. With the folder of an encoder it starts from that
     one, whatever the size says. Fresh phantoms are rendered as they are needed: by workers, or by a GPU without.
+
+    Raises
+    ------
+    EchoNodeError
+        A batch too small to tell pictures apart in.
     """
+    if batch < _LEAST_BATCH:
+        raise EchoNodeError(f"--batch {batch}: its pictures are told apart; take {_LEAST_BATCH} at least")
     labelled, shards = Recipe(), out / "phantoms"
     shape = SHAPES[size] if encoder is None else read_encoder(encoder).shape
     crop = shape.patch_size * round(0.29 * shape.grid)  # 32 pixels of 112

@@ -27,6 +27,7 @@ from echo_node.training.dino.pretrain import DinoRecipe, Pretraining, pretrain
 from echo_node.training.dino.probe import linear, nearest
 from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import ClipSource, FreshPhantoms, PhantomSource, TarSource, open_source
+from echo_node.training.dino.stage import pretrain_on
 from echo_node.training.place import share_buffers
 from echo_node.training.recipe import Recipe
 from echo_node.training.train import _model
@@ -299,6 +300,42 @@ def test_the_run_s_folder_is_an_encoder_to_start_from(tmp_path, small):
         assert torch.equal(encoder.blocks[0].mlp[0].weight, kept.blocks[0].mlp[0].weight)
 
 
+@pytest.mark.parametrize(("shown", "hidden"), [(0, 32), (20, 32), (0, 40)])
+def test_patches_are_hidden_where_there_is_echo(tmp_path, small, monkeypatch, shown, hidden):
+    """There are no riddles in the black, but where all is black."""
+    import echo_node.training.dino.pretrain as module
+
+    clips, seen, original = phantoms(1), [], module._losses
+    clips.images[..., :shown] = 0
+    clips.images[..., hidden:] = 0
+    if hidden < 40 and not shown:
+        clips.images[:] = 0
+
+    def watching(run, student, recipe, batch, share):
+        large, _, masked = batch
+        assert masked.sum() > 1
+        seen.append((masked & has_echo(large.flatten(0, 1), 8)).sum() == masked.sum())
+        return original(run, student, recipe, batch, share)
+
+    monkeypatch.setattr(module, "_losses", watching)
+    pretrain(tmp_path, PhantomSource(clips), replace(RECIPE, steps=2))
+    assert all(seen) == bool(clips.images.any())
+
+
+def test_what_the_recipe_weighs_reaches_the_weights(tmp_path, small):
+    source, found = PhantomSource(phantoms(1)), []
+    for name in ("contrast", "ibot", "koleo"):
+        learned = pretrain(tmp_path / name, source, replace(RECIPE, steps=2, **{name: 0.0}))
+        found.append(learned.whole.mlp[0].weight)
+    whole = pretrain(tmp_path / "whole", source, replace(RECIPE, steps=2)).whole.mlp[0].weight
+    assert all(not torch.equal(weight, whole) for weight in found)
+
+
+def test_a_batch_in_which_little_is_told_apart_is_refused(tmp_path):
+    with pytest.raises(EchoNodeError, match="--batch 4: its pictures are told apart; take 8 at least"):
+        pretrain_on(None, tmp_path, size="tiny", steps=1, batch=4, accumulate=16, workers=0)
+
+
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_kept(tmp_path, small, monkeypatch):
     losses = iter([1.0, 1.0, 1.0, 1.0, float("nan")])  # two crops, two parts: the second step's first
     monkeypatch.setattr("echo_node.training.dino.pretrain.koleo_loss", lambda x: x.sum() * 0 + next(losses, 1.0))
@@ -354,8 +391,8 @@ def test_heads_tell_tokens_apart_that_hardly_differ():
 
 
 def test_balancing_stays_finite_however_far_answers_are_from_some_prototypes():
-    logits = torch.tensor([[1.0, -1.0, 0.0], [1.0, -1.0, 0.1], [0.9, -1.0, 0.0]])
-    shares = sinkhorn_knopp(logits, temperature=1e-3)
+    logits = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.9, 1.0], [-1.0, -1.0, -0.9]])
+    shares = sinkhorn_knopp(logits, temperature=1e-3)  # the last is e^-1900 of the others everywhere
     assert torch.isfinite(shares).all()
     assert torch.allclose(shares.sum(dim=1), torch.ones(3), atol=1e-5)
 
