@@ -1,4 +1,4 @@
-"""What each departure of the pretraining from DINOv2's recipe brings: ``python -m benchmarks.pretraining``.
+"""What some departures of the pretraining from DINOv2's recipe bring: ``python -m benchmarks.pretraining``.
 
 Short runs on the same phantoms with departures taken back, and the views of unseen phantoms that neighbours and a
 linear map then tell from the frozen features. What is best after so few steps need not be best after many.
@@ -20,6 +20,7 @@ from echo_node.training import data
 from echo_node.training.dino.pretrain import DinoRecipe, pretrain
 from echo_node.training.dino.probe import probe
 from echo_node.training.dino.sources import PhantomSource
+from echo_node.training.inputs import CHANNELS
 from echo_node.training.recipe import UNSEEN
 
 _PROBED = 420
@@ -48,16 +49,15 @@ def main() -> None:
         unseen = data.load(shards, seed=UNSEEN, clips=_PROBED, frames=6)
         first = known.first(_PROBED)
         torch.manual_seed(1)
-        random = VisionTransformer(replace(SHAPES["tiny"], channels=3))
-        print(
-            f"| {args.steps} steps of 64 of {args.clips} phantoms | neighbours | linear map |\n| --- | --- | --- |"
-        )
+        random = VisionTransformer(replace(SHAPES["tiny"], channels=CHANNELS))
+        plain = DinoRecipe(steps=args.steps, probe_every=args.steps)
+        print(f"| {args.steps} steps of {plain.batch} of {args.clips} phantoms | neighbours | linear map |")
+        print("| --- | --- | --- |")
         _print("a random encoder", probe(random, first, unseen))
         for number, (name, changes) in enumerate(WAYS.items()):
             if args.only and name not in args.only:
                 continue
-            recipe = replace(DinoRecipe(steps=args.steps, probe_every=args.steps), **changes)
-            learned = pretrain(Path(scratch) / str(number), PhantomSource(known), recipe)
+            learned = pretrain(Path(scratch) / str(number), PhantomSource(known), replace(plain, **changes))
             _print(name, probe(learned.encoder, first, unseen))
 
 

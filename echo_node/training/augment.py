@@ -99,9 +99,14 @@ def seen_straight(images: Images, *, size: int, around: Around) -> Images:
     seen = np.zeros(images.shape[1:], np.bool_)
     top, left = int(around.top), int(around.left)
     seen[top : round(top + around.height), left : round(left + around.width)] = True
+    return engine_window(seen, size=size).apply(images)
+
+
+def engine_window(seen: npt.NDArray[np.bool_], *, size: int) -> Letterbox:
+    """An engine's window in a stored square around what is seen there [s,s], which must be something."""
     box = Letterbox.closer(Letterbox.around(np.ones_like(seen), size), seen, margin=MARGIN)
     assert box is not None  # it is there
-    return box.apply(images)
+    return box
 
 
 def draw_warp(stored: int, size: int, rng: np.random.Generator, *, around: Around | None) -> Warp:

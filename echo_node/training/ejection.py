@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -173,10 +172,11 @@ def _own(model: EchoModel, recipe: EjectionRecipe, part: Part) -> list[Encoded]:
     """Cines of one's own: to learn from, or for the figures and the scale of the uncertainty."""
     assert recipe.own is not None
     given = own_cines.load(recipe.own, part, most=recipe.most_own, seed=recipe.seed)
-    looks: Iterator[np.random.Generator | None] = (
-        np.random.default_rng([recipe.seed + 2, n]) if part is Part.TRAIN else None for n in itertools.count()
-    )
-    found = [encode_own(model, cine, look) for cine, look in zip(given, looks, strict=False)]
+    is_learned = part is Part.TRAIN
+    found = [
+        encode_own(model, cine, np.random.default_rng([recipe.seed + 2, n]) if is_learned else None)
+        for n, cine in enumerate(given)
+    ]
     tqdm.write(f"{recipe.own} ({part.value}): EF of {len(found)} cines", sys.stderr)
     return found
 

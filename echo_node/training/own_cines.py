@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from echo_node.codes import Structure
-from echo_node.evaluation.cases import Case, Figure, Part
+from echo_node.evaluation.cases import Case, Figure, Labels, Part
 from echo_node.evaluation.folders import open_folder
 from echo_node.inference import ejection
 from echo_node.inference.preprocess import Letterbox
 from echo_node.inference.sampling import BESIDE, spread
 from echo_node.measure.beats import SHORTEST_BEAT_MS
-from echo_node.records import Clip
 from echo_node.training.augment import MARGINS, Around
 from echo_node.training.cines import VIEWS
 from echo_node.training.data import STORED_SIZE
@@ -108,7 +107,7 @@ def _cine(case: Case) -> OwnCine | str:
     picked = list(ejection.looked_at(clip.times_ms))
     if len(picked) < FEWEST_FRAMES:
         return f"of less than {FEWEST_FRAMES} frames to look at"
-    if clip.times_ms[-1] - clip.times_ms[0] < _least_ms(case, clip):
+    if clip.times_ms[-1] - clip.times_ms[0] < _least_ms(case.labels, clip.frame_numbers, clip.times_ms):
         return "that may show less than a beat"
     box = Letterbox.around(clip.sector, STORED_SIZE)
     shown = np.asarray(cavity.masks.any(axis=0), np.uint8) * np.uint8(255)
@@ -125,10 +124,10 @@ def _cine(case: Case) -> OwnCine | str:
     )
 
 
-def _least_ms(case: Case, clip: Clip) -> float:
+def _least_ms(labels: Labels, numbers: Sequence[int], times_ms: npt.NDArray[np.float64]) -> float:
     """How long a clip must be to hold a beat: by its systole, or a second where that is not labelled."""
-    ends = [n for n in (case.labels.ed_frame, case.labels.es_frame) if n in clip.frame_numbers]
-    if len(ends) < 2 or clip.times_ms is None:
+    ends = [times_ms[numbers.index(n)] for n in (labels.ed_frame, labels.es_frame) if n in numbers]
+    if len(ends) < 2:
         return _BEAT_MS
-    ed, es = (float(clip.times_ms[clip.frame_numbers.index(n)]) for n in ends)
+    ed, es = map(float, ends)
     return max(SHORTEST_BEAT_MS, _OVER_SYSTOLE * (es - ed)) if es > ed else _BEAT_MS

@@ -17,7 +17,7 @@ from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS
 from echo_node.inference.walls import locate
 from echo_node.models.assemble import EchoModel
 from echo_node.training import data
-from echo_node.training.augment import MARGIN
+from echo_node.training.augment import engine_window
 from echo_node.training.inputs import encoder_input
 
 _FRAMES_MASKED = 2  # per clip: neighbouring frames say little more
@@ -77,9 +77,7 @@ def _close(
     model: EchoModel, encoder: nn.Module, images: npt.NDArray[np.uint8], cavity: npt.NDArray[np.uint8]
 ) -> float:
     """Dice of an LV cavity u8 [T,s,s] in the window around it."""
-    whole = Letterbox.around(np.ones(cavity.shape[1:], np.bool_), model.shape.image_size)
-    box = Letterbox.closer(whole, np.asarray(cavity.any(axis=0), np.bool_), margin=MARGIN)
-    assert box is not None  # it is there
+    box = engine_window(np.asarray(cavity.any(axis=0), np.bool_), size=model.shape.image_size)
     frames = encoder_input(box.apply(images), model.shape).to(model.encoder.class_token.device)
     found = _segment(model, encoder(frames), frames, _LV)
     return dice(found, box.apply(cavity * np.uint8(255)) > 127)

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 class ProjectionHead(nn.Module):
     """Three layers to a point on a sphere, and its likeness to each prototype (Caron M et al., 2021).
 
-    Each layer is followed by a batch norm, as MoCo v3's are: a small
-    encoder's tokens are nearly alike at first, and so were all its answers. It knows the batch it sees and keeps
-    none.
+    Each layer is followed by a batch norm, as MoCo v3's are: a small encoder's tokens are nearly alike at first,
+    and so were all its answers. It knows the batch it sees and keeps none.
     """
 
     def __init__(self, width: int, *, prototypes: int, hidden: int, bottleneck: int) -> None:

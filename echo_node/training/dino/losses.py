@@ -64,7 +64,7 @@ def dino_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> Tens
     logarithms = F.log_softmax(students.float() / temperature, dim=-1)
     with _full_precision(students):
         pairs = -torch.einsum("cbk,gbk->cg", logarithms, teachers) / students.shape[1]  # [C,G]
-    return _of_other_crops(pairs).mean()
+    return _over_other_crops(pairs)
 
 
 def contrast_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> Tensor:
@@ -87,7 +87,7 @@ def contrast_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> 
     with _full_precision(students):
         likeness = torch.einsum("cbd,gnd->cgbn", students.float(), teachers.float()) / temperature
     pairs = -likeness.log_softmax(dim=-1).diagonal(dim1=-2, dim2=-1).mean(dim=-1)  # [C,G]
-    return _of_other_crops(pairs).mean()
+    return _over_other_crops(pairs)
 
 
 def ibot_loss(students: Tensor, teachers: Tensor, weights: Tensor, *, temperature: float) -> Tensor:
@@ -121,10 +121,11 @@ def koleo_loss(features: Tensor) -> Tensor:
     return -(distances + 1e-8).log().mean()
 
 
-def _of_other_crops(pairs: Tensor) -> Tensor:
+def _over_other_crops(pairs: Tensor) -> Tensor:
+    """The mean over pairs of crops [C,G], but for the same crop."""
     same = torch.zeros_like(pairs, dtype=torch.bool)
     same.fill_diagonal_(True)
-    return pairs[~same]
+    return pairs[~same].mean()
 
 
 def _full_precision(like: Tensor) -> torch.autocast:
