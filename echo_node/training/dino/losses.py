@@ -67,8 +67,11 @@ def dino_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> Tens
     return _over_other_crops(pairs)
 
 
-def contrast_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> Tensor:
+def contrast_loss(students: Tensor, teachers: Tensor, clips: Tensor, *, temperature: float) -> Tensor:
     """Cross-entropy of which of the batch's pictures a student's crop is of, by likeness to the teacher's crops.
+
+    The batch is that of all processes together, each with as many pictures. Another picture of the same clip is
+    neither right nor wrong.
 
     Parameters
     ----------
@@ -76,6 +79,8 @@ def contrast_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> 
         Unit points of C crops; the first G are the crops that the teacher saw.
     teachers : [G,B,D]
         Unit points.
+    clips : [B]
+        Number of each picture's clip.
     temperature : float
         Of the likeness.
 
@@ -84,9 +89,13 @@ def contrast_loss(students: Tensor, teachers: Tensor, *, temperature: float) -> 
     scalar
         Mean over pairs of crops, but for the same crop, and pictures.
     """
+    others, numbers = _of_all(teachers.float(), dim=1), _of_all(clips, dim=0)  # [G,N,D], [N]
+    own = _rank() * len(clips) + torch.arange(len(clips), device=clips.device)  # [B]
+    again = (clips[:, None] == numbers) & (own[:, None] != torch.arange(len(numbers), device=clips.device))  # [B,N]
     with _full_precision(students):
-        likeness = torch.einsum("cbd,gnd->cgbn", students.float(), teachers.float()) / temperature
-    pairs = -likeness.log_softmax(dim=-1).diagonal(dim1=-2, dim2=-1).mean(dim=-1)  # [C,G]
+        likeness = torch.einsum("cbd,gnd->cgbn", students.float(), others) / temperature
+    logarithms = likeness.masked_fill(again, -torch.inf).log_softmax(dim=-1)  # [C,G,B,N]
+    pairs = -logarithms[..., torch.arange(len(own)), own].mean(dim=-1)  # [C,G]
     return _over_other_crops(pairs)
 
 
@@ -140,3 +149,16 @@ def _over_all(
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(value, op=operation)
     return value
+
+
+def _of_all(value: Tensor, *, dim: int) -> Tensor:
+    """The values of all processes, of like shapes, one after the other; the value itself where there is one."""
+    if not torch.distributed.is_initialized():
+        return value
+    every = [torch.empty_like(value) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(every, value.contiguous())
+    return torch.cat(every, dim=dim)
+
+
+def _rank() -> int:
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0

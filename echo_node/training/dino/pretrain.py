@@ -7,8 +7,8 @@ Where this departs from DINOv2's code, on purpose:
 
 - A contrast of the batch's pictures beside the class loss (``losses.contrast_loss``): with 64 pictures a step the
   class loss alone brought little of anything.
-- Batch norms in the heads, whose statistics are of one process and one part of a step, as contrasts are; their
-  first weights are torch's own.
+- Batch norms in the heads, whose statistics are of one process and one part of a step; their first weights are
+  torch's own.
 - The teacher follows within 0.4 % of the run at first, ten steps at least: a momentum of 0.9, where a run of
   100,000 steps has 0.9975. Its temperature is lower, for there are few prototypes: 256 of each head.
 - Patches are hidden only where there is echo, so that they are half as many: what is black around a sector is no
@@ -26,7 +26,7 @@ Where this departs from DINOv2's code, on purpose:
   Prototypes are unit vectors by division rather than by weight norm with a gain held at 1: the same function.
 - Tokens and learned positions do not decay.
 - Gradients are clipped over encoder and heads together.
-- Answers are balanced within each part of an accumulated step, over all processes.
+- Answers are balanced, and pictures contrasted, within each part of an accumulated step, over all processes.
 - A stem of convolutions has batch statistics: the teacher takes over the student's, those of the first process.
 """
 
@@ -180,16 +180,17 @@ def _groups(student: Learner) -> list[dict[str, object]]:
     ]
 
 
-class CropsOf(Dataset[tuple[Tensor, Tensor]]):
-    """Pictures by number, cut into crops: [2,C,S,S] and [L,C,s,s], normalised, each in its clip."""
+class CropsOf(Dataset[tuple[Tensor, Tensor, int]]):
+    """Pictures by number, cut into crops: [2,C,S,S] and [L,C,s,s], normalised, each in its clip; and its number."""
 
     def __init__(self, source: Source, recipe: DinoRecipe, shape: ViTShape) -> None:
         self._source, self._recipe, self._shape = source, recipe, shape
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, int]:
         rng = np.random.default_rng([self._recipe.seed, 1, number])
-        crops = sample_crops(self._source.draw(rng), self._recipe.crops, rng)
-        return self._first(crops.large), self._first(crops.small)
+        frames, clip = self._source.draw(rng)
+        crops = sample_crops(frames, self._recipe.crops, rng)
+        return self._first(crops.large), self._first(crops.small), clip
 
     def _first(self, crops: npt.NDArray[np.uint8]) -> Tensor:
         """The picture's crops among those of its clip u8 [N,T,S,S]."""
@@ -250,7 +251,7 @@ def pretrain(
 
 def _batches(
     source: Source, recipe: DinoRecipe, place: Place, *, shape: ViTShape, first_step: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batches of this process, from a step on: pictures are numbered over all processes."""
     per_step = recipe.batch * recipe.accumulate * place.processes
     numbers = (
@@ -266,10 +267,11 @@ def _batches(
         num_workers=recipe.workers,
         pin_memory=place.device.type == "cuda",
     )
-    for large, small in loader:
+    for large, small, clips in loader:
         yield (
             large.transpose(0, 1).to(place.device, non_blocking=True),
             small.transpose(0, 1).to(place.device, non_blocking=True),
+            clips.to(place.device, non_blocking=True),
         )
 
 
@@ -278,7 +280,7 @@ def _step(
     student: nn.Module,
     recipe: DinoRecipe,
     place: Place,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]],
     step: int,
 ) -> dict[str, float]:
     share = step / recipe.steps
@@ -286,7 +288,7 @@ def _step(
     sums: dict[str, float] = {}
     run.optimiser.zero_grad(set_to_none=True)
     for part in range(recipe.accumulate):
-        large, small = next(batches)
+        large, small, clips = next(batches)
         rng = np.random.default_rng([recipe.seed, 2, step, part, place.rank])
         patch = run.student.encoder.shape.patch_size
         masked = torch.from_numpy(sample_masks(2 * recipe.batch, recipe.crops.large // patch, rng=rng))
@@ -294,7 +296,7 @@ def _step(
         riddles = masked & has_echo(large.flatten(0, 1), patch)
         masked = riddles if riddles.sum() > 1 else masked  # a batch norm needs two
         with half_precision(place.device, wanted=recipe.half_precision):
-            losses = _losses(run, student, recipe, (large, small, masked), share)
+            losses = _losses(run, student, recipe, (large, small, masked, clips), share)
         total = torch.stack(list(losses.values())).sum() / recipe.accumulate
         total.backward()  # type: ignore[no-untyped-call]
         for name, loss in losses.items():
@@ -314,10 +316,10 @@ def _losses(
     run: Pretraining,
     student: nn.Module,
     recipe: DinoRecipe,
-    batch: tuple[Tensor, Tensor, Tensor],
+    batch: tuple[Tensor, Tensor, Tensor, Tensor],
     share: float,
 ) -> dict[str, Tensor]:
-    large, small, masked = batch
+    large, small, masked, clips = batch
     low, high = recipe.teacher_temperature
     temperature = ramp(low, high, share=share, until=recipe.warm_teacher)
     near, whole, patches = run.teacher.teach(large, masked)
@@ -328,7 +330,7 @@ def _losses(
     weights = (1 / counts).expand_as(masked)[masked]
     return {
         "dino": dino_loss(logits, balanced, temperature=recipe.student_temperature),
-        "contrast": recipe.contrast * contrast_loss(points, near, temperature=recipe.contrast_temperature),
+        "contrast": recipe.contrast * contrast_loss(points, near, clips, temperature=recipe.contrast_temperature),
         "ibot": recipe.ibot * ibot_loss(hidden, patch_targets, weights, temperature=recipe.student_temperature),
         "koleo": recipe.koleo * (koleo_loss(features[0]) + koleo_loss(features[1])),
     }

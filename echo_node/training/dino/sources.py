@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import array_api_compat.torch as torch_namespace
 import cv2
@@ -38,13 +38,22 @@ _PICTURES = (".png", ".jpg", ".jpeg")
 _TRIES = 50  # unreadable files in a row
 _OPEN_SHARDS = 64
 _FRAMES = 4  # of a clip: the picture and those beside it
+_CLIPS_OF_A_SHARD = 1 << 32  # more than any holds
+_NUMBERS = 1 << 62
+
+
+class Picture(NamedTuple):
+    """A grey picture and others of its clip, each a sector's box in a square."""
+
+    frames: Frames  # u8 [T,s,s], the picture first
+    clip: int  # the clip's number in its source: pictures of one clip are no contrast
 
 
 class Source(Protocol):
     """Pictures without labels."""
 
-    def draw(self, rng: np.random.Generator) -> Frames:
-        """A grey picture, and others of its clip, u8 [T,s,s]: a sector's box in a square, the picture first."""
+    def draw(self, rng: np.random.Generator) -> Picture:
+        """A random one."""
         ...
 
 
@@ -71,10 +80,11 @@ class PhantomSource:
     def __init__(self, clips: data.Clips) -> None:
         self._images = clips.images
 
-    def draw(self, rng: np.random.Generator) -> Frames:
+    def draw(self, rng: np.random.Generator) -> Picture:
         """See :class:`Source`."""
-        clip = self._images[rng.integers(len(self._images))]
-        return np.asarray(clip[rng.permutation(len(clip))[:_FRAMES]], np.uint8)
+        number = int(rng.integers(len(self._images)))
+        clip = self._images[number]
+        return Picture(np.asarray(clip[rng.permutation(len(clip))[:_FRAMES]], np.uint8), number)
 
 
 class FreshPhantoms:
@@ -86,7 +96,7 @@ class FreshPhantoms:
     def __init__(self, device: torch.device | None = None) -> None:
         self._device = device
 
-    def draw(self, rng: np.random.Generator) -> Frames:
+    def draw(self, rng: np.random.Generator) -> Picture:
         """See :class:`Source`."""
         patient, view = sample_patient(rng), data.CYCLE[int(rng.integers(len(data.CYCLE)))]
         if self._device is None:
@@ -94,7 +104,8 @@ class FreshPhantoms:
         else:
             with self._device, torch.no_grad():
                 clip = data.rendered(patient, view, rng=rng, frames=_FRAMES, xp=torch_namespace)
-        return np.asarray(clip["images"][rng.permutation(_FRAMES)], np.uint8)
+        frames = np.asarray(clip["images"][rng.permutation(_FRAMES)], np.uint8)
+        return Picture(frames, int(rng.integers(_NUMBERS)))
 
 
 class ClipSource:
@@ -103,14 +114,14 @@ class ClipSource:
     def __init__(self, files: Sequence[Path], *, size: int) -> None:
         self._files, self._size = files, size
 
-    def draw(self, rng: np.random.Generator) -> Frames:
+    def draw(self, rng: np.random.Generator) -> Picture:
         """See :class:`Source`."""
         for _ in range(_TRIES):
-            path = self._files[int(rng.integers(len(self._files)))]
-            clip = _some_frames(path, rng)
+            number = int(rng.integers(len(self._files)))
+            clip = _some_frames(self._files[number], rng)
             if clip is not None:
                 squares = Letterbox.around(clip.sector, self._size).apply(clip.frames)
-                return np.asarray(squares[rng.permutation(len(squares))], np.uint8)
+                return Picture(np.asarray(squares[rng.permutation(len(squares))], np.uint8), number)
         raise EchoNodeError(f"{_TRIES} files in a row below {self._files[0].parent} are no readable clips")
 
 
@@ -134,24 +145,26 @@ class TarSource:
     def __init__(self, shards: Sequence[Path], *, size: int, index: Path) -> None:
         self._shards, self._size, self._index = shards, size, index
 
-    def draw(self, rng: np.random.Generator) -> Frames:
+    def draw(self, rng: np.random.Generator) -> Picture:
         """See :class:`Source`."""
         for _ in range(_TRIES):
-            shard = self._shards[int(rng.integers(len(self._shards)))]
+            number = int(rng.integers(len(self._shards)))
+            shard = self._shards[number]
             try:
-                frames = self._some_frames(shard, rng)
+                frames, key = self._some_frames(shard, rng)
             except (OSError, tarfile.TarError, cv2.error) as error:
                 _log.warning("shard %s: passed over: %s", shard.name, type(error).__name__)
                 continue
             if frames:
                 boxes = (Letterbox.around(np.ones(f.shape, np.bool_), self._size).apply(f[None])[0] for f in frames)
-                return np.asarray(np.stack([*boxes]), np.uint8)
+                return Picture(np.asarray(np.stack([*boxes]), np.uint8), number * _CLIPS_OF_A_SHARD + key)
         raise EchoNodeError(f"{_TRIES} draws in a row from {self._shards[0].parent} gave no picture")
 
-    def _some_frames(self, shard: Path, rng: np.random.Generator) -> list[npt.NDArray[np.uint8]]:
+    def _some_frames(self, shard: Path, rng: np.random.Generator) -> tuple[list[npt.NDArray[np.uint8]], int]:
+        """Of one of its clips, and that clip's number in the shard."""
         members = _members(shard, self._index)  # [N,3]
         if not len(members):
-            return []
+            return [], 0
         _, _, key = members[int(rng.integers(len(members)))]
         first, last = np.searchsorted(members[:, 2], [key, key + 1])
         frames = []
@@ -162,7 +175,7 @@ class TarSource:
                 grey = cv2.imdecode(np.frombuffer(file.read(int(size)), np.uint8), cv2.IMREAD_GRAYSCALE)
                 if grey is not None:
                     frames.append(np.asarray(grey, np.uint8))
-        return frames
+        return frames, int(key)
 
 
 @lru_cache(maxsize=_OPEN_SHARDS)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
+import torch.nn.functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from echo_node.errors import EchoNodeError
@@ -73,15 +74,17 @@ def test_dino_loss_pairs_every_crop_with_every_teacher_s_but_its_own():
 def test_contrast_asks_which_picture_a_crop_is_of():
     rng = np.random.default_rng(11)
     students, teachers = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in rng.normal(size=(2, 4, 5, 6)))
-    teachers = teachers[:2]
+    teachers, clips = teachers[:2], [7, 3, 7, 1, 2]
+    others = [[n for n in range(5) if n == b or clips[n] != clips[b]] for b in range(5)]
     terms = [
-        -np.log(softmax(students[c] @ teachers[g].T / 0.2).diagonal()).mean()
+        -np.log(softmax(students[c, b] @ teachers[g, others[b]].T / 0.2)[others[b].index(b)])
         for c in range(4)
         for g in range(2)
+        for b in range(5)
         if c != g
     ]
-    found = contrast_loss(torch.from_numpy(students), torch.from_numpy(teachers), temperature=0.2)
-    assert found.item() == pytest.approx(np.mean(terms), rel=1e-5)
+    given = torch.from_numpy(students), torch.from_numpy(teachers), torch.tensor(clips)
+    assert contrast_loss(*given, temperature=0.2).item() == pytest.approx(np.mean(terms), rel=1e-5)
 
 
 def test_ibot_loss_counts_every_picture_alike():
@@ -309,7 +312,7 @@ def test_patches_are_hidden_where_there_is_echo(tmp_path, small, monkeypatch, bl
     clips.images[..., black] = 0
 
     def watching(run, student, recipe, batch, share):
-        large, _, masked = batch
+        large, _, masked, _ = batch
         assert masked.sum() > 1
         seen.append((masked & has_echo(large.flatten(0, 1), 8)).sum() == masked.sum())
         return original(run, student, recipe, batch, share)
@@ -358,6 +361,14 @@ def _one_of_two(rank: int, folder: str, logits: torch.Tensor) -> None:
     torch.distributed.destroy_process_group()
 
 
+def _contrast_of_two(rank: int, folder: str, points: torch.Tensor, clips: torch.Tensor) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    part = slice(4 * rank, 4 * rank + 4)
+    loss = contrast_loss(points[:, part], points[:2, part], clips[part], temperature=0.2)
+    torch.save(loss, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
 def _statistics_of_two(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     module = torch.nn.BatchNorm1d(3)
@@ -401,6 +412,15 @@ def test_two_processes_balance_as_one(tmp_path):
     assert torch.allclose(torch.cat(parts), sinkhorn_knopp(logits, temperature=0.1), atol=1e-6)
 
 
+def test_two_processes_contrast_as_one(tmp_path):
+    points = F.normalize(torch.from_numpy(np.random.default_rng(13).normal(size=(3, 8, 6))).float(), dim=-1)
+    clips = torch.tensor([1, 2, 3, 4, 2, 5, 6, 6])
+    torch.multiprocessing.spawn(_contrast_of_two, args=(str(tmp_path), points, clips), nprocs=2)
+    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    whole = contrast_loss(points, points[:2], clips, temperature=0.2)
+    assert torch.stack(parts).mean() == pytest.approx(whole.item(), rel=1e-5)
+
+
 def test_probes_tell_separable_classes_apart():
     known, unseen = phantoms(7, 40), phantoms(8, 20)
     draw = torch.Generator().manual_seed(0)
@@ -426,10 +446,10 @@ def test_pictures_from_shards_and_from_dicom(tmp_path, data):
             archive.addfile(member, BytesIO(content))
     source = open_source(tmp_path / "shards", size=90, index=tmp_path / "index")
     assert isinstance(source, TarSource)
-    assert (source.draw(rng)[0, 15:75] == picture).all()
+    assert (source.draw(rng).frames[0, 15:75] == picture).all()
     tree = open_source(data, size=128, index=tmp_path)
     assert isinstance(tree, ClipSource)
-    first, again = (tree.draw(np.random.default_rng(3)) for _ in range(2))
+    first, again = (tree.draw(np.random.default_rng(3)).frames for _ in range(2))
     assert first.shape[1:] == (128, 128)
     assert len(first) <= 4
     assert first[0].any()
@@ -440,14 +460,15 @@ def test_pictures_from_shards_and_from_dicom(tmp_path, data):
 
 
 def test_fresh_phantoms_are_the_same_from_either_renderer_and_never_twice():
-    rendered = FreshPhantoms().draw(np.random.default_rng(11))
+    rendered, patient = FreshPhantoms().draw(np.random.default_rng(11))
     assert rendered.shape == (4, 208, 208)
     assert rendered[0].any()
-    on_torch = FreshPhantoms(torch.device("cpu")).draw(np.random.default_rng(11))
+    on_torch, same = FreshPhantoms(torch.device("cpu")).draw(np.random.default_rng(11))
     apart = np.abs(rendered.astype(int) - on_torch)
     assert (apart > 3).mean() < 0.01, "rounding alone"
-    other = FreshPhantoms().draw(np.random.default_rng(12))
+    other, stranger = FreshPhantoms().draw(np.random.default_rng(12))
     assert (rendered != other).mean() > 0.1
+    assert same == patient != stranger
 
 
 def test_videos_are_pictures_too_and_what_is_none_is_passed_over(tmp_path):
@@ -458,7 +479,8 @@ def test_videos_are_pictures_too_and_what_is_none_is_passed_over(tmp_path):
     (tmp_path / "two.mp4").write_bytes(b"no video")
     source = open_source(tmp_path, size=96, index=tmp_path)
     for seed in range(6):
-        frames = source.draw(np.random.default_rng(seed))
+        frames, clip = source.draw(np.random.default_rng(seed))
+        assert clip == 0
         assert frames.shape == (4, 96, 96)
         assert frames.any(axis=(1, 2)).all()
     (tmp_path / "one.avi").unlink()
@@ -484,15 +506,18 @@ def test_members_of_one_key_are_frames_of_one_clip_and_a_shard_is_walked_once(tm
     }
     _shard(tmp_path / "a.tar", pictures)
     source = open_source(tmp_path, size=60, index=tmp_path / "index")
+    numbers = {}
     for seed in range(8):
-        frames = source.draw(np.random.default_rng(seed))
+        frames, number = source.draw(np.random.default_rng(seed))
         greys = frames[:, 30, 30]
+        assert numbers.setdefault(int(greys[0]) // 40, number) == number
         assert frames.shape == (4, 60, 60)
         assert len(set(greys.tolist())) == 4
         assert len({int(grey) // 40 for grey in greys}) == 1, "of one clip"
+    assert len(set(numbers.values())) == len(numbers) > 1
     sources._members.cache_clear()
     monkeypatch.setattr(tarfile, "open", lambda *_: pytest.fail("walked again"))
-    assert (source.draw(np.random.default_rng(7)) == frames).all()
+    assert (source.draw(np.random.default_rng(7)).frames == frames).all()
 
 
 def test_bad_shards_and_files_that_vanish_are_passed_over(tmp_path, caplog):
@@ -501,7 +526,7 @@ def test_bad_shards_and_files_that_vanish_are_passed_over(tmp_path, caplog):
     (tmp_path / "cut.tar").write_bytes(b"no archive")
     source = open_source(tmp_path, size=60, index=tmp_path / "index")
     for seed in range(12):
-        assert source.draw(np.random.default_rng(seed)).any()
+        assert source.draw(np.random.default_rng(seed)).frames.any()
     assert "cut.tar" in caplog.text
     write_video(tmp_path / "one.avi", np.full((5, 48, 64), 120, np.uint8))
     vanished = ClipSource([tmp_path / "gone.avi", tmp_path / "gone.dcm"], size=60)
