@@ -9,7 +9,8 @@ on the package.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ Tokens = npt.NDArray[np.float32]  # [T,1+P,D]
 Numbers = tuple[int, ...]  # of frames, counted from 1
 
 _AGREED = 0.25  # of the frames looked at
+_IN_PARTS = {Structure.LV_MYOCARDIUM: 0.1}  # cut by planes and sectors: a part's least share of the largest
+_CLICKS = {PointKind.FOREGROUND, PointKind.BACKGROUND}
 
 
 def load_engine(folder: Path, *, backend: Backend, threads: int, plans: PlanCache | None = None) -> Engine:
@@ -119,7 +122,8 @@ class Engine:
         few = pick(clip, spread(len(clip.frames)))
         found, windows = [], list[Letterbox]()
         for structure in structures:
-            seen = _agreed(self._masks(few, structure, prompts, whole)) | _prompted(prompts, clip.sector)
+            alone = self._masks(few, structure, _unclicked(prompts), whole)
+            seen = _agreed(alone) | _prompted(prompts, clip.sector)
             box = next((window for window in windows if window.holds(seen)), None)
             box = box or Letterbox.closer(whole, seen, margin=self._manifest.preprocess.margin)
             if box is None:  # not seen: nothing to go closer to
@@ -221,7 +225,8 @@ class Engine:
                 "previous": np.repeat(previous[None], n, axis=0),
             }
             parts.append(self._runtime.run("segment", inputs)[:, 0])
-        return box.restore(np.concatenate(parts), clip.sector)
+        least, marked = _IN_PARTS.get(structure, 1.0), _pointed(prompts, clip.sector, {PointKind.FOREGROUND})
+        return box.restore(np.concatenate(parts), clip.sector, least=least, marked=marked)
 
     def _places(self, clip: Clip, box: Letterbox) -> walls.Places:
         """Wall points on the clip's frames, seen in one window."""
@@ -257,14 +262,25 @@ def _agreed(masks: Mask) -> Mask:
     return np.asarray(masks.mean(axis=0) >= _AGREED, np.bool_)
 
 
+def _unclicked(prompts: Prompts) -> Prompts:
+    """Without clicks, which correct an outline in its window: a window that moves with them moves their error."""
+    return replace(prompts, points=tuple(point for point in prompts.points if point.kind not in _CLICKS))
+
+
 def _prompted(prompts: Prompts, sector: Mask) -> Mask:
     """Where a prompt says that the structure is [H,W]."""
-    said = np.zeros_like(sector) if prompts.previous is None else prompts.previous & sector
+    said = _pointed(prompts, sector, set(PointKind) - {PointKind.BACKGROUND})
+    return said if prompts.previous is None else said | (prompts.previous & sector)
+
+
+def _pointed(prompts: Prompts, sector: Mask, kinds: Set[PointKind]) -> Mask:
+    """Where the points of some kinds lie [H,W]; there is nothing to look at beside the sector."""
+    said = np.zeros_like(sector)
     for point in prompts.points:
-        if point.kind is not PointKind.BACKGROUND:
+        if point.kind in kinds:
             row, col = np.clip((point.row, point.col), 0, np.array(sector.shape) - 1).astype(int)
             said[row, col] = True
-    return said & sector  # there is nothing to look at beside it
+    return said & sector
 
 
 def _prompt_arrays(

@@ -100,13 +100,22 @@ class Letterbox:
             target[:] = cv2.resize(box, (self.inner_width, self.inner_height), interpolation=how)
         return out
 
-    def restore(self, logits: npt.NDArray[np.float32], sector: Mask) -> Mask:
-        """Mask logits [T,S,S] as masks bool [T,H,W] of the source, inside its sector."""
+    def restore(self, logits: npt.NDArray[np.float32], sector: Mask, *, least: float, marked: Mask) -> Mask:
+        """Mask logits [T,S,S] as masks bool [T,H,W] of the source, inside its sector.
+
+        Parameters
+        ----------
+        logits : float32 [T,S,S]
+        sector, marked : bool [H,W]
+        least, marked
+            Which connected parts of each mask are kept: see :func:`parts`.
+        """
         out = np.zeros((len(logits), self.rows, self.cols), np.bool_)
+        there = slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
         for target, logit in zip(out, logits, strict=True):
             inner = np.ascontiguousarray(logit[self._inner_rows, self._inner_cols])
             box = cv2.resize(inner, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-            target[self.top : self.top + self.height, self.left : self.left + self.width] = largest_part(box > 0)
+            target[there] = parts(box > 0, least=least, marked=marked[there])
         return out & sector
 
     def holds(self, seen: Mask) -> bool:
@@ -141,11 +150,24 @@ def _extent(mask: Mask) -> tuple[int, int, int, int]:
     return int(rows[0]), int(cols[0]), int(rows[-1] - rows[0] + 1), int(cols[-1] - cols[0] + 1)
 
 
-def largest_part(mask: Mask) -> Mask:
-    """The largest connected part of a mask: a chamber is one piece, islands are noise."""
+def parts(mask: Mask, *, least: float, marked: Mask) -> Mask:
+    """A mask [H,W] without the islands that are noise.
+
+    Parameters
+    ----------
+    mask, marked : bool [H,W]
+        A part in which anything is marked is kept.
+    least : float
+        So large is a part that is kept, as a share of the largest: 1 for a chamber, which is one piece.
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    return mask if areas.size < 2 else np.asarray(labels == 1 + int(np.argmax(areas)), np.bool_)
+    if len(stats) <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA]
+    kept = areas >= least * areas[1:].max()
+    kept[labels[marked]] = True
+    kept[0] = False  # what is no part
+    return np.asarray(kept[labels], np.bool_)
 
 
 def in_clip(squares: Frames, channels: int, *, among: Frames | None = None) -> Frames:

@@ -3,7 +3,8 @@
 Shaped after Segment Anything (Kirillov A et al., ICCV 2023): sparse prompts become tokens, the
 previous mask is added to the image, both attend to each other, and the mask is a product of the
 structure's token with the upscaled image. A border is finer than a patch, so the frame itself joins
-while the image is upscaled, as finer maps do in Segment Anything 2 (Ravi N et al., 2024). A structure
+while the image is upscaled, as finer maps do in Segment Anything 2 (Ravi N et al., 2024); and so is the
+error that a click is to mend, so the clicks join there too, as maps (Sofiiuk K et al., 2021). A structure
 is itself a learned prompt: the same decoder works by itself, follows a person's clicks, and carries a
 mask from frame to frame.
 """
@@ -17,6 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from echo_node.inference.prompts import PointKind
+
+_CLICKS = (PointKind.FOREGROUND, PointKind.BACKGROUND)  # in the order of their maps
+_REACHES = 0.03, 0.1  # of a click in its maps, as shares of the square
 
 
 class PromptDecoder(nn.Module):
@@ -47,7 +51,7 @@ class PromptDecoder(nn.Module):
             nn.Conv2d(width // 4, width // 4, 3, padding=1),
             nn.GELU(),
         )
-        self.refine = Refinement(width // 4, channels=channels)
+        self.refine = Refinement(width // 4, channels=channels + len(_CLICKS) * len(_REACHES))
         self.to_kernel = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width // 4))
         self.bias = nn.Parameter(torch.zeros(1))
 
@@ -84,10 +88,24 @@ class PromptDecoder(nn.Module):
             queries, image = layer(queries, image, asked=asked, place=place)
         n, _, width = image.shape
         picture = image.transpose(1, 2).reshape(n, width, self.grid, self.grid)  # [B,W,G,G]
-        picture = self.refine(self.upscale(picture), frames)  # [B,W/4,4G,4G]
+        near = torch.cat([frames, click_maps(points, kinds, side=frames.shape[-1])], dim=1)
+        picture = self.refine(self.upscale(picture), near)  # [B,W/4,4G,4G]
         kernel = self.to_kernel(queries[:, 0])  # [B,W/4]
         logits = torch.einsum("bchw,bc->bhw", picture, kernel)[:, None] + self.bias  # [B,1,4G,4G]
         return F.interpolate(logits, size=(self.image_size, self.image_size), mode="bilinear")
+
+
+def click_maps(points: Tensor, kinds: Tensor, *, side: int) -> Tensor:
+    """Where the clicks [B,8,2] of kinds [B,8] lie: a bump each, of two widths, [B,4,S,S] by width and kind."""
+    steps = (torch.arange(side, device=points.device) + 0.5) / side
+    offsets = points[..., None] - steps  # [B,8,2,S], x then y
+    maps = []
+    for reach in _REACHES:
+        across, down = torch.exp(-((offsets / reach) ** 2) / 2).unbind(dim=2)  # [B,8,S] each
+        for kind in _CLICKS:
+            of_kind = (kinds == kind).to(points.dtype)[..., None]  # [B,8,1]
+            maps.append((down * of_kind).transpose(1, 2) @ across)  # [B,S,S]
+    return torch.stack(maps, dim=1)
 
 
 class Refinement(nn.Module):

@@ -109,9 +109,10 @@ def load_heads(model: nn.Module, folder: Path) -> None:
 
 
 def widened(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a model whose frames have one channel for one whose frames have more.
+    """Weights of a model whose convolutions take fewer channels for one where they take more behind these.
 
-    The further channels count nothing at first, so that the model gives what it gave.
+    The further channels count nothing at first, so that the model gives what it gave: frames in their clip after
+    frames alone, clicks as maps after none.
 
     Parameters
     ----------
@@ -121,8 +122,8 @@ def widened(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict
     found = dict(weights)
     for name, value in weights.items():
         target = wanted.get(name)
-        if target is not None and value.ndim == 4 and value.shape[1] == 1 and target.shape[1] > 1:
-            found[name] = F.pad(value, (0, 0, 0, 0, 0, target.shape[1] - 1))
+        if target is not None and value.ndim == 4 and value.shape[1] < target.shape[1]:
+            found[name] = F.pad(value, (0, 0, 0, 0, 0, target.shape[1] - value.shape[1]))
     return found
 
 

@@ -18,7 +18,7 @@ from echo_node.models.vit import ViTShape
 from echo_node.training import data
 from echo_node.training.augment import Around, augment
 from echo_node.training.place import Place
-from echo_node.training.prompts import sample_prompt
+from echo_node.training.prompts import no_prompt, sample_clicks, sample_prompt
 from echo_node.training.recipe import Recipe
 
 _APICAL = [data.LABELS.index(view) for view in (View.A4C, View.A2C)]
@@ -109,7 +109,8 @@ def draw_batch(
 ) -> Batch:
     """Random clips, random frames of each, one structure and prompt per frame."""
     chosen, size = draw_clips(clips, recipe, rng), shape.image_size
-    images, prompts, structures, targets, everything, walls, tells_view, knowns = [], [], [], [], [], [], [], []
+    images, everything, walls, knowns, tells_view = [], [], [], [], []  # of each clip
+    structures, targets, clicks, prompts = [], [], [], []  # of each frame
     for index in chosen:
         order = _drawn_first(rng.permutation(recipe.frames), clips.known[index], clips.points[index])
         picked = np.sort(order[: recipe.frames_per_clip])
@@ -127,12 +128,13 @@ def draw_batch(
         tells_view.append(window is None and clips.views[index] >= 0)
         present = np.flatnonzero(labels.any(axis=(0, 2, 3)))
         for t in range(len(picked)):
-            structure = _draw_structure(present, known[t], rng, around=around)
+            clicks.append(sample_clicks(rng))
+            structure = _draw_structure(present, known[t], rng, around=around, usual=not clicks[-1])
             beside = (t + 1) % len(picked)
             neighbour = labels[beside, structure] if known[beside, structure] else None
             structures.append(structure)
             targets.append(labels[t, structure])
-            prompts.append(sample_prompt(labels[t, structure], neighbour, rng))
+            prompts.append(no_prompt() if clicks[-1] else sample_prompt(labels[t, structure], neighbour, rng))
     return Batch(
         frames=torch.from_numpy(scaled(np.concatenate(images), mean=data.MEAN, std=data.STD)),
         views=torch.from_numpy(clips.views[chosen]),
@@ -141,7 +143,7 @@ def draw_batch(
         points=torch.from_numpy(np.stack([p.points for p in prompts])),
         kinds=torch.from_numpy(np.stack([p.kinds for p in prompts])),
         previous=torch.from_numpy(np.stack([p.previous for p in prompts])),
-        clicks=torch.tensor([p.clicks for p in prompts]),
+        clicks=torch.tensor(clicks),
         targets=torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)),
         all_masks=torch.from_numpy(np.concatenate(everything).astype(np.float32)),
         walls=torch.from_numpy(np.concatenate(walls)),
@@ -200,11 +202,19 @@ def _draw_window(
 
 
 def _draw_structure(
-    present: npt.NDArray[np.int64], known: npt.NDArray[np.bool_], rng: np.random.Generator, *, around: int | None
+    present: npt.NDArray[np.int64],
+    known: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+    *,
+    around: int | None,
+    usual: bool,
 ) -> int:
-    """What the window is around or the LV cavity, mostly something there, sometimes what is not; what is known."""
+    """What is asked for: sometimes what is not there, and always something known.
+
+    Usually what the window is around or the LV cavity; else, where it is to be corrected, any that is there.
+    """
     chance = rng.uniform()
-    if chance < 0.6:
+    if usual and chance < 0.6:
         structure = _LV if around is None else around
     elif chance < 0.9 and present.size:
         structure = int(rng.choice(present))

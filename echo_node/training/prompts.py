@@ -12,6 +12,8 @@ from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PointKind, a
 
 Mask = npt.NDArray[np.uint8]
 
+_CORRECTED = 0.2  # share of prompts
+
 
 @dataclass(slots=True)
 class Prompt:
@@ -20,7 +22,6 @@ class Prompt:
     points: npt.NDArray[np.float32]  # [8,2] x, y in 0 to 1
     kinds: npt.NDArray[np.int64]  # [8]
     previous: npt.NDArray[np.float32]  # [1,32,32] logits
-    clicks: int = 0  # that correct the answer to this prompt, one after the other
 
 
 def no_prompt() -> Prompt:
@@ -32,8 +33,13 @@ def no_prompt() -> Prompt:
     )
 
 
+def sample_clicks(rng: np.random.Generator) -> int:
+    """How many clicks correct the answer to a prompt: mostly none."""
+    return int(rng.integers(1, MAX_POINTS - 1)) if rng.uniform() < _CORRECTED else 0
+
+
 def sample_prompt(truth: Mask, neighbour: Mask | None, rng: np.random.Generator) -> Prompt:
-    """Often nothing; else corrections, points, a box, or the mask of a neighbouring frame, never quite right.
+    """Often nothing; else points, a box, or the mask of a neighbouring frame, never quite right.
 
     Parameters
     ----------
@@ -43,13 +49,11 @@ def sample_prompt(truth: Mask, neighbour: Mask | None, rng: np.random.Generator)
     """
     prompt = no_prompt()
     chance = rng.uniform()
-    if chance < 0.55:
+    if chance < 0.64:
         return prompt
-    if chance < 0.69:
-        prompt.clicks = int(rng.integers(1, MAX_POINTS - 1))
-    elif chance < 0.76:
+    if chance < 0.72:
         _add_points(prompt, truth, rng)
-    elif chance < 0.87 and truth.any():
+    elif chance < 0.85 and truth.any():
         _add_box(prompt, truth, rng)
     elif neighbour is None:
         _add_points(prompt, truth, rng)

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -220,6 +221,37 @@ def test_no_frame_is_made_or_encoded_twice_in_the_same_window(a4c, monkeypatch):
     assert len(runtime.encoded) == 3 * len(clip.frames) + again
     assert len(set(runtime.encoded)) == len(runtime.encoded)
     assert len(made) == len(set(made)) == 3
+
+
+def test_clicks_correct_an_outline_in_the_window_that_it_was_found_in(a4c):
+    manifest, digest = load_manifest(SHIPPED)
+    runtime = Counting(manifest)
+    engine = Engine(manifest, digest, runtime)
+    simulated, clip = a4c
+    engine.segment(clip, [Structure.LV_CAVITY])
+    before = len(runtime.encoded)
+    inside = np.argwhere(simulated.masks[Structure.LV_CAVITY][0])
+    clicks = tuple(
+        Point(*place, kind)
+        for place in inside[:: len(inside) // 3][:3].tolist()
+        for kind in (PointKind.FOREGROUND, PointKind.BACKGROUND)
+    )
+    engine.segment(clip, [Structure.LV_CAVITY], Prompts(points=clicks))
+    assert len(runtime.encoded) == before, "the same windows"
+    corner = np.argwhere(clip.sector)[-1].tolist()
+    beside = Prompts(points=(Point(*corner, PointKind.FOREGROUND),))
+    engine.segment(clip, [Structure.LV_CAVITY], beside)
+    assert len(runtime.encoded) == before + len(clip.frames)
+
+
+def test_both_walls_of_a_long_axis_are_myocardium(engine):
+    rng = np.random.default_rng(14)
+    simulated = simulate_clip(sample_patient(rng), View.PLAX, rng=rng, frames=4, size=200)
+    (muscle,) = engine.segment(as_clip(simulated, uid="1.2.4"), [Structure.LV_MYOCARDIUM])
+    count, labels = cv2.connectedComponents(simulated.masks[Structure.LV_MYOCARDIUM][0].astype(np.uint8))
+    assert count == 3, "septum and posterior wall, which the plane cuts apart"
+    for wall in (labels == 1, labels == 2):
+        assert (muscle.masks[0] & wall).sum() > 0.8 * wall.sum()
 
 
 class Blind(Counting):

@@ -11,6 +11,7 @@ from echo_node.inference.prompts import LOW_RESOLUTION, MAX_POINTS, PointKind
 from echo_node.inference.walls import locate
 from echo_node.models.assemble import SHAPES, EchoModel, build
 from echo_node.models.checkpoints import load_weights, save_weights
+from echo_node.models.prompt_decoder import click_maps
 from echo_node.models.vit import ViTShape, attended
 from echo_node.models.wall_head import WallHead
 from echo_node.training.losses import point_loss
@@ -76,6 +77,22 @@ def test_a_finer_grid_of_the_frame_than_the_patches_reaches_the_mask(model):
     tokens, prompt = model.encoder(torch.zeros(1, 1, 112, 112)), prompt_of(1)
     moved = prompt | {"frames": prompt["frames"].roll(1, dims=-1)}
     assert not torch.allclose(model.segment(tokens, **prompt), model.segment(tokens, **moved))
+
+
+def test_clicks_are_bumps_where_they_lie_and_boxes_are_none():
+    points = torch.tensor([[[0.25, 0.75], [0.5, 0.5], [0.9, 0.1], [0.1, 0.9]] + [[0.0, 0.0]] * 4])
+    kinds = torch.tensor(
+        [[PointKind.FOREGROUND, PointKind.BACKGROUND, PointKind.BOX_TOP_LEFT] + [PointKind.NONE] * 5]
+    )
+    maps = click_maps(points, kinds, side=112)[0]  # foreground and background of the narrow width, then of the wide
+    y, x = np.mgrid[:112, :112]
+    for number, reach in ((0, 0.03), (2, 0.1)):
+        apart = ((x + 0.5) / 112 - 0.25) ** 2 + ((y + 0.5) / 112 - 0.75) ** 2
+        assert maps[number].numpy() == pytest.approx(np.exp(-apart / 2 / reach**2), abs=1e-6)
+    row, col = divmod(int(maps[1].argmax()), 112)
+    assert {row, col} <= {55, 56}
+    none = click_maps(points, torch.zeros_like(kinds), side=112)
+    assert not none.any()
 
 
 @torch.no_grad()

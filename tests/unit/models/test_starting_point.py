@@ -172,6 +172,20 @@ def test_a_model_that_sees_frames_in_their_clip_begins_as_one_that_sees_them_alo
     assert torch.allclose(model.walls(alone, frames), kept.walls(alone, frames[:, :1]), atol=2e-2)
 
 
+@torch.no_grad()
+def test_a_decoder_that_sees_clicks_as_maps_begins_as_one_that_did_not(tmp_path):
+    kept = package(tmp_path, views=3)
+    weights = {name: value.half() for name, value in kept.state_dict().items()}
+    name = "segment.refine.detail.0.weight"
+    weights[name] = weights[name][:, :1].clone()
+    save_file(weights, tmp_path / WEIGHTS)
+    model = EchoModel(SMALL, views=3, structures=6)
+    load_heads(model, tmp_path)
+    found = model.segment.refine.detail[0].weight
+    assert torch.equal(found[:, :1], weights[name].float())
+    assert not found[:, 1:].any()
+
+
 def test_a_package_of_one_encoder_leaves_the_second_as_it_is(tmp_path):
     kept = package(tmp_path, views=3).state_dict()
     of_one = {name: value.half() for name, value in kept.items() if not name.startswith("measuring.")}

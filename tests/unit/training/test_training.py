@@ -22,7 +22,7 @@ from echo_node.models.assemble import SHAPES
 from echo_node.training import data
 from echo_node.training import train as training
 from echo_node.training.augment import Around, augment, draw_warp, moved, randomise_greys, warped
-from echo_node.training.batches import draw_clips, view_weights
+from echo_node.training.batches import draw_batch, draw_clips, view_weights
 from echo_node.training.calibrate import expect_exams
 from echo_node.training.losses import area_loss, dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
@@ -203,18 +203,39 @@ def test_wall_points_of_a_shard_lie_between_cavity_and_muscle(tmp_path):
 
 
 def test_prompts_tell_the_truth():
-    rng, clicks = np.random.default_rng(4), []
+    rng = np.random.default_rng(4)
     truth = np.zeros((112, 112), np.uint8)
     truth[30:60, 40:90] = 1
     for _ in range(200):
         prompt = sample_prompt(truth, truth, rng)
-        clicks.append(prompt.clicks)
-        assert not (prompt.clicks and prompt.kinds.any()), "there is room for the clicks"
         for (x, y), kind in zip(prompt.points, prompt.kinds, strict=True):
             if kind in (PointKind.FOREGROUND, PointKind.BACKGROUND):
                 assert truth[int(y * 112), int(x * 112)] == (kind == PointKind.FOREGROUND)
-    assert 0.08 < np.mean(np.array(clicks) > 0) < 0.2
-    assert max(clicks) == 6
+
+
+def test_what_is_to_be_corrected_is_any_structure_and_has_no_other_prompt():
+    masks = np.zeros((4, 3, 6, 208, 208), np.uint8)
+    for structure in range(6):
+        masks[:, :, structure, 30 + 25 * structure : 50 + 25 * structure, 60:150] = 1
+    clips = data.Clips(
+        images=np.full((4, 3, 208, 208), 90, np.uint8),
+        masks=np.packbits(masks, axis=-1),
+        views=np.full(4, data.LABELS.index(View.A4C)),
+        points=np.full((4, 3, 4, 2), np.nan, np.float32),
+        known=np.ones((4, 3, 6), bool),
+    )
+    recipe = replace(Recipe().of_measuring(), clips_per_step=120, frames=3)
+    rng, weights = np.random.default_rng(5), np.ones(len(data.LABELS), np.float32)
+    batch = draw_batch(clips, recipe, shape=SHAPES["tiny"], rng=rng, view_weights=weights)
+    corrected = batch.clicks > 0
+    assert 0.1 < corrected.float().mean() < 0.3
+    assert batch.clicks.max() == 6
+    assert not batch.kinds[corrected].any(), "there is room for the clicks"
+    assert not batch.previous[corrected].any()
+    asked = torch.bincount(batch.structures[corrected], minlength=6) / corrected.sum()
+    assert asked.max() < 0.4, "any that is there"
+    usual = torch.bincount(batch.structures[~corrected], minlength=6) / (~corrected).sum()
+    assert usual[data.STRUCTURES.index(Structure.LV_CAVITY)] > 0.4
 
 
 @pytest.mark.parametrize("broken_at", [4, 8], ids=["in the first stage", "in the second"])
