@@ -32,7 +32,6 @@ from echo_node.training.data import STORED_SIZE
 FEWEST_FRAMES = 12  # that are looked at
 _BEAT_MS = 1000.0  # a clip of which less is known is as long as this at least
 _OVER_SYSTOLE = 2.5  # a beat, at least
-_LABELS = ("FileList.csv", "VolumeTracings.csv", "labels.csv", "Info_2CH.cfg", "Info_4CH.cfg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +80,12 @@ def load(path: Path, part: Part, *, most: int, seed: int) -> Iterator[OwnCine]:
 
 
 def digest(path: Path) -> str:
-    """By which the labels of a folder or table are known again."""
-    files = (
-        [path]
-        if path.is_file()
-        else [f for name in _LABELS for f in (path / name, *sorted(path.glob(f"*/{name}")))]
-    )
-    found = hashlib.sha256()
-    for file in files:
+    """By which a folder, or a table and the folder around it, is known again: names, sizes and times of its files."""
+    root, found = path if path.is_dir() else path.parent, hashlib.sha256()
+    for file in sorted(root.rglob("*")):
+        stamp = file.stat()
         if file.is_file():
-            found.update(file.read_bytes())
+            found.update(f"{file.relative_to(root)} {stamp.st_size} {stamp.st_mtime_ns}\n".encode())
     return found.hexdigest()
 
 

@@ -186,19 +186,25 @@ def test_the_uncertainty_covers_the_wider_errors():
     assert scale_uncertainty(heads[0], near, few) == scale_uncertainty(heads[1], near, ()), "too few to tell"
 
 
-def test_own_cines_are_learned_beside_phantoms_and_other_labels_are_another_head(folder, tmp_path):
+def test_own_cines_are_learned_beside_phantoms_and_other_labels_or_videos_are_another_head(folder, tmp_path):
     torch.manual_seed(1)
-    model, path = EchoModel(SHAPE, views=2, structures=2), folder[0]
+    model, (path, clip) = EchoModel(SHAPE, views=2, structures=2), folder
     before = {name: value.clone() for name, value in model.state_dict().items()}
     recipe, learned = replace(TINY, own=path), []
-    for change in (None, None, (",40,", ",41,")):
-        if change:
-            (path / "labels.csv").write_text((path / "labels.csv").read_text().replace(*change))
+    labels = (path / "labels.csv").read_text()
+    changes = (
+        lambda: None,
+        lambda: None,
+        lambda: (path / "labels.csv").write_text(labels.replace(",40,", ",41,")),
+        lambda: builders.write_video(path / "a.avi", np.concatenate([clip.frames] * 3)),
+    )
+    for change in changes:
+        change()
         model.load_state_dict(before)
         figures = train_ejection(model, tmp_path, recipe)
         learned.append((tmp_path / "ejection.jsonl").read_text().count("own_ef_mae"))
     assert {"ef_mae", "own_ef_mae", "own_ef_bias"} <= set(figures)
-    assert learned == [2, 2, 4]
+    assert learned == [2, 2, 4, 6]
 
 
 def test_cines_hold_the_solid_s_truth(tmp_path):
