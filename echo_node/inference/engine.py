@@ -9,8 +9,7 @@ on the package.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ Tokens = npt.NDArray[np.float32]  # [T,1+P,D]
 Numbers = tuple[int, ...]  # of frames, counted from 1
 
 _AGREED = 0.25  # of the frames looked at
-_IN_PARTS = {Structure.LV_MYOCARDIUM: 0.1}  # cut by planes and sectors: a part's least share of the largest
-_CLICKS = {PointKind.FOREGROUND, PointKind.BACKGROUND}
+_PARTS = {Structure.LV_MYOCARDIUM: 3}  # that plane and sector may cut it into; a chamber is one
 
 
 def load_engine(folder: Path, *, backend: Backend, threads: int, plans: PlanCache | None = None) -> Engine:
@@ -119,16 +117,10 @@ class Engine:
             What else is said about the structure; then ask for one structure only.
         """
         whole = self._letterbox(clip)
-        few = pick(clip, spread(len(clip.frames)))
         found, windows = [], list[Letterbox]()
         for structure in structures:
-            alone = self._masks(few, structure, _unclicked(prompts), whole)
-            seen = _agreed(alone) | _prompted(prompts, clip.sector)
-            box = next((window for window in windows if window.holds(seen)), None)
-            box = box or Letterbox.closer(whole, seen, margin=self._manifest.preprocess.margin)
-            if box is None:  # not seen: nothing to go closer to
-                box = whole
-            elif box not in windows:
+            box = self._window(clip, structure, prompts, windows)
+            if box not in (whole, *windows):
                 windows.append(box)
             self._windows[clip.SOPInstanceUID, structure] = box
             found.append(
@@ -209,6 +201,24 @@ class Engine:
                 self._tokens[keys[index]] = tokens
         return np.stack([self._tokens[keys[i]] for i in chosen])
 
+    def _window(self, clip: Clip, structure: Structure, prompts: Prompts, others: Sequence[Letterbox]) -> Letterbox:
+        """Where a structure is outlined: around where it is seen, or a window of others that holds this.
+
+        Clicks correct an outline in the window that it has without them, for one that moved would move the error.
+        Only one beside the window widens it.
+        """
+        whole, margin = self._letterbox(clip), self._manifest.preprocess.margin
+        few, unclicked = pick(clip, spread(len(clip.frames))), prompts.without_clicks()
+        seen = _agreed(self._masks(few, structure, unclicked, whole)) | _prompted(unclicked, clip.sector)
+        if not seen.any() and prompts.points != unclicked.points:  # clicks alone say where it is
+            seen = _agreed(self._masks(few, structure, prompts, whole))
+        if not seen.any():  # nothing to go closer to
+            return whole
+        box = next((window for window in others if window.holds(seen)), None)
+        box = box or Letterbox.closer(whole, seen, margin=margin) or whole
+        meant = _prompted(prompts, clip.sector)
+        return box if box.holds(meant) else Letterbox.closer(whole, seen | meant, margin=margin) or whole
+
     def _masks(self, clip: Clip, structure: Structure, prompts: Prompts, box: Letterbox) -> Mask:
         """Masks bool [T,H,W] of the clip's frames, seen in one window."""
         tokens, frames = self._encode(clip, box), self._seen(clip, box)
@@ -225,8 +235,7 @@ class Engine:
                 "previous": np.repeat(previous[None], n, axis=0),
             }
             parts.append(self._runtime.run("segment", inputs)[:, 0])
-        least, marked = _IN_PARTS.get(structure, 1.0), _pointed(prompts, clip.sector, {PointKind.FOREGROUND})
-        return box.restore(np.concatenate(parts), clip.sector, least=least, marked=marked)
+        return box.restore(np.concatenate(parts), clip.sector, most=_PARTS.get(structure, 1))
 
     def _places(self, clip: Clip, box: Letterbox) -> walls.Places:
         """Wall points on the clip's frames, seen in one window."""
@@ -262,22 +271,11 @@ def _agreed(masks: Mask) -> Mask:
     return np.asarray(masks.mean(axis=0) >= _AGREED, np.bool_)
 
 
-def _unclicked(prompts: Prompts) -> Prompts:
-    """Without clicks, which correct an outline in its window: a window that moves with them moves their error."""
-    return replace(prompts, points=tuple(point for point in prompts.points if point.kind not in _CLICKS))
-
-
 def _prompted(prompts: Prompts, sector: Mask) -> Mask:
-    """Where a prompt says that the structure is [H,W]."""
-    said = _pointed(prompts, sector, set(PointKind) - {PointKind.BACKGROUND})
-    return said if prompts.previous is None else said | (prompts.previous & sector)
-
-
-def _pointed(prompts: Prompts, sector: Mask, kinds: Set[PointKind]) -> Mask:
-    """Where the points of some kinds lie [H,W]; there is nothing to look at beside the sector."""
-    said = np.zeros_like(sector)
+    """Where a prompt says that the structure is [H,W]; there is nothing to look at beside the sector."""
+    said = np.zeros_like(sector) if prompts.previous is None else prompts.previous.copy()
     for point in prompts.points:
-        if point.kind in kinds:
+        if point.kind is not PointKind.BACKGROUND:
             row, col = np.clip((point.row, point.col), 0, np.array(sector.shape) - 1).astype(int)
             said[row, col] = True
     return said & sector

@@ -18,6 +18,7 @@ _DEVIATIONS = 3  # of a pixel over the clip, to grey levels: walls that pass rea
 _BLACK, _WHITE = 0.02, 0.995  # of a clip's greys, so many are at most as dark or at most as bright
 _MEAN = 0.25  # of a clip's greys, once they are at one level
 _GAMMAS = np.geomspace(0.3, 3.0, 64)  # that bring them there
+_ISLAND = 0.1  # of the largest part: what is smaller is noise
 WALL_MARGIN = 1.6  # of a window around wall points: its side over the longer extent of the four
 
 
@@ -100,22 +101,14 @@ class Letterbox:
             target[:] = cv2.resize(box, (self.inner_width, self.inner_height), interpolation=how)
         return out
 
-    def restore(self, logits: npt.NDArray[np.float32], sector: Mask, *, least: float, marked: Mask) -> Mask:
-        """Mask logits [T,S,S] as masks bool [T,H,W] of the source, inside its sector.
-
-        Parameters
-        ----------
-        logits : float32 [T,S,S]
-        sector, marked : bool [H,W]
-        least, marked
-            Which connected parts of each mask are kept: see :func:`parts`.
-        """
+    def restore(self, logits: npt.NDArray[np.float32], sector: Mask, *, most: int) -> Mask:
+        """Mask logits [T,S,S] as masks bool [T,H,W] of the source, inside its sector, of so many parts at most."""
         out = np.zeros((len(logits), self.rows, self.cols), np.bool_)
-        there = slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
         for target, logit in zip(out, logits, strict=True):
             inner = np.ascontiguousarray(logit[self._inner_rows, self._inner_cols])
             box = cv2.resize(inner, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-            target[there] = parts(box > 0, least=least, marked=marked[there])
+            there = slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+            target[there] = without_islands(box > 0, most=most)
         return out & sector
 
     def holds(self, seen: Mask) -> bool:
@@ -150,24 +143,17 @@ def _extent(mask: Mask) -> tuple[int, int, int, int]:
     return int(rows[0]), int(cols[0]), int(rows[-1] - rows[0] + 1), int(cols[-1] - cols[0] + 1)
 
 
-def parts(mask: Mask, *, least: float, marked: Mask) -> Mask:
-    """A mask [H,W] without the islands that are noise.
+def without_islands(mask: Mask, *, most: int) -> Mask:
+    """The largest connected parts of a mask [H,W]: so many at most, none below a tenth of the largest.
 
-    Parameters
-    ----------
-    mask, marked : bool [H,W]
-        A part in which anything is marked is kept.
-    least : float
-        So large is a part that is kept, as a share of the largest: 1 for a chamber, which is one piece.
+    A chamber is one piece. A wall may be cut by the plane and by the sector's edges.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if len(stats) <= 2:
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if areas.size < 2:
         return mask
-    areas = stats[:, cv2.CC_STAT_AREA]
-    kept = areas >= least * areas[1:].max()
-    kept[labels[marked]] = True
-    kept[0] = False  # what is no part
-    return np.asarray(kept[labels], np.bool_)
+    large = np.argsort(-areas, kind="stable")[:most]
+    return np.isin(labels, 1 + large[areas[large] >= _ISLAND * areas.max()])
 
 
 def in_clip(squares: Frames, channels: int, *, among: Frames | None = None) -> Frames:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,6 +22,9 @@ class PointKind(enum.IntEnum):
     FOREGROUND = 2
     BOX_TOP_LEFT = 3
     BOX_BOTTOM_RIGHT = 4
+
+
+CLICKS = (PointKind.FOREGROUND, PointKind.BACKGROUND)  # which correct an answer; a box says where to look
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class Prompts:
         """A box around the structure."""
         corners = Point(top, left, PointKind.BOX_TOP_LEFT), Point(bottom, right, PointKind.BOX_BOTTOM_RIGHT)
         return cls(points=corners)
+
+    def without_clicks(self) -> Prompts:
+        """A box and a mask to start from alone."""
+        return replace(self, points=tuple(point for point in self.points if point.kind not in CLICKS))
 
 
 NO_PROMPTS = Prompts()

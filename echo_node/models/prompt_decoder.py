@@ -17,9 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from echo_node.inference.prompts import PointKind
+from echo_node.inference.prompts import CLICKS, PointKind
 
-_CLICKS = (PointKind.FOREGROUND, PointKind.BACKGROUND)  # in the order of their maps
 _REACHES = 0.03, 0.1  # of a click in its maps, as shares of the square
 
 
@@ -51,7 +50,7 @@ class PromptDecoder(nn.Module):
             nn.Conv2d(width // 4, width // 4, 3, padding=1),
             nn.GELU(),
         )
-        self.refine = Refinement(width // 4, channels=channels + len(_CLICKS) * len(_REACHES))
+        self.refine = Refinement(width // 4, channels=channels + len(CLICKS) * len(_REACHES))
         self.to_kernel = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width // 4))
         self.bias = nn.Parameter(torch.zeros(1))
 
@@ -102,14 +101,14 @@ def click_maps(points: Tensor, kinds: Tensor, *, side: int) -> Tensor:
     maps = []
     for reach in _REACHES:
         across, down = torch.exp(-((offsets / reach) ** 2) / 2).unbind(dim=2)  # [B,8,S] each
-        for kind in _CLICKS:
+        for kind in CLICKS:
             of_kind = (kinds == kind).to(points.dtype)[..., None]  # [B,8,1]
             maps.append((down * of_kind).transpose(1, 2) @ across)  # [B,S,S]
     return torch.stack(maps, dim=1)
 
 
 class Refinement(nn.Module):
-    """The frame's own edges, added to the upscaled image (twice the map's resolution)."""
+    """What is finer than a patch, edges and clicks, added to the upscaled image (twice the map's resolution)."""
 
     def __init__(self, width: int, *, channels: int, detail: int = 16) -> None:
         super().__init__()
@@ -126,7 +125,7 @@ class Refinement(nn.Module):
         )
 
     def forward(self, picture: Tensor, frames: Tensor) -> Tensor:
-        """Map [B,W,H,H] and frames [B,C,S,S] to a map [B,W,H,H]."""
+        """Map [B,W,H,H] and frames, with other maps behind them or not, [B,C,S,S] to a map [B,W,H,H]."""
         side = 2 * picture.shape[-1]
         fine = self.detail(F.interpolate(frames, size=(side, side), mode="bilinear"))  # [B,d,H,H]
         added: Tensor = self.fuse(torch.cat([picture, fine], dim=1))

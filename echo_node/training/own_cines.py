@@ -80,7 +80,7 @@ def load(path: Path, part: Part, *, most: int, seed: int) -> Iterator[OwnCine]:
 
 
 def digest(path: Path) -> str:
-    """By which a folder, or a table and the folder around it, is known again: names, sizes and times of its files."""
+    """By which a folder, or a table and the folder around it, is known again: names, sizes and times of files."""
     root, found = path if path.is_dir() else path.parent, hashlib.sha256()
     for file in sorted(root.rglob("*")):
         stamp = file.stat()

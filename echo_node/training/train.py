@@ -87,8 +87,8 @@ class Run:
         Raises
         ------
         EngineError
-            What this stage leaves as it is was another when the checkpoint was made, or it learned from other
-            labelled clips.
+            What this stage leaves as it is was another when the checkpoint was made, it learned from other
+            labelled clips, or the model had another shape.
         """
         state = load_state(path)
         if state.get("own", "") != self.own:
@@ -98,9 +98,12 @@ class Run:
         frozen = {name: p for name, p in self.model.named_parameters() if not p.requires_grad}
         if any(not torch.equal(state["model"][name], p.cpu()) for name, p in frozen.items()):
             raise EngineError(f"{path}: goes on from other weights; move it away to begin this stage anew")
-        self.model.load_state_dict(state["model"])
-        self.dense.load_state_dict(state["dense"])
-        self.average.load_state_dict(state["average"])
+        try:
+            self.model.load_state_dict(state["model"])
+            self.dense.load_state_dict(state["dense"])
+            self.average.load_state_dict(state["average"])
+        except RuntimeError as error:
+            raise EngineError(f"{path}: is of another model; move it away to begin this stage anew") from error
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
 

@@ -63,6 +63,7 @@ from echo_node.training.dino.sources import Source
 from echo_node.training.inputs import CHANNELS, encoder_input
 from echo_node.training.place import Place, half_precision, share_buffers
 
+_FORM = 2  # of pictures and losses, beside the recipe: what began with another does not go on
 _LEAST_STEPS = 10.0  # that the teacher's average is over
 
 
@@ -105,7 +106,9 @@ class DinoRecipe:
     def kept(self) -> dict[str, str]:
         """What a run that goes on must have alike: all but who reads the pictures and how often it is probed."""
         free = {"workers", "probe_every", "encoder"}
-        return {f.name: str(getattr(self, f.name)) for f in fields(self) if f.name not in free}
+        return {f.name: str(getattr(self, f.name)) for f in fields(self) if f.name not in free} | {
+            "form": str(_FORM)
+        }
 
 
 @dataclass(slots=True)

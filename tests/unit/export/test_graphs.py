@@ -3,12 +3,15 @@
 import copy
 
 import onnx
+import onnxruntime
 import pytest
 import torch
 
 from echo_node.errors import EngineError
 from echo_node.export.graphs import check_parity, export, golden, graphs
-from echo_node.inference.golden import TOLERANCE
+from echo_node.export.half import halved
+from echo_node.inference.backend import Precision
+from echo_node.inference.golden import TOLERANCE, allowed
 from echo_node.models.assemble import EchoModel
 from echo_node.models.vit import Stem, ViTShape
 
@@ -44,6 +47,21 @@ def test_what_half_precision_holds_is_stored_in_it_and_nothing_else_changes(tmp_
         assert check_parity(encoder, path, golden(encoder)) <= 1e-5
         sizes[name] = sum(weight.ByteSize() for weight in onnx.load(path).graph.initializer)
     assert sizes["half"] < 0.8 * sizes["whole"], "all but what a norm was folded into"
+
+
+def test_every_graph_has_a_half(tmp_path):
+    """Of the model as it is now, which the shipped package may be older than."""
+    torch.manual_seed(0)
+    model = EchoModel(SHAPE, views=3, structures=2).eval()
+    for graph in graphs(model, batch=2):
+        export(graph, tmp_path)
+        values = golden(graph)
+        half = halved(onnx.load(tmp_path / graph.file)).SerializeToString()
+        session = onnxruntime.InferenceSession(half, providers=["CPUExecutionProvider"])
+        (output,) = (node.name for node in session.get_outputs())
+        (found,) = session.run(None, {node.name: values[f"in_{node.name}"] for node in session.get_inputs()})
+        expected = values[f"out_{output}"]
+        assert abs(found - expected).max() <= allowed(output, expected, Precision.HALF), graph.file
 
 
 def test_attention_is_the_operator_that_runtimes_fuse(tmp_path):

@@ -227,21 +227,20 @@ def test_clicks_correct_an_outline_in_the_window_that_it_was_found_in(a4c):
     manifest, digest = load_manifest(SHIPPED)
     runtime = Counting(manifest)
     engine = Engine(manifest, digest, runtime)
-    simulated, clip = a4c
+    _, clip = a4c
     engine.segment(clip, [Structure.LV_CAVITY])
     before = len(runtime.encoded)
-    inside = np.argwhere(simulated.masks[Structure.LV_CAVITY][0])
-    clicks = tuple(
-        Point(*place, kind)
-        for place in inside[:: len(inside) // 3][:3].tolist()
-        for kind in (PointKind.FOREGROUND, PointKind.BACKGROUND)
-    )
-    engine.segment(clip, [Structure.LV_CAVITY], Prompts(points=clicks))
+    box = engine._windows["1.2.3", Structure.LV_CAVITY]
+    inside = [(r, c) for r, c in np.argwhere(clip.sector) if box.top <= r < box.top + box.height]
+    inside = [(r, c) for r, c in inside if box.left <= c < box.left + box.width]
+    for place in inside[:: len(inside) // 5]:
+        for kind in (PointKind.FOREGROUND, PointKind.BACKGROUND):
+            engine.segment(clip, [Structure.LV_CAVITY], Prompts(points=(Point(*place, kind),)))
     assert len(runtime.encoded) == before, "the same windows"
-    corner = np.argwhere(clip.sector)[-1].tolist()
-    beside = Prompts(points=(Point(*corner, PointKind.FOREGROUND),))
-    engine.segment(clip, [Structure.LV_CAVITY], beside)
-    assert len(runtime.encoded) == before + len(clip.frames)
+    (corner,) = np.argwhere(clip.sector)[-1:].tolist()
+    for kind, expected in ((PointKind.BACKGROUND, before), (PointKind.FOREGROUND, before + len(clip.frames))):
+        engine.segment(clip, [Structure.LV_CAVITY], Prompts(points=(Point(*corner, kind),)))
+        assert len(runtime.encoded) == expected
 
 
 def test_both_walls_of_a_long_axis_are_myocardium(engine):
@@ -270,6 +269,32 @@ def test_a_structure_that_is_not_seen_is_looked_for_in_the_whole_sector(a4c):
     assert cavity.masks.shape == clip.frames.shape
     assert not cavity.masks.any()
     assert len(runtime.encoded) == len(clip.frames), "there was nothing to go closer to"
+
+
+class Deaf(Counting):
+    """The real runtime, but that no structure is seen without a point, or none at all in the whole sector."""
+
+    def __init__(self, manifest, *, looks: int):
+        super().__init__(manifest)
+        self.looks = looks  # in the sector, before the first answer
+
+    def run(self, graph, inputs):
+        found = super().run(graph, inputs)
+        if graph != "segment":
+            return found
+        self.looks -= 1
+        return found if self.looks < 0 and inputs["kinds"].any() else np.full_like(found, -9.0)
+
+
+@pytest.mark.parametrize(("looks", "windows"), [(0, 1), (2, 0)], ids=["by the point", "not even then"])
+def test_what_is_found_by_a_point_alone_is_outlined_around_that(a4c, looks, windows):
+    manifest, digest = load_manifest(SHIPPED)
+    runtime, (simulated, clip) = Deaf(manifest, looks=looks), a4c
+    truth = simulated.masks[Structure.LV_CAVITY]
+    point = Prompts(points=(Point(*np.argwhere(truth[0]).mean(axis=0), PointKind.FOREGROUND),))
+    (cavity,) = Engine(manifest, digest, runtime).segment(clip, [Structure.LV_CAVITY], point)
+    assert len(runtime.encoded) == (1 + windows) * len(clip.frames)
+    assert dice(cavity.masks, truth) > (0.8 if windows else 0.3)
 
 
 def test_a_click_beside_the_sector_is_no_place_to_go_closer_to(a4c):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from echo_node.inference.preprocess import Letterbox, in_clip, level, normalise, parts
+from echo_node.inference.preprocess import Letterbox, in_clip, level, normalise, without_islands
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(300, 500), (500, 260), (113, 111)])
@@ -14,7 +14,7 @@ def test_a_mask_comes_back_within_a_pixel(rows, cols):
     disk = (r - rows / 2) ** 2 + (c - cols / 2) ** 2 < (0.2 * min(rows, cols)) ** 2
     box = Letterbox.around(sector, 112)
     logits = box.apply(disk[None].astype(np.uint8) * 255).astype(np.float32) - 127.5
-    back = box.restore(logits, sector, least=1.0, marked=np.zeros_like(sector))[0]
+    back = box.restore(logits, sector, most=1)[0]
     scale = max(rows - 27, cols - 45) / 112  # source pixels per square's pixel
     for axis in (0, 1):
         there, here = (np.flatnonzero(m.any(axis=axis)) for m in (disk, back))
@@ -24,16 +24,18 @@ def test_a_mask_comes_back_within_a_pixel(rows, cols):
     assert np.abs(centre).max() < 0.5
 
 
-def test_islands_are_noise_but_for_large_parts_of_walls_and_what_is_marked():
-    mask, marked = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+def test_islands_are_noise_and_walls_have_parts():
+    mask = np.zeros((60, 60), bool)
     mask[5:25, 5:45] = True  # 800 pixels
     mask[30:40, 5:45] = True  # 400
-    mask[50:52, 50:53] = True
-    assert np.array_equal(np.unique(np.nonzero(parts(mask, least=1.0, marked=marked))[0]), np.arange(5, 25))
-    assert parts(mask, least=0.1, marked=marked).sum() == 1200
-    marked[51, 51] = marked[55, 5] = True  # the second lies in no part
-    assert parts(mask, least=1.0, marked=marked).sum() == 806
-    assert not parts(np.zeros_like(mask), least=1.0, marked=marked).any()
+    mask[50:59, 5:45] = True  # 360
+    mask[2:4, 50:53] = True
+    assert [without_islands(mask, most=n).sum() for n in (1, 2, 3, 4)] == [800, 1200, 1560, 1560]
+    assert without_islands(mask, most=1)[5:25, 5:45].all()
+    alike = np.eye(9, dtype=bool)
+    alike[4:6] = False
+    assert without_islands(alike[::-1], most=1).sum() == 4
+    assert not without_islands(np.zeros_like(mask), most=3).any()
 
 
 def test_a_point_lands_where_its_pixel_does():

@@ -320,6 +320,18 @@ def test_views_count_by_the_root_of_how_often_they_are_drawn():
     assert weights[views[drawn]].mean() == pytest.approx(1, abs=0.01)
 
 
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    recipe = replace(TINY.of_measuring(), measuring_steps=1)
+    run = training.Run.start(recipe, training._model(recipe), torch.device("cpu"))
+    run.save(tmp_path / "measuring.pt")
+    state = torch.load(tmp_path / "measuring.pt", weights_only=True)
+    name = "segment.refine.detail.0.weight"
+    state["model"][name] = state["model"][name][:, :3]  # as before clicks were maps
+    torch.save(state, tmp_path / "measuring.pt")
+    with pytest.raises(EngineError, match=r"measuring.pt: is of another model; move it away"):
+        run.resume(tmp_path / "measuring.pt")
+
+
 def test_the_unseen_phantoms_are_not_learned_from():
     with pytest.raises(EngineError, match="kept unseen"):
         Recipe(seed=UNSEEN)
