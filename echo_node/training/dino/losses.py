@@ -119,12 +119,12 @@ def ibot_loss(students: Tensor, teachers: Tensor, weights: Tensor, *, temperatur
     return (per_patch * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
-def koleo_loss(features: Tensor) -> Tensor:
-    """Minus the mean logarithm of each feature's [B,D] distance to its nearest neighbour, on the sphere."""
+def koleo_loss(features: Tensor, clips: Tensor) -> Tensor:
+    """Minus the mean logarithm of each feature's [B,D] distance to its nearest neighbour of another clip [B]."""
     unit = F.normalize(features.float(), dim=-1, eps=1e-8)
     with torch.no_grad(), _full_precision(features):
         similarity = unit @ unit.T
-        similarity.fill_diagonal_(-1)
+        similarity.masked_fill_(clips[:, None] == clips, -1)
         nearest = similarity.argmax(dim=1)
     distances = F.pairwise_distance(unit, unit[nearest], eps=1e-8)
     return -(distances + 1e-8).log().mean()

@@ -335,7 +335,7 @@ def _losses(
         "dino": dino_loss(logits, balanced, temperature=recipe.student_temperature),
         "contrast": recipe.contrast * contrast_loss(points, near, clips, temperature=recipe.contrast_temperature),
         "ibot": recipe.ibot * ibot_loss(hidden, patch_targets, weights, temperature=recipe.student_temperature),
-        "koleo": recipe.koleo * (koleo_loss(features[0]) + koleo_loss(features[1])),
+        "koleo": recipe.koleo * (koleo_loss(features[0], clips) + koleo_loss(features[1], clips)),
     }
 
 

@@ -101,9 +101,10 @@ def test_ibot_loss_counts_every_picture_alike():
 def test_koleo_against_all_distances():
     x = np.random.default_rng(3).normal(size=(9, 4))
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    distances = np.linalg.norm(unit[:, None] - unit[None], axis=-1) + 10 * np.eye(9)
+    clips = np.array([4, 1, 2, 4, 3, 5, 6, 1, 4])
+    distances = np.linalg.norm(unit[:, None] - unit[None], axis=-1) + 10 * (clips[:, None] == clips)
     expected = -np.log(distances.min(axis=1)).mean()
-    assert koleo_loss(torch.from_numpy(x)).item() == pytest.approx(expected, rel=1e-4)
+    assert koleo_loss(torch.from_numpy(x), torch.from_numpy(clips)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_losses_are_exact_where_the_encoder_runs_in_half_precision():
@@ -111,9 +112,9 @@ def test_losses_are_exact_where_the_encoder_runs_in_half_precision():
     students = torch.from_numpy(rng.normal(size=(4, 3, 50))).float()
     teachers = torch.from_numpy(softmax(5 * rng.normal(size=(2, 3, 50)))).float()
     near = 1 + 0.03 * torch.from_numpy(rng.normal(size=(40, 8))).float()  # class tokens are alike at first
-    exact = dino_loss(students, teachers, temperature=0.1), koleo_loss(near)
+    exact = dino_loss(students, teachers, temperature=0.1), koleo_loss(near, torch.arange(40))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = dino_loss(students, teachers, temperature=0.1), koleo_loss(near)
+        half = dino_loss(students, teachers, temperature=0.1), koleo_loss(near, torch.arange(40))
     assert [loss.dtype for loss in half] == [torch.float32] * 2
     assert [loss.item() for loss in half] == [loss.item() for loss in exact]
 
@@ -338,7 +339,9 @@ def test_a_batch_in_which_little_is_told_apart_is_refused(tmp_path):
 
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_kept(tmp_path, small, monkeypatch):
     losses = iter([1.0, 1.0, 1.0, 1.0, float("nan")])  # two crops, two parts: the second step's first
-    monkeypatch.setattr("echo_node.training.dino.pretrain.koleo_loss", lambda x: x.sum() * 0 + next(losses, 1.0))
+    monkeypatch.setattr(
+        "echo_node.training.dino.pretrain.koleo_loss", lambda x, clips: x.sum() * 0 + next(losses, 1.0)
+    )
     with pytest.raises(EchoNodeError, match="step 2: a loss is no number"):
         pretrain(tmp_path, PhantomSource(phantoms(1)), replace(RECIPE, probe_every=1))
     kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
