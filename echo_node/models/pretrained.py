@@ -1,4 +1,4 @@
-"""Published encoders: DINOv2's and DINOv3's weights, by their names, into ours.
+"""Published encoders: DINOv2's and DINOv3's weights, by their names at Meta's or the hub's, into ours.
 
 They see colour and we see grey. A grey frame has three equal channels, so the first layer's sum over them,
 with both normalisations folded in, is exact.
@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from echo_node.errors import EngineError
+from echo_node.models.hub_names import by_their_own_names
 from echo_node.models.vit import Positions, VisionTransformer, ViTShape, interpolated
 
 # Of the pictures that both were trained on, per colour channel.
@@ -121,7 +122,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise EngineError(f"{path}: is no checkpoint: {type(error).__name__}") from error
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise EngineError(f"{path}: holds more than tensors")
-    return content
+    return by_their_own_names(content)
 
 
 def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -72,6 +72,41 @@ def checkpoint(version: int, *, grid: int = GRID) -> dict[str, Tensor]:
     return weights
 
 
+def as_the_hub_has_it(weights: dict[str, Tensor], version: int) -> dict[str, Tensor]:
+    """The same checkpoint under the names of the hub's models Dinov2WithRegisters and DINOv3ViT."""
+    layer = "encoder.layer" if version == 2 else "layer"
+    patches = "embeddings.patch_embeddings" + (".projection" if version == 2 else "")
+    parts = (
+        [f"attention.{p}" for p in ("query", "key", "value")] if version == 2 else ["q_proj", "k_proj", "v_proj"]
+    )
+    out = "output.dense" if version == 2 else "o_proj"
+    mlp = ("fc1", "fc2") if version == 2 else ("up_proj", "down_proj")
+    named = {
+        "embeddings.cls_token": weights["cls_token"],
+        "embeddings.mask_token": weights["mask_token"],
+        "embeddings.register_tokens": weights["register_tokens" if version == 2 else "storage_tokens"],
+        f"{patches}.weight": weights["patch_embed.proj.weight"],
+        f"{patches}.bias": weights["patch_embed.proj.bias"],
+        **{f"{'layernorm' if version == 2 else 'norm'}.{k}": weights[f"norm.{k}"] for k in ("weight", "bias")},
+    }
+    if version == 2:
+        named["embeddings.position_embeddings"] = weights["pos_embed"]
+    for i in range(DEPTH):
+        for kind in ("weight", "bias"):
+            old, new = f"blocks.{i}", f"{layer}.{i}"
+            for name in ("norm1", "norm2"):
+                named[f"{new}.{name}.{kind}"] = weights[f"{old}.{name}.{kind}"]
+            for part, value in zip(parts, weights[f"{old}.attn.qkv.{kind}"].chunk(3), strict=True):
+                if (part, kind) != ("k_proj", "bias"):
+                    named[f"{new}.attention.{part}.{kind}"] = value.clone()
+            named[f"{new}.attention.{out}.{kind}"] = weights[f"{old}.attn.proj.{kind}"]
+            for ours, theirs in zip(("fc1", "fc2"), mlp, strict=True):
+                named[f"{new}.mlp.{theirs}.{kind}"] = weights[f"{old}.mlp.{ours}.{kind}"]
+        for scale in (1, 2):
+            named[f"{layer}.{i}.layer_scale{scale}.lambda1"] = weights[f"blocks.{i}.ls{scale}.gamma"]
+    return named
+
+
 def rotated(x: Tensor, *, grid: int, periods: Tensor) -> Tensor:
     """One head's patches [G*G,d], pair by pair as complex numbers."""
     out = x.clone()
@@ -119,11 +154,15 @@ def reference(weights: dict[str, Tensor], grey: Tensor, *, version: int) -> Tens
 
 
 @pytest.mark.parametrize(("version", "positions"), [(2, Positions.LEARNED), (3, Positions.ROTARY)])
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("kept", [".pth", ".safetensors", "hub"])
 @torch.no_grad()
-def test_a_published_encoder_gives_what_it_gave(tmp_path, version, positions, suffix):
-    weights, path = checkpoint(version), tmp_path / f"weights{suffix}"
-    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+def test_a_published_encoder_gives_what_it_gave(tmp_path, monkeypatch, version, positions, kept):
+    monkeypatch.setattr("echo_node.models.hub_names._HEAD_WIDTH", WIDTH // HEADS)
+    weights, path = checkpoint(version), tmp_path / ("weights.pth" if kept == ".pth" else "weights.safetensors")
+    if kept == ".pth":
+        torch.save(weights, path)
+    else:
+        save_file(weights if kept == ".safetensors" else as_the_hub_has_it(weights, version), path)
     encoder = VisionTransformer(shape(positions)).eval()
     load_pretrained(encoder, path, mean=MEAN, std=STD)
     grey = torch.rand(1, GRID * PATCH, GRID * PATCH, generator=torch.Generator().manual_seed(9))

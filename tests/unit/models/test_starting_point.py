@@ -13,7 +13,7 @@ from torch import Tensor
 from echo_node.errors import EngineError
 from echo_node.models.assemble import SHAPES, EchoModel
 from echo_node.models.checkpoints import save_weights
-from echo_node.models.pretrained import load_pretrained, published_shape
+from echo_node.models.pretrained import _renamed, load_pretrained, published_shape
 from echo_node.models.starting_point import (
     ARCHITECTURE,
     WEIGHTS,
@@ -64,6 +64,26 @@ def test_a_published_checkpoint_becomes_a_start(checkpoint, tmp_path, version, p
     load_pretrained(whole, tmp_path / "w.pth", mean=0.2, std=0.2)
     frames = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(3))
     assert (encoder(frames) - whole(frames)).abs().max() < 2e-2, "kept in half precision"
+
+
+@pytest.mark.parametrize(
+    ("version", "width", "depth", "patch"), [(2, 384, 12, 14), (3, 768, 12, 16), (2, 1024, 24, 14)]
+)
+def test_published_sizes_are_told_by_their_tensors(tmp_path, monkeypatch, version, width, depth, patch):
+    for name, value in (("WIDTH", width), ("DEPTH", depth), ("HEADS", width // 64), ("PATCH", patch)):
+        monkeypatch.setattr(test_pretrained, name, value)
+    monkeypatch.setattr(test_pretrained.torch, "randn", lambda *size, generator: torch.zeros(1).expand(size))
+    weights = test_pretrained.checkpoint(version, grid=37)  # 518 pixels of DINOv2
+    monkeypatch.undo()
+    torch.save(weights, tmp_path / "w.pth")
+    shape = published_shape(tmp_path / "w.pth")
+    assert (shape.width, shape.depth, shape.heads, shape.patch_size) == (width, depth, width // 64, patch)
+    assert shape.image_size == 16 * patch
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in VisionTransformer(shape).state_dict().items()}
+    found = {name: value.shape for name, value in _renamed(weights).items() if not name.endswith("bias_mask")}
+    differing = {name for name in wanted if wanted[name] != found.get(name)}
+    assert differing == {"patches.weight", *(["positions"] if version == 2 else [])}, "colour, and another grid"
 
 
 def test_pretraining_starts_from_it(checkpoint, tmp_path):
