@@ -8,7 +8,7 @@ import enum
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from echo_node.evaluation.confidence import Estimate
@@ -54,13 +54,21 @@ def as_text(results: Results) -> str:
 
 
 def as_markdown(results: Results) -> str:
-    """For a repository or a card; each heading repeats what the figures are not."""
-    parts = [f"# {title(results)}", _counts(results)]
+    """For a repository; each heading repeats what the figures are not."""
+    return "\n\n".join((f"# {title(results)}", _counts(results), *_tables(results, "##"))) + "\n"
+
+
+def for_card(results: Results) -> str:
+    """For an engine's card: all but the details."""
+    return "\n\n".join((_counts(results), *_tables(results, "###", without={"Details"})))
+
+
+def _tables(results: Results, level: str, *, without: Set[str] = frozenset()) -> Iterator[str]:
     for heading, (header, *rows) in sections(results):
-        lines = [header, ["---"] * len(header), *rows]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        parts.append(f"## {heading} ({results.caveat})\n\n{table}")
-    return "\n\n".join(parts) + "\n"
+        if heading not in without:
+            lines = (header, ["---"] * len(header), *rows)
+            table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            yield f"{level} {heading} ({results.caveat})\n\n{table}"
 
 
 def as_csv(results: Results) -> str:

@@ -19,6 +19,7 @@ from echo_node.models.checkpoints import save_weights, write_weights
 from echo_node.models.vit import Positions, Stem, VisionTransformer, ViTShape
 
 ARCHITECTURE, WEIGHTS = "architecture.yaml", "weights.safetensors"
+_ORIGIN = "origin.txt"
 _PREFIX = "encoder."  # in an engine package, whose heads stand beside it
 _MEASURING = "measuring."  # the second encoder, which a package may lack
 
@@ -28,8 +29,15 @@ def architecture(shape: ViTShape) -> dict[str, Any]:
     return {k: v.value if isinstance(v, enum.Enum) else v for k, v in dataclasses.asdict(shape).items()}
 
 
-def write_encoder(encoder: VisionTransformer, folder: Path) -> None:
+def write_encoder(encoder: VisionTransformer, folder: Path, *, origin: str) -> None:
     """Write an encoder alone; the folder must not be there yet.
+
+    Parameters
+    ----------
+    encoder : VisionTransformer
+    folder : Path
+    origin : str
+        How it came to be, for the cards of engines that start from it: "pretrained on ...".
 
     Raises
     ------
@@ -41,20 +49,27 @@ def write_encoder(encoder: VisionTransformer, folder: Path) -> None:
     except FileExistsError as error:
         raise EngineError(f"{folder}: is there already") from error
     save_weights(encoder, folder / WEIGHTS)
-    _write_shape(encoder.shape, folder)
+    _write_words(encoder.shape, folder, origin)
 
 
-def keep_encoder(encoder: VisionTransformer, folder: Path) -> None:
+def keep_encoder(encoder: VisionTransformer, folder: Path, *, origin: str) -> None:
     """Write an encoder into a run's folder, over what it held before, in full precision."""
     half = folder / f"{WEIGHTS}.half"
     write_weights(encoder.state_dict(), half)
     half.replace(folder / WEIGHTS)
-    _write_shape(encoder.shape, folder)
+    _write_words(encoder.shape, folder, origin)
 
 
-def _write_shape(shape: ViTShape, folder: Path) -> None:
+def _write_words(shape: ViTShape, folder: Path, origin: str) -> None:
     text = yaml.safe_dump(architecture(shape), sort_keys=False)
     (folder / ARCHITECTURE).write_text(text, encoding="utf-8")
+    (folder / _ORIGIN).write_text(origin + "\n", encoding="utf-8")
+
+
+def read_origin(folder: Path) -> str:
+    """How the encoder in a folder came to be; nothing where the folder does not say, as a package does not."""
+    path = folder / _ORIGIN
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def read_encoder(folder: Path) -> VisionTransformer:

@@ -9,10 +9,12 @@ from pathlib import Path
 from echo_node.config import Backend
 from echo_node.evaluation.command import PHANTOM_PATIENTS, SEED, evaluate_source
 from echo_node.evaluation.phantoms import phantoms
-from echo_node.evaluation.report import as_mapping
+from echo_node.evaluation.report import as_mapping, for_card
+from echo_node.evaluation.results import Results
 from echo_node.export.package import INTENDED_USE, Calibration, Contents, write_package
 from echo_node.inference.engine import load_engine
 from echo_node.models.assemble import EchoModel
+from echo_node.models.starting_point import read_origin
 from echo_node.models.vit import Stem, ViTShape
 from echo_node.training import data
 from echo_node.training.augment import MARGIN
@@ -23,12 +25,15 @@ from echo_node.training.recipe import UNSEEN, Recipe
 from echo_node.training.train import train
 
 CALIBRATION_CLIPS = 420
-HEADLINES = (  # of an evaluation's figures, those that a package and its card keep
+HEADLINES = (  # of an evaluation's figures, those that a package's manifest keeps
     "patients",
     "view_all_labelled_views_balanced_accuracy",
     "segmentation_lv_cavity_dice",
     "segmentation_lv_myocardium_dice",
     "segmentation_la_dice",
+    "segmentation_rv_dice",
+    "segmentation_ra_dice",
+    "segmentation_aortic_root_dice",
     "ejection_fraction_ef_disks_biplane_measured_share",
     "ejection_fraction_ef_disks_biplane_mae_points",
     "ejection_fraction_ef_disks_biplane_bias_points",
@@ -39,6 +44,8 @@ HEADLINES = (  # of an evaluation's figures, those that a package and its card k
     "wall_measure_ivsd_as_the_node_measures_mae_mm",
     "wall_measure_lvidd_as_the_node_measures_mae_mm",
     "wall_measure_lvpwd_as_the_node_measures_mae_mm",
+    "phase_ed_disks_a4c_mae_frames",
+    "phase_es_disks_a4c_mae_frames",
     "view_calibration_error",
     "no_heart_measured_share",
     "no_heart_auroc",
@@ -106,12 +113,11 @@ def ship(
     calibration = calibrate(model, unseen)
     called = engine.resolve().name, version
     with tempfile.TemporaryDirectory() as folder:  # the figures come from the package itself
-        write_package(_contents(called, model, start, calibration, {}), Path(folder))
+        write_package(_contents(called, model, start, calibration), Path(folder))
         draft = load_engine(Path(folder), backend=Backend.ONNXRUNTIME_CPU, threads=0)
-        unseen_patients = phantoms(draft.views, patients=patients, seed=SEED)
-        figures = as_mapping(evaluate_source(draft, unseen_patients))
-    measured = {name: figures[name] for name in HEADLINES if name in figures}
-    difference = write_package(_contents(called, model, start, calibration, measured), engine)
+        results = evaluate_source(draft, phantoms(draft.views, patients=patients, seed=SEED))
+    figures = as_mapping(results)
+    difference = write_package(_contents(called, model, start, calibration, results), engine)
     print(f"{engine}: graphs equal torch within {difference:.1e}")
     for name, value in figures.items():
         print(f"{name:64} {value:8.3f}")
@@ -119,9 +125,14 @@ def ship(
 
 
 def _contents(
-    name: tuple[str, str], model: EchoModel, start: str, calibration: Calibration, measured: Mapping[str, float]
+    name: tuple[str, str],
+    model: EchoModel,
+    start: str,
+    calibration: Calibration,
+    results: Results | None = None,
 ) -> Contents:
-    """What a package of a name and version holds."""
+    """What a package of a name and version holds; without results it is a draft."""
+    figures = {} if results is None else as_mapping(results)
     return Contents(
         name=name[0],
         version=name[1],
@@ -132,15 +143,12 @@ def _contents(
         std=data.STD,
         margin=MARGIN,
         calibration=calibration,
-        measured=measured,
-        card=_card(name, model.shape, start, calibration, measured),
+        measured={name: figures[name] for name in HEADLINES if name in figures},
+        card=_card(name, model.shape, start, calibration, "" if results is None else for_card(results)),
     )
 
 
-def _card(
-    name: tuple[str, str], shape: ViTShape, start: str, calibration: Calibration, measured: Mapping[str, float]
-) -> str:
-    figures = "\n".join(f"| {name} | {value} |" for name, value in measured.items())
+def _card(name: tuple[str, str], shape: ViTShape, start: str, calibration: Calibration, figures: str) -> str:
     return _CARD.format(
         name=name[0],
         version=name[1],
@@ -158,9 +166,11 @@ def _card(
 
 def _start(recipe: Recipe) -> str:
     """How the weights came to be, after "Simulated clips"."""
-    if recipe.own is None:
-        return _PHANTOMS_ALONE if recipe.encoder is None else _FROM_AN_ENCODER
-    return _BESIDE_OWN + ("" if recipe.encoder is None else _FROM_AN_ENCODER)
+    if recipe.encoder is None:
+        return _PHANTOMS_ALONE if recipe.own is None else _BESIDE_OWN
+    origin = read_origin(recipe.encoder)
+    before = f"; the encoder was {origin} before" if origin else _FROM_AN_ENCODER
+    return before if recipe.own is None else _BESIDE_OWN + before
 
 
 _SEES = {1: "one grey channel", 3: "a grey frame beside its clip's mean and deviation"}
@@ -193,12 +203,9 @@ EF 10 to 75 %, EDV 46 to 300 ml, wall 6 to 22 mm, heart rate 45 to 140; dilated,
 with a wall that hardly moves; contrast, zoom, foreshortening, mirrored probes, poor windows (docs/phantom.md).
 
 ## Figures on unseen phantoms
-From `echo-node train`, which evaluates the package through the code that serves, on vendors' screens. `echo-node
-evaluate` gives these and others with intervals, subgroups and plots; docs/evaluation.md says what each means.
-They are figures on simulated hearts, not clinical ones.
+From `echo-node train`, which evaluates the package through the code that serves, on vendors' screens;
+docs/evaluation.md says what each figure means. They are figures on simulated hearts, not clinical ones.
 
-| figure | value |
-| --- | --- |
 {figures}
 
 ## Limits

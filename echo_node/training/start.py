@@ -20,7 +20,7 @@ def import_encoder(checkpoint: Path, out: Path) -> int:
     """
     encoder = VisionTransformer(published_shape(checkpoint))
     load_pretrained(encoder, checkpoint, mean=MEAN, std=STD)
-    write_encoder(encoder, out)
+    write_encoder(encoder, out, origin=f"taken from the published weights {checkpoint.name}")
     shape = encoder.shape
     print(
         f"{out}: width {shape.width}, depth {shape.depth}, patches of {shape.patch_size}, frames of "

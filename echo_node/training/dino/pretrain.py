@@ -50,7 +50,7 @@ from tqdm import trange
 from echo_node.errors import EchoNodeError
 from echo_node.models.assemble import SHAPES
 from echo_node.models.checkpoints import load_state, save_state
-from echo_node.models.starting_point import keep_encoder, read_encoder, widened
+from echo_node.models.starting_point import keep_encoder, read_encoder, read_origin, widened
 from echo_node.models.vit import ViTShape
 from echo_node.training import data
 from echo_node.training.dino.crops import CropRules, sample_crops
@@ -136,7 +136,7 @@ class Pretraining:
         student = student.to(device)
         return cls(student, teacher_of(student), torch.optim.AdamW(_groups(student), betas=(0.9, 0.999)))
 
-    def save(self, path: Path, recipe: DinoRecipe) -> None:
+    def save(self, path: Path, recipe: DinoRecipe, pictures: str) -> None:
         """Write the checkpoint, and the teacher's encoder beside it: the folder is then one to start from."""
         state = {
             "recipe": recipe.kept(),
@@ -146,7 +146,10 @@ class Pretraining:
             "step": self.step,
         }
         save_state(state, path)
-        keep_encoder(self.teacher.encoder, path.parent)
+        per_step = recipe.batch * recipe.accumulate * Place.find().processes
+        origin = f"pretrained without labels in {self.step:,} steps of {per_step:,} {pictures}"
+        before = "" if recipe.encoder is None else read_origin(recipe.encoder) or "given weights"
+        keep_encoder(self.teacher.encoder, path.parent, origin=f"{origin}, after {before}" if before else origin)
 
     def resume(self, path: Path, recipe: DinoRecipe) -> None:
         """Go on from a checkpoint.
@@ -245,7 +248,7 @@ def pretrain(
         bar.set_postfix(losses)
         is_last = run.step == recipe.steps
         if place.rank == 0 and (is_last or run.step % recipe.probe_every == 0):
-            run.save(checkpoint, recipe)
+            run.save(checkpoint, recipe, source.pictures)
             known_ones = probe(run.teacher.encoder, known, unseen) if known and unseen else {}
             with (out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps({"step": run.step, **losses, **known_ones}) + "\n")

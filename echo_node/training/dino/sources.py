@@ -52,6 +52,8 @@ class Picture(NamedTuple):
 class Source(Protocol):
     """Pictures without labels."""
 
+    pictures: str  # what they are, for the cards of engines that learned from them
+
     def draw(self, rng: np.random.Generator) -> Picture:
         """A random one."""
         ...
@@ -77,6 +79,8 @@ def open_source(folder: Path, *, size: int, index: Path) -> Source:
 class PhantomSource:
     """Frames of rendered phantoms."""
 
+    pictures = "simulated hearts"
+
     def __init__(self, clips: data.Clips) -> None:
         self._images = clips.images
 
@@ -92,6 +96,8 @@ class FreshPhantoms:
 
     On NumPy where no device is named, so that workers can share the work; else by torch on that device.
     """
+
+    pictures = "simulated hearts, no two of one patient"
 
     def __init__(self, device: torch.device | None = None) -> None:
         self._device = device
@@ -110,6 +116,8 @@ class FreshPhantoms:
 
 class ClipSource:
     """Random frames of the readable clips below a folder, DICOM, AVI or MP4; what is no clip is passed over."""
+
+    pictures = "clips of its maker's own"
 
     def __init__(self, files: Sequence[Path], *, size: int) -> None:
         self._files, self._size = files, size
@@ -141,6 +149,8 @@ def _some_frames(path: Path, rng: np.random.Generator) -> Clip | None:
 
 class TarSource:
     """Random clips of random shards, as WebDataset writes them: members of one key are frames of one clip."""
+
+    pictures = "clips of its maker's own"
 
     def __init__(self, shards: Sequence[Path], *, size: int, index: Path) -> None:
         self._shards, self._size, self._index = shards, size, index

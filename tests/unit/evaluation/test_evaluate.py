@@ -18,7 +18,7 @@ from echo_node.evaluation.phantoms import CAVEAT, as_clip, phantoms
 from echo_node.evaluation.quality import cavity_contrast, quality
 from echo_node.evaluation.readings import Reading, Way
 from echo_node.evaluation.refusal import refusal
-from echo_node.evaluation.report import as_csv, as_json, as_mapping, as_markdown, as_text
+from echo_node.evaluation.report import as_csv, as_json, as_mapping, as_markdown, as_text, for_card
 from echo_node.evaluation.results import evaluate, judge
 from echo_node.evaluation.subgroups import subgroups
 from echo_node.evaluation.subtasks import EF_WAYS, NO_HEAD, NO_LABEL, NOT_MEASURED, VIEWS, Row, row_of_errors
@@ -133,9 +133,12 @@ def test_a_source_without_a_case_is_an_error():
 def test_every_table_says_that_phantoms_are_no_patients(perfect):
     results, _ = perfect
     assert CAVEAT in as_text(results).splitlines()[0]
-    headings = [line for line in as_markdown(results).splitlines() if line.startswith("#")]
-    assert len(headings) > 5
-    assert all(CAVEAT in line for line in headings)
+    headings, on_the_card = (
+        [line for line in text.splitlines() if line.startswith("#")]
+        for text in (as_markdown(results), for_card(results))
+    )
+    assert len(headings) - 2 == len(on_the_card) > 4, "neither title nor details"
+    assert all(CAVEAT in line for line in headings + on_the_card)
     assert all(CAVEAT in line for line in as_csv(results).splitlines()[1:])
     assert CAVEAT in json.loads(as_json(results))["title"]
 

@@ -123,7 +123,7 @@ def test_a_gated_giant_is_refused_by_what_differs(checkpoint, tmp_path):
 
 def test_a_folder_that_is_there_is_kept(tmp_path):
     with pytest.raises(EngineError, match="is there already"):
-        write_encoder(VisionTransformer(published_tiny()), tmp_path)
+        write_encoder(VisionTransformer(published_tiny()), tmp_path, origin="drawn")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_folder_that_is_there_is_kept(tmp_path):
     ],
 )
 def test_files_that_do_not_fit_each_other_are_refused(tmp_path, edit, words):
-    write_encoder(VisionTransformer(published_tiny()), tmp_path / "start")
+    write_encoder(VisionTransformer(published_tiny()), tmp_path / "start", origin="drawn")
     path = tmp_path / "start" / "architecture.yaml"
     values = yaml.safe_load(path.read_text())
     edit(values)
@@ -224,7 +224,7 @@ def test_heads_of_other_labels_are_refused(tmp_path):
 
 
 def test_an_encoder_alone_gives_no_heads(tmp_path):
-    write_encoder(VisionTransformer(SMALL), tmp_path / "alone")
+    write_encoder(VisionTransformer(SMALL), tmp_path / "alone", origin="drawn")
     model = EchoModel(SMALL, views=3, structures=6)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     load_heads(model, tmp_path / "alone")
@@ -234,7 +234,7 @@ def test_an_encoder_alone_gives_no_heads(tmp_path):
 def test_weights_can_be_read_by_whom_the_umask_allows(tmp_path):
     before = os.umask(0o027)
     try:
-        write_encoder(VisionTransformer(SHAPES["tiny"]), tmp_path / "start")
+        write_encoder(VisionTransformer(SHAPES["tiny"]), tmp_path / "start", origin="drawn")
     finally:
         os.umask(before)
     assert (tmp_path / "start" / WEIGHTS).stat().st_mode & 0o777 == 0o640

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from echo_node.errors import EchoNodeError
 from echo_node.models.assemble import SHAPES
-from echo_node.models.starting_point import read_encoder
+from echo_node.models.starting_point import read_encoder, read_origin
 from echo_node.models.vit import VisionTransformer, ViTShape
 from echo_node.training import data
 from echo_node.training.dino import sources
@@ -302,6 +302,12 @@ def test_the_run_s_folder_is_an_encoder_to_start_from(tmp_path, small):
     assert model.shape == SHAPE
     for encoder in (model.encoder, model.measuring):
         assert torch.equal(encoder.blocks[0].mlp[0].weight, kept.blocks[0].mlp[0].weight)
+    per_step = RECIPE.batch * RECIPE.accumulate
+    said = f"pretrained without labels in {RECIPE.steps} steps of {per_step} simulated hearts"
+    assert read_origin(tmp_path / "run") == said
+    again = replace(RECIPE, steps=1, encoder=tmp_path / "run")
+    pretrain(tmp_path / "again", PhantomSource(phantoms(1)), again)
+    assert read_origin(tmp_path / "again").endswith(f"in 1 steps of {per_step} simulated hearts, after {said}")
 
 
 @pytest.mark.parametrize("black", [slice(0), slice(20), slice(32, 40), slice(40)])

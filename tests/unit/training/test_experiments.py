@@ -61,7 +61,7 @@ def simple(monkeypatch):
 @pytest.fixture
 def encoder(tmp_path):
     torch.manual_seed(0)
-    write_encoder(VisionTransformer(SHAPE), tmp_path / "start")
+    write_encoder(VisionTransformer(SHAPE), tmp_path / "start", origin="drawn")
     return tmp_path / "start"
 
 
@@ -203,13 +203,13 @@ def test_another_recipe_needs_another_folder(tmp_path, simple, encoder):
         adapt(tmp_path / "run", encoder, replace(few, trial=replace(TRIAL, steps=3)))
     with pytest.raises(EchoNodeError, match="differ in task"):
         adapt(tmp_path / "run", encoder, replace(few, task="lv"))
-    write_encoder(VisionTransformer(SHAPE), tmp_path / "other" / "start")
+    write_encoder(VisionTransformer(SHAPE), tmp_path / "other" / "start", origin="drawn")
     with pytest.raises(EchoNodeError, match=r"differ in weights\.start"):
         adapt(tmp_path / "run", tmp_path / "other" / "start", few)
 
 
 def test_worth_compares_three_encoders_of_one_shape(tmp_path, simple, encoder):
-    write_encoder(VisionTransformer(SHAPE), tmp_path / "engine")
+    write_encoder(VisionTransformer(SHAPE), tmp_path / "engine", origin="drawn")
     chosen = WorthRecipe(task="view", studies=(1, 4), repeats=1, trial=TRIAL)
     outcomes = worth(tmp_path / "run", encoder, tmp_path / "engine", chosen)
     ways = dict.fromkeys((o.cell.start, o.cell.tuning) for o in outcomes)
@@ -218,7 +218,7 @@ def test_worth_compares_three_encoders_of_one_shape(tmp_path, simple, encoder):
     text = (tmp_path / "run" / "table.md").read_text()
     assert "25% (1 of 4 studies) | 100% (4 of 4 studies)" in text
     assert (tmp_path / "run" / "curves.png").exists()
-    write_encoder(VisionTransformer(replace(SHAPE, width=32)), tmp_path / "wide")
+    write_encoder(VisionTransformer(replace(SHAPE, width=32)), tmp_path / "wide", origin="drawn")
     with pytest.raises(EngineError, match=r"wide: is .*width=32"):
         worth(tmp_path / "else", encoder, tmp_path / "wide", chosen)
     without = worth(tmp_path / "two", encoder, None, chosen)

@@ -19,6 +19,8 @@ from echo_node.evaluation.scores import balanced_accuracy, dice
 from echo_node.export.package import Calibration
 from echo_node.inference.prompts import PointKind
 from echo_node.models.assemble import SHAPES
+from echo_node.models.starting_point import keep_encoder
+from echo_node.models.vit import VisionTransformer
 from echo_node.training import data
 from echo_node.training import train as training
 from echo_node.training.augment import Around, augment, draw_warp, moved, randomise_greys, warped
@@ -286,12 +288,19 @@ def test_what_is_measured_starts_from_the_encoder_of_views(tmp_path, monkeypatch
         assert torch.equal(value, tuned), name
 
 
-def test_the_card_says_what_was_learned_from():
+def test_the_card_says_what_was_learned_from(tmp_path):
     calibration = Calibration(temperature=1.0, threshold=0.5)
-    alone, given, own = (
-        _card(("mine", "1.2.0"), SHAPES["tiny"], _start(recipe), calibration, {})
-        for recipe in (Recipe(), Recipe(encoder=Path("start")), Recipe(own=Path("clips")))
+    keep_encoder(VisionTransformer(SHAPES["tiny"]), tmp_path, origin="pretrained on some clips")
+    alone, given, own, both = (
+        _card(("mine", "1.2.0"), SHAPES["tiny"], _start(recipe), calibration, "")
+        for recipe in (
+            Recipe(),
+            Recipe(encoder=Path("start")),
+            Recipe(own=Path("clips")),
+            Recipe(own=Path("clips"), encoder=tmp_path),
+        )
     )
+    assert "of its maker's own beside them; the encoder was pretrained on some clips before." in both
     assert "`echo_node.phantom` only; no patient, no public archive, no pretrained weights." in alone
     assert "only; no patient" not in given + own
     assert "labelled clips of its maker's own beside them." in own
