@@ -75,12 +75,12 @@ def add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--encoder", type=Path, help="to start from: the folder of a pretraining, or of a package, heads and all"
     )
     parser.add_argument(
-        "--steps", type=int, default=12_000, help="updates of the encoder of views (default: %(default)s)"
+        "--steps", type=int, default=8000, help="updates of the encoder of views (default: %(default)s)"
     )
     parser.add_argument(
         "--measuring-steps",
         type=int,
-        default=9000,
+        default=6000,
         help="updates of the second encoder, tuned from the first to what is measured (default: %(default)s)",
     )
     parser.add_argument(

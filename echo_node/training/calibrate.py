@@ -1,4 +1,4 @@
-"""From logits to a probability that can be believed: what exams hold, and a temperature (Guo 2017)."""
+"""From logits to a probability that can be believed: a temperature (Guo 2017)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,8 @@ from echo_node.training.inputs import encoder_input
 
 _TEMPERATURES = np.geomspace(0.3, 5.0, 60)
 _MEASURED = [data.LABELS.index(view) for view in (View.A4C, View.A2C, View.PLAX)]
-# Against A4C, for which it is mostly taken: training has three A4C for one, each counting by the root, and of
-# exams a guess is five to one. The two real four-chamber cines at hand were seen before it was made.
-_RARER = {View.A5C: 2.7}
 _WANTED = 0.93  # of the clips that would be measured, so many shall be of the view that they are taken for
 _LOWEST, _HIGHEST = 0.6, 0.9  # a threshold above this would turn good clips away for little
-
-
-@torch.no_grad()
-def expect_exams(model: EchoModel) -> None:
-    """Lower the logits of views that are rarer in exams than in training, by the logarithm of how much."""
-    for view, rarer in _RARER.items():
-        model.view.linear.bias[data.LABELS.index(view)] -= float(np.log(rarer))
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from echo_node.models.starting_point import read_origin
 from echo_node.models.vit import Stem, ViTShape
 from echo_node.training import data
 from echo_node.training.augment import MARGIN
-from echo_node.training.calibrate import calibrate, expect_exams
+from echo_node.training.calibrate import calibrate
 from echo_node.training.ejection import EjectionRecipe, train_ejection
 from echo_node.training.place import Place
 from echo_node.training.recipe import UNSEEN, Recipe
@@ -78,8 +78,6 @@ def train_and_ship(
     model = train(run, recipe)
     if Place.find().rank:
         return {}  # one process does the rest
-    if recipe.steps:  # else it does so already
-        expect_exams(model)
     if recipe.measuring_steps:  # else its encoder is as it was
         train_ejection(model, run, EjectionRecipe(own=recipe.own))
     start = _start(recipe)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from echo_node.training import data, labelled
 from echo_node.training.batches import Batch, batches
 from echo_node.training.clicks import clicked
 from echo_node.training.dense_head import DenseHead
+from echo_node.training.dino.schedule import cosine
 from echo_node.training.inputs import CHANNELS
 from echo_node.training.losses import mask_loss, point_loss
 from echo_node.training.place import Place, half_precision, share_gradients
@@ -263,17 +263,17 @@ def _wall_loss(model: EchoModel, tokens: Tensor, batch: Batch) -> Tensor:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine down to a hundredth."""
+    """Linear warm-up, then a cosine down to the last."""
     if step < recipe.warm_up:
         return recipe.learning_rate * (step + 1) / recipe.warm_up
     share = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
-    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+    return cosine(recipe.learning_rate, recipe.last_rate * recipe.learning_rate, share)
 
 
 @torch.no_grad()
 def _average(run: Run, recipe: Recipe, step: int) -> None:
     """Exponential average of the weights; short at first, so that it does not hold on to the start."""
-    keep = min(recipe.averaging, (1 + step) / (10 + step))
+    keep = min(recipe.averaging, (1 + step) / (5 + step))
     for kept, new in zip(run.average.parameters(), run.model.parameters(), strict=True):
         kept.lerp_(new, 1 - keep)
     for held, current in zip(run.average.buffers(), run.model.buffers(), strict=True):

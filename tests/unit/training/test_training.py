@@ -25,7 +25,6 @@ from echo_node.training import data
 from echo_node.training import train as training
 from echo_node.training.augment import Around, augment, draw_warp, moved, randomise_greys, warped
 from echo_node.training.batches import draw_batch, draw_clips, view_weights
-from echo_node.training.calibrate import expect_exams
 from echo_node.training.losses import area_loss, dice_loss, ejection_loss, mask_loss, point_loss
 from echo_node.training.prompts import sample_prompt
 from echo_node.training.recipe import UNSEEN, Recipe
@@ -359,14 +358,9 @@ def test_commands_in_the_docs_are_taken_by_torchrun_and_by_ours():
         _parser().parse_args(options)
 
 
-def test_a_view_that_is_rarer_in_exams_is_expected_so():
-    torch.manual_seed(0)
-    model = training._model(Recipe())
-    tokens = torch.randn(1, 2, 1 + 14 * 14, 128)
-    before = model.view(tokens)[0]
-    expect_exams(model)
-    lowered = (before - model.view(tokens)[0]).detach()
-    rare = data.LABELS.index(View.A5C)
-    assert lowered[rare].item() == pytest.approx(math.log(2.7), abs=1e-4)
-    lowered[rare] = 0
-    assert lowered.abs().max() < 1e-4
+def test_views_keep_a_high_rate_to_the_end_and_what_is_measured_does_not():
+    recipe = Recipe()
+    for stage, last in ((recipe, 3.5e-4), (recipe.of_measuring(), 6e-6)):
+        rates = [training.learning_rate(stage, step) for step in range(stage.steps)]
+        assert rates[99] == pytest.approx(max(rates)) == stage.learning_rate
+        assert rates[-1] == pytest.approx(last, rel=1e-3)
