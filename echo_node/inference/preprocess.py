@@ -153,7 +153,9 @@ def without_islands(mask: Mask, *, most: int) -> Mask:
     if areas.size < 2:
         return mask
     large = np.argsort(-areas, kind="stable")[:most]
-    return np.isin(labels, 1 + large[areas[large] >= _ISLAND * areas.max()])
+    kept = 1 + large[areas[large] >= _ISLAND * areas.max()]
+    # For one part np.isin takes six times as long.
+    return np.asarray(np.logical_or.reduce([labels == part for part in kept]), np.bool_)
 
 
 def in_clip(squares: Frames, channels: int, *, among: Frames | None = None) -> Frames:

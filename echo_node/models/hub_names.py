@@ -27,7 +27,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"^layernorm\.", "norm."),
 )
 _QUERY = re.compile(r"^(blocks\.\d+\.attn\.)q\.(weight|bias)$")
-_HEAD_WIDTH = 64  # of every size that is published
+HEAD_WIDTH = 64  # of every size that is published
 _BASE = 100.0  # of the periods, of every DINOv3 that is published
 
 
@@ -46,5 +46,5 @@ def by_their_own_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         key, value = (renamed.pop(f"{block}{part}.{kind}", torch.zeros_like(query)) for part in "kv")
         renamed[f"{block}qkv.{kind}"] = torch.cat([query, key, value])
     if "pos_embed" not in renamed:
-        renamed["rope_embed.periods"] = _BASE ** torch.arange(0, 1, 4 / _HEAD_WIDTH)
+        renamed["rope_embed.periods"] = _BASE ** torch.arange(0, 1, 4 / HEAD_WIDTH)
     return renamed

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from echo_node.errors import EngineError
-from echo_node.models.hub_names import by_their_own_names
+from echo_node.models.hub_names import HEAD_WIDTH, by_their_own_names
 from echo_node.models.vit import Positions, VisionTransformer, ViTShape, interpolated
 
 # Of the pictures that both were trained on, per colour channel.
@@ -38,7 +38,6 @@ _NAMES: tuple[tuple[str, str], ...] = (
 # What torch and safetensors raise on a file that is none of theirs.
 _BAD_FILE = (OSError, EOFError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError)
 _UNUSED = re.compile(r"^mask_token$|^local_cls_norm\.")
-_HEAD_WIDTH = 64  # of every size that is published
 _GRID = 16  # patches along a side: 224 pixels for DINOv2, 256 for DINOv3
 _KEY_BIAS_MASK = "attention.qkv.bias_mask"
 
@@ -58,14 +57,14 @@ def published_shape(path: Path) -> ViTShape:
     """
     weights = _renamed(_read(path))
     first = weights.get("patches.weight")
-    if first is None or first.ndim != 4 or first.shape[0] % _HEAD_WIDTH:
+    if first is None or first.ndim != 4 or first.shape[0] % HEAD_WIDTH:
         raise EngineError(f"{path}: is no encoder of DINOv2 or DINOv3: patch_embed.proj.weight tells")
     registers = weights.get("registers")
     is_rotary = "rotary.periods" in weights  # DINOv3
     return ViTShape(
         width=first.shape[0],
         depth=len([name for name in weights if re.fullmatch(r"blocks\.\d+\.norm1\.weight", name)]),
-        heads=first.shape[0] // _HEAD_WIDTH,
+        heads=first.shape[0] // HEAD_WIDTH,
         image_size=_GRID * first.shape[-1],
         patch_size=first.shape[-1],
         registers=0 if registers is None else registers.shape[1],

@@ -36,11 +36,11 @@ from echo_node.models.ejection_head import EjectionHead
 from echo_node.training import cines, own_cines
 from echo_node.training.augment import looked_at, seen_straight
 from echo_node.training.data import MEAN, STD
-from echo_node.training.dino.schedule import warmed_up
 from echo_node.training.inputs import encoder_input
 from echo_node.training.losses import ejection_loss
 from echo_node.training.own_cines import FEWEST_FRAMES
 from echo_node.training.place import Place
+from echo_node.training.schedule import warmed_up
 
 _FRAMES = (FEWEST_FRAMES, MOST_FRAMES)  # of a stretch
 _BEATS = (1.05, 2.2)  # of a stretch

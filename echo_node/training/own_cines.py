@@ -83,8 +83,8 @@ def digest(path: Path) -> str:
     """By which a folder, or a table and the folder around it, is known again: names, sizes and times of files."""
     root, found = path if path.is_dir() else path.parent, hashlib.sha256()
     for file in sorted(root.rglob("*")):
-        stamp = file.stat()
-        if file.is_file():
+        if file.is_file():  # no folder, and no link to nowhere
+            stamp = file.stat()
             found.update(f"{file.relative_to(root)} {stamp.st_size} {stamp.st_mtime_ns}\n".encode())
     return found.hexdigest()
 

@@ -27,11 +27,11 @@ from echo_node.training import data, labelled
 from echo_node.training.batches import Batch, batches
 from echo_node.training.clicks import clicked
 from echo_node.training.dense_head import DenseHead
-from echo_node.training.dino.schedule import cosine
 from echo_node.training.inputs import CHANNELS
 from echo_node.training.losses import mask_loss, point_loss
 from echo_node.training.place import Place, half_precision, share_gradients
 from echo_node.training.recipe import UNSEEN, Recipe
+from echo_node.training.schedule import cosine
 from echo_node.training.validate import validate
 
 _WALL_WEIGHT = 0.25  # of the wall loss: it starts at some 5 nats, the others at 1

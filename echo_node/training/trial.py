@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from echo_node.models.adapters import Tuning, prepare, trainable
 from echo_node.models.vit import VisionTransformer
-from echo_node.training.dino.schedule import warmed_up
 from echo_node.training.inputs import encoder_input
 from echo_node.training.place import half_precision
+from echo_node.training.schedule import warmed_up
 from echo_node.training.tasks import Examples, Task, taken
 
 _ENCODED_AT_ONCE = 64  # groups of frames

@@ -58,10 +58,10 @@ from echo_node.training.dino.learner import Learner, follow, teacher_of
 from echo_node.training.dino.losses import contrast_loss, dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
 from echo_node.training.dino.masking import has_echo, sample_masks
 from echo_node.training.dino.probe import probe
-from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import Source
 from echo_node.training.inputs import CHANNELS, encoder_input
 from echo_node.training.place import Place, half_precision, share_buffers
+from echo_node.training.schedule import cosine, ramp, warmed_up
 
 _FORM = 2  # of pictures and losses, beside the recipe: what began with another does not go on
 _LEAST_STEPS = 10.0  # that the teacher's average is over

@@ -157,7 +157,7 @@ def reference(weights: dict[str, Tensor], grey: Tensor, *, version: int) -> Tens
 @pytest.mark.parametrize("kept", [".pth", ".safetensors", "hub"])
 @torch.no_grad()
 def test_a_published_encoder_gives_what_it_gave(tmp_path, monkeypatch, version, positions, kept):
-    monkeypatch.setattr("echo_node.models.hub_names._HEAD_WIDTH", WIDTH // HEADS)
+    monkeypatch.setattr("echo_node.models.hub_names.HEAD_WIDTH", WIDTH // HEADS)
     weights, path = checkpoint(version), tmp_path / ("weights.pth" if kept == ".pth" else "weights.safetensors")
     if kept == ".pth":
         torch.save(weights, path)

@@ -26,11 +26,11 @@ from echo_node.training.dino.losses import contrast_loss, dino_loss, ibot_loss, 
 from echo_node.training.dino.masking import has_echo, sample_masks
 from echo_node.training.dino.pretrain import DinoRecipe, Pretraining, pretrain
 from echo_node.training.dino.probe import linear, nearest
-from echo_node.training.dino.schedule import cosine, ramp, warmed_up
 from echo_node.training.dino.sources import ClipSource, FreshPhantoms, PhantomSource, TarSource, open_source
 from echo_node.training.dino.stage import pretrain_on
 from echo_node.training.place import share_buffers
 from echo_node.training.recipe import Recipe
+from echo_node.training.schedule import cosine, ramp, warmed_up
 from echo_node.training.train import _model
 from tests.unit.evaluation.builders import write_video
 

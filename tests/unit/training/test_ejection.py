@@ -128,6 +128,7 @@ def folder(tmp_path):
     none = [{"file": "short.avi"}, {"view": "PLAX"}, {"ef": ""}, {"ed_mask_lv_cavity": ""}]
     rows += [row | {"file": "apical.avi", "patient": "e", "split": "train"} | other for other in none]
     builders.write_csv(path / "labels.csv", rows)
+    (path / "gone.avi").symlink_to(path / "nowhere.avi")
     return path, clip
 
 
